@@ -1,0 +1,1 @@
+//! Receives the vendors' completion POSTs and updates job state.

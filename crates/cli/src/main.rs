@@ -1,0 +1,2 @@
+//! The one binary: configuration, telemetry, subcommands, wiring.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The machine: jobs, song requests, faults and the one function that decides.

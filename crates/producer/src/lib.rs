@@ -1,0 +1,1 @@
+//! Library that validates, plans and enqueues song requests.

@@ -1,0 +1,1 @@
+//! Redis: keys, scripts, stage queues, batches, events. The only user of redis.

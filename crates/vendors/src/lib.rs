@@ -1,0 +1,1 @@
+//! The four vendors as translators: bytes out, bytes in, no IO.

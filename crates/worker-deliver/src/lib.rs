@@ -1,0 +1,1 @@
+//! Workers that collect audio; everything that fetches untrusted addresses.

@@ -1,0 +1,1 @@
+//! Workers that submit, resolve, poll and cancel upstream.
