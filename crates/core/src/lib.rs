@@ -1,1 +1,19 @@
 //! The machine: jobs, song requests, faults and the one function that decides.
+//!
+//! Everything here is pure. Time, settings and randomness are arguments; nothing reads a clock, an
+//! environment, a socket or a source of randomness. What a job's fate is, [`job::step`] says and nobody else.
+
+pub mod callback;
+pub mod fault;
+pub mod id;
+pub mod job;
+pub mod report;
+pub mod song;
+pub mod time;
+
+pub use fault::{Fault, FaultKind};
+pub use id::{BatchName, JobId, TaskId, VendorName};
+pub use job::{Event, Job, Policy, Stage, State, Step, step};
+pub use report::{Asset, Lyrics, Output, Product, Report, Source};
+pub use song::SongRequest;
+pub use time::Timestamp;

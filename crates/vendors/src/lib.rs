@@ -1,1 +1,17 @@
-//! The four vendors as translators: bytes out, bytes in, no IO.
+//! The four vendors as translators: bytes out, bytes in.
+//!
+//! A vendor turns a song request into HTTP requests and replies into reports and faults. It has no socket, no
+//! clock and no log: it is tested by handing it bytes. One folder is one vendor, and no vendor names another.
+
+pub mod contract;
+pub mod inference_sh;
+mod registry;
+pub mod replicate;
+pub mod secret;
+pub mod senseaudio;
+pub mod tencent;
+pub mod tolerant;
+
+pub use contract::{Accepted, Callback, Card, Delivery, Exchange, Next, Order, Plan, Reading, Refusal, TaskRef, Vendor};
+pub use registry::{Settings, Vendors};
+pub use secret::Secret;

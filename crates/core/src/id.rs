@@ -1,0 +1,234 @@
+//! Names of things. Each is checked where it comes in; inside, an id is not a `String`.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+/// Why a text is not an id; its message says what one looks like.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {text:?} is not valid: {rule}")]
+pub struct InvalidId {
+    what: &'static str,
+    text: String,
+    rule: &'static str,
+}
+
+impl InvalidId {
+    fn new(what: &'static str, text: &str, rule: &'static str) -> Self {
+        Self { what, text: text.chars().take(80).collect(), rule }
+    }
+}
+
+/// A job's id: 128 bits, written as 26 characters of Crockford's base 32 in lower case.
+///
+/// It is derived from the caller's key where there is one, so the same request sent twice names the same
+/// job and no index of keys is needed (docs/adr/0002-derived-job-ids.md).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(u128);
+
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+impl JobId {
+    /// How many characters an id has in text.
+    pub const LEN: usize = 26;
+
+    /// The id of the job that `scope` (a tenant) knows by `key`.
+    pub fn derive(scope: &str, key: &str) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(b"songmill job 1\0");
+        hash.update((scope.len() as u64).to_be_bytes());
+        hash.update(scope);
+        hash.update(key);
+        let digest = hash.finalize();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// An id from 16 random bytes, for a job without a key.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// A number spread evenly over jobs that mixes in `salt`: the only source of jitter.
+    pub(crate) fn spread(self, salt: u64) -> u64 {
+        let mut x = (self.0 as u64) ^ ((self.0 >> 64) as u64) ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0u8; Self::LEN];
+        let mut rest = self.0;
+        for slot in text.iter_mut().rev() {
+            *slot = ALPHABET[(rest & 31) as usize];
+            rest >>= 5;
+        }
+        f.pad(std::str::from_utf8(&text).expect("the alphabet is ASCII"))
+    }
+}
+
+impl fmt::Debug for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JobId({self})")
+    }
+}
+
+impl FromStr for JobId {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        const RULE: &str = "a job id has 26 characters of 0-9 and a-z without i, l, o and u";
+        let wrong = || InvalidId::new("job id", text, RULE);
+        if text.len() != Self::LEN || text.as_bytes()[0] > b'7' {
+            return Err(wrong());
+        }
+        text.bytes()
+            .try_fold(0u128, |sum, byte| {
+                let digit = ALPHABET.iter().position(|&known| known == byte)?;
+                Some((sum << 5) | digit as u128)
+            })
+            .map(Self)
+            .ok_or_else(wrong)
+    }
+}
+
+impl Serialize for JobId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for JobId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $rule:literal, $ok:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+        #[schemars(transparent)]
+        pub struct $name(#[schemars(length(min = 1, max = $max))] Arc<str>);
+
+        impl $name {
+            /// Checks a text and makes it a name.
+            pub fn new(text: &str) -> Result<Self, InvalidId> {
+                let ok: fn(char) -> bool = $ok;
+                if text.is_empty() || text.len() > $max || !text.chars().all(ok) {
+                    return Err(InvalidId::new($what, text, $rule));
+                }
+                Ok(Self(text.into()))
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::new(text)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<str>::deserialize(from)?;
+                Self::new(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name!(
+    /// The name of an upstream vendor, such as `replicate`: also its key in settings, addresses and Redis.
+    VendorName,
+    "vendor name",
+    32,
+    "a vendor name has 1 to 32 characters of a-z, 0-9 and _",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
+);
+
+name!(
+    /// The name of a batch; the caller chooses it and submitting under the same name adds to the same batch.
+    BatchName,
+    "batch name",
+    64,
+    "a batch name has 1 to 64 characters of a-z, A-Z, 0-9, '.', '_' and '-'",
+    |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+);
+
+name!(
+    /// A vendor's own id of a task; opaque to us, but short and printable.
+    TaskId,
+    "task id",
+    200,
+    "a task id has 1 to 200 printable ASCII characters",
+    |c| c.is_ascii_graphic()
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_id_survives_its_text() {
+        for bytes in [[0; 16], [255; 16], *b"0123456789abcdef"] {
+            let id = JobId::from_bytes(bytes);
+            assert_eq!(id.to_string().len(), JobId::LEN);
+            assert_eq!(id.to_string().parse::<JobId>().unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn the_same_key_names_the_same_job_and_scopes_keep_apart() {
+        assert_eq!(JobId::derive("a", "k"), JobId::derive("a", "k"));
+        assert_ne!(JobId::derive("a", "k"), JobId::derive("b", "k"));
+        assert_ne!(JobId::derive("a", "bk"), JobId::derive("ab", "k"));
+    }
+
+    #[test]
+    fn what_is_not_an_id_is_refused_with_the_rule() {
+        for bad in ["", "short", "8zzzzzzzzzzzzzzzzzzzzzzzzz", "0123456789ABCDEFGHJKMNPQRS", "ü123456789abcdefghjkmnpqr"] {
+            assert!(bad.parse::<JobId>().is_err(), "{bad}");
+        }
+        assert!(BatchName::new("a b").unwrap_err().to_string().contains("1 to 64 characters"));
+        assert!(VendorName::new("Replicate").is_err());
+    }
+}

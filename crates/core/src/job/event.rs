@@ -1,0 +1,151 @@
+//! What can happen to a job. Past tense; each is heard of late, doubled or out of order without harm.
+
+use crate::fault::Fault;
+use crate::id::{TaskId, VendorName};
+use crate::report::{Asset, Product, Report};
+
+/// How a vendor answered a submission that it took.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Accepted {
+    /// With a task to follow.
+    Task(TaskId),
+    /// With the product itself (lyrics in the reply).
+    Done(Product),
+}
+
+/// Where a report came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// We asked.
+    Poll,
+    /// The vendor called back.
+    Callback,
+}
+
+impl Via {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Callback => "callback",
+        }
+    }
+}
+
+/// What an operator decided for a held job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Submit again, at the risk of paying twice.
+    Resubmit,
+    /// Follow this task of the vendor's.
+    Adopt(TaskId),
+    /// End the job as failed.
+    Fail,
+}
+
+/// Something that happened to a job.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A worker took the queued job to submit it; nothing has been sent yet.
+    Claimed,
+    /// The worker gave the job back before anything was sent.
+    HandedBack {
+        /// The attempt that was not begun.
+        attempt: u32,
+    },
+    /// The vendor took the submission.
+    Accepted {
+        /// Which submission.
+        attempt: u32,
+        /// What it answered.
+        accepted: Accepted,
+    },
+    /// The submission did not succeed, or it is not known whether it did.
+    SubmitFailed {
+        /// Which submission.
+        attempt: u32,
+        /// What to do about it.
+        fault: Fault,
+    },
+    /// The look-up found the task of a submission.
+    Found {
+        /// Which submission.
+        attempt: u32,
+        /// The vendor's id of it.
+        task: TaskId,
+    },
+    /// The look-up did not find a task for a submission.
+    NotFound {
+        /// Which submission.
+        attempt: u32,
+    },
+    /// The vendor has no look-up, or it cannot tell.
+    CannotTell {
+        /// Which submission.
+        attempt: u32,
+    },
+    /// The look-up itself failed.
+    LookFailed {
+        /// Which submission.
+        attempt: u32,
+        /// Why.
+        fault: Fault,
+    },
+    /// The vendor said how a task is.
+    Reported {
+        /// Which submission.
+        attempt: u32,
+        /// Who said it.
+        vendor: VendorName,
+        /// The task, where it was named.
+        task: Option<TaskId>,
+        /// What was said.
+        report: Report,
+        /// How we heard.
+        via: Via,
+    },
+    /// A callback came that is not believed as it is: the vendor must be asked now.
+    Heard {
+        /// Which submission.
+        attempt: u32,
+    },
+    /// Asking how a task is failed.
+    PollFailed {
+        /// Which submission.
+        attempt: u32,
+        /// Why.
+        fault: Fault,
+    },
+    /// The caller wants the job to stop.
+    CancelAsked,
+    /// The vendor stopped a task, or it had ended.
+    CancelDone {
+        /// Which submission.
+        attempt: u32,
+    },
+    /// Stopping a task failed.
+    CancelFailed {
+        /// Which submission.
+        attempt: u32,
+        /// Why.
+        fault: Fault,
+    },
+    /// All outputs are in our storage.
+    Stored {
+        /// Where they lie.
+        assets: Vec<Asset>,
+    },
+    /// An output could not be brought in.
+    CollectFailed {
+        /// Why; `rejected` and `garbled` speak of the audio, the others of the way to it.
+        fault: Fault,
+    },
+    /// Workers took the job again and again and none came back with an outcome.
+    Poisoned {
+        /// How many.
+        claims: u32,
+    },
+    /// An operator wants a failed or canceled job to be tried again from the step that failed.
+    RetryAsked,
+    /// An operator decided what becomes of a held job.
+    Resolved(Choice),
+}

@@ -1,0 +1,148 @@
+//! How jobs are waited for and retried: settings, as arguments of the machine.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::VendorName;
+use crate::time::Span;
+
+/// What to do when it cannot be known whether a submission created a paid task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnknown {
+    /// Wait for an operator.
+    Hold,
+    /// Submit again, at the risk of paying twice.
+    Resubmit,
+    /// End the job as failed.
+    Fail,
+}
+
+/// How one vendor is waited for and retried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VendorPolicy {
+    /// Paid tasks a step may create before the job moves on or fails, 1 or more.
+    pub attempts: u32,
+    /// Submissions in a row that were known not to be done before the job moves on or fails.
+    pub strikes: u32,
+    /// The first back-off; doubles with every strike, spread by a quarter either way.
+    pub backoff: Span,
+    /// The longest back-off.
+    pub backoff_most: Span,
+    /// The wait after `locked`.
+    pub locked_wait: Span,
+    /// The wait after `throttled` where the vendor names none.
+    pub throttled_wait: Span,
+    /// From the submission to the first look at the task.
+    pub poll_first: Span,
+    /// From the first look to the second; grows by half with every look.
+    pub poll_every: Span,
+    /// The longest wait between two looks.
+    pub poll_most: Span,
+    /// How long a task may take before it is overdue: then it is canceled where that can be done.
+    pub patience: Span,
+    /// How long a task may take before the job gives it up.
+    pub give_up: Span,
+    /// Whether the vendor has a look-up for submissions without an answer.
+    pub look_up: bool,
+    /// Looks without a find before a submission counts as not done, 1 or more.
+    pub looks: u32,
+    /// Between two looks.
+    pub look_every: Span,
+    /// A submission younger than this is never taken for not done; longer than a submission's time limit.
+    pub settle: Span,
+    /// Whether the vendor can stop a task.
+    pub cancel: bool,
+    /// What to do where no look-up can tell.
+    pub on_unknown: OnUnknown,
+}
+
+impl Default for VendorPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            strikes: 12,
+            backoff: Span::secs(2),
+            backoff_most: Span::secs(300),
+            locked_wait: Span::secs(60),
+            throttled_wait: Span::secs(15),
+            poll_first: Span::secs(10),
+            poll_every: Span::secs(5),
+            poll_most: Span::secs(60),
+            patience: Span::secs(30 * 60),
+            give_up: Span::secs(2 * 3600),
+            look_up: false,
+            looks: 3,
+            look_every: Span::secs(10),
+            settle: Span::secs(90),
+            cancel: false,
+            on_unknown: OnUnknown::Hold,
+        }
+    }
+}
+
+/// How jobs are waited for and retried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Policy {
+    /// By vendor; one that is not named here has the default.
+    pub vendors: BTreeMap<VendorName, VendorPolicy>,
+    /// For all jobs.
+    pub jobs: JobPolicy,
+    #[serde(skip)]
+    default: VendorPolicy,
+}
+
+/// What holds for every job, whatever its vendor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JobPolicy {
+    /// From its creation, how long a job may wait for a submission.
+    pub deadline: Span,
+    /// Tries to collect an output before the address is asked for anew.
+    pub collect_tries: u32,
+    /// How often an address is asked for anew.
+    pub collect_rounds: u32,
+    /// The first wait between two tries to collect; doubles.
+    pub collect_backoff: Span,
+    /// Claims in a row without an outcome (the worker died) before the job fails as `poisoned`.
+    pub claims: u32,
+}
+
+impl Default for JobPolicy {
+    fn default() -> Self {
+        Self {
+            deadline: Span::secs(7 * 86_400),
+            collect_tries: 5,
+            collect_rounds: 3,
+            collect_backoff: Span::secs(1),
+            claims: 5,
+        }
+    }
+}
+
+impl Policy {
+    /// A policy for these vendors.
+    pub fn new(vendors: BTreeMap<VendorName, VendorPolicy>, jobs: JobPolicy) -> Self {
+        Self { vendors, jobs, default: VendorPolicy::default() }
+    }
+
+    /// How this vendor is waited for and retried.
+    pub fn vendor(&self, name: &VendorName) -> &VendorPolicy {
+        self.vendors.get(name).unwrap_or(&self.default)
+    }
+}
+
+/// `first` doubled `times` times but at most `most`, spread by a quarter either way.
+pub(super) fn backoff(first: Span, most: Span, times: u32, spread: u64) -> Duration {
+    let wait = first.get().saturating_mul(1 << times.min(20)).min(most.get());
+    jitter(wait, spread)
+}
+
+/// `wait` spread evenly from three to five quarters of it.
+pub(super) fn jitter(wait: Duration, spread: u64) -> Duration {
+    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2);
+    Duration::from_millis(millis - millis / 4 + spread % (millis / 2 + 1))
+}

@@ -1,0 +1,178 @@
+//! The job record: one document in Redis, read and written whole.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{Place, Stage, State};
+use crate::id::{BatchName, JobId, VendorName};
+use crate::report::Lyrics;
+use crate::song::Field;
+use crate::time::Timestamp;
+
+/// One paid step of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepKind {
+    /// Words are written from `lyrics_prompt`.
+    Lyrics,
+    /// The song itself; always the last step.
+    Song,
+}
+
+/// A vendor and the steps it takes there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Whose.
+    #[serde(rename = "v")]
+    pub vendor: VendorName,
+    /// What, in order; at least one.
+    #[serde(rename = "s")]
+    pub steps: Vec<StepKind>,
+    /// Preferred fields that this vendor leaves out.
+    #[serde(rename = "d", default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Field>,
+}
+
+/// One line of a job's history: when, what, and in what words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry(pub Timestamp, pub Cow<'static, str>, pub String);
+
+/// A job's record without its id and request, which are kept beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Ours.
+    #[serde(skip, default = "no_id")]
+    pub id: JobId,
+    /// The batch it belongs to.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchName>,
+    /// The caller's id of it.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub custom_id: Option<String>,
+    /// When it was taken in.
+    #[serde(rename = "t")]
+    pub created: Timestamp,
+    /// The vendors it may go to, in order; at least one.
+    #[serde(rename = "r")]
+    pub routes: Vec<Route>,
+    /// Which of them it is with.
+    #[serde(rename = "ri", default, skip_serializing_if = "is_zero")]
+    pub route: u32,
+    /// Which of that route's steps it is at.
+    #[serde(rename = "si", default, skip_serializing_if = "is_zero")]
+    pub at_step: u32,
+    /// The number of the last submission; 0 before the first.
+    #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
+    pub submissions: u32,
+    /// The number of the first submission of this route and step.
+    #[serde(rename = "f", default, skip_serializing_if = "is_zero")]
+    pub first: u32,
+    /// Submissions of this step that created, or may have created, a paid task.
+    #[serde(rename = "p", default, skip_serializing_if = "is_zero")]
+    pub paid: u32,
+    /// Submissions that may have been paid for beside the one that counts.
+    #[serde(rename = "dp", default, skip_serializing_if = "is_zero")]
+    pub maybe_paid_twice: u32,
+    /// Failures in a row that were known to have done nothing.
+    #[serde(rename = "k", default, skip_serializing_if = "is_zero")]
+    pub strikes: u32,
+    /// How often the outputs' addresses have been asked for anew.
+    #[serde(rename = "cr", default, skip_serializing_if = "is_zero")]
+    pub rounds: u32,
+    /// Whether the caller asked for it to stop.
+    #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_asked: bool,
+    /// Lyrics that a finished step gave: kept, never paid for again.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub lyrics: Option<Lyrics>,
+    /// What it is doing.
+    #[serde(rename = "s")]
+    pub state: State,
+    /// When a live job is to be looked at; means nothing otherwise.
+    #[serde(rename = "d")]
+    pub due: Timestamp,
+    /// What happened so far: the latest entries, bounded.
+    #[serde(rename = "h", default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Entry>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+const fn no_id() -> JobId {
+    JobId::from_bytes([0; 16])
+}
+
+/// How many entries of its history a job keeps; the first is kept too.
+const HISTORY: usize = 24;
+
+impl Job {
+    /// A new job, due at once.
+    ///
+    /// # Panics
+    /// When there is no route, or a route without steps: a plan always has both.
+    pub fn new(id: JobId, routes: Vec<Route>, created: Timestamp) -> Self {
+        assert!(routes.iter().all(|route| !route.steps.is_empty()) && !routes.is_empty(), "a plan has steps");
+        Self {
+            id,
+            batch: None,
+            custom_id: None,
+            created,
+            routes,
+            route: 0,
+            at_step: 0,
+            submissions: 0,
+            first: 1,
+            paid: 0,
+            maybe_paid_twice: 0,
+            strikes: 0,
+            rounds: 0,
+            cancel_asked: false,
+            lyrics: None,
+            state: State::Queued,
+            due: created,
+            history: Vec::new(),
+        }
+    }
+
+    /// The vendor the job is with.
+    pub fn vendor(&self) -> &VendorName {
+        &self.here().vendor
+    }
+
+    /// The route the job is on.
+    pub fn here(&self) -> &Route {
+        &self.routes[self.route as usize]
+    }
+
+    /// The step the job is at.
+    pub fn step_kind(&self) -> StepKind {
+        self.here().steps[self.at_step as usize]
+    }
+
+    /// The one queue a live job stands in; `None` for the others.
+    pub fn place(&self) -> Option<Place<'_>> {
+        let stage = self.state.stage()?;
+        let vendor = match &self.state {
+            State::Collecting { origin, .. } => &origin.vendor,
+            _ => self.vendor(),
+        };
+        Some(Place { stage, vendor, due: self.due })
+    }
+
+    /// Whether the job stands in this queue.
+    pub fn is_at(&self, stage: Stage) -> bool {
+        self.state.stage() == Some(stage)
+    }
+
+    /// Writes down what happened.
+    pub(super) fn note(&mut self, at: Timestamp, what: &'static str, words: impl Into<String>) {
+        if self.history.len() == HISTORY {
+            self.history.remove(1);
+        }
+        self.history.push(Entry(at, Cow::Borrowed(what), words.into()));
+    }
+}

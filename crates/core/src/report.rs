@@ -1,0 +1,97 @@
+//! What vendors say of tasks, and what becomes of it: reports, outputs, assets.
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::time::Timestamp;
+
+/// What a vendor says of a task, by poll or by callback.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// Not ended yet.
+    Pending,
+    /// Ended well.
+    Done(Product),
+    /// Ended badly; the fault says whether another attempt makes sense.
+    Failed(Fault),
+    /// Stopped at the vendor's, by us or by somebody else.
+    Canceled,
+}
+
+/// What a finished step gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Product {
+    /// Audio at the vendor, one or more pieces.
+    Audio(Vec<Output>),
+    /// Words for a song, the input of a later step.
+    Lyrics(Lyrics),
+}
+
+/// Lyrics that a vendor wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lyrics {
+    /// The words with their section tags.
+    pub text: String,
+    /// A title, where the vendor gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// Audio at the vendor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Where it can be had.
+    pub source: Source,
+    /// What it is besides the song itself, such as `vocal` or `bgm` stems.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+    /// A title, where the vendor gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// When the vendor stops serving it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+impl Output {
+    /// An output at an address, with nothing else known of it.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self { source: Source::Url(url.into()), part: None, title: None, expires: None }
+    }
+}
+
+/// Where audio can be had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// An address to GET, without our credentials.
+    Url(String),
+    /// An object in a bucket that the operator's settings know by the name `store` (Tencent's contentId).
+    Object {
+        /// The store's name in the settings.
+        store: String,
+        /// The object's key, without a leading slash.
+        key: String,
+    },
+}
+
+/// Audio in our storage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Asset {
+    /// Where it lies in the operator's storage, relative to its root.
+    pub path: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, in lower-case hex.
+    pub sha256: String,
+    /// `mp3`, `wav` or `flac`: what the bytes are, not what the address said.
+    pub format: String,
+    /// How long it plays, in milliseconds.
+    pub duration_ms: u64,
+    /// What it is besides the song itself, such as `vocal` or `bgm` stems.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+    /// A title, where the vendor gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}

@@ -1,0 +1,211 @@
+//! What every vendor can do, and the shapes it is asked in.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use songmill_core::job::{StepKind, VendorPolicy};
+use songmill_core::song::{Field, Invalid};
+use songmill_core::{Fault, JobId, Lyrics, Report, SongRequest, TaskId, Timestamp, VendorName};
+
+pub use songmill_core::job::Accepted;
+
+/// An upstream vendor: translates orders into requests, and replies into what they mean.
+pub trait Vendor: Send + Sync {
+    /// What the vendor is and can do.
+    fn card(&self) -> &Card;
+
+    /// Checks everything about a request that can be checked here and says what it takes to fulfil it.
+    fn plan(&self, song: &SongRequest) -> Result<Plan, Invalid>;
+
+    /// Creates the task of one step: the only exchange that may cost money.
+    ///
+    /// `order.song` has passed [`Vendor::plan`]; a request that has not is answered with a `rejected` fault.
+    fn submit(&self, order: &Order<'_>) -> Exchange<Accepted>;
+
+    /// Asks how a task is.
+    fn poll(&self, task: &TaskRef<'_>) -> Exchange<Report>;
+
+    /// Looks for the task that an unanswered submission may have created; `None` where no look-up exists.
+    ///
+    /// `since` is when the submission began. `Ok(None)` says: the vendor does not know it (yet).
+    fn find(&self, order: &Order<'_>, since: Timestamp) -> Option<Exchange<Option<TaskId>>>;
+
+    /// Stops a task; `None` where the vendor cannot. A task that has ended already is no fault.
+    fn cancel(&self, task: &TaskRef<'_>) -> Option<Exchange<()>>;
+
+    /// Reads a callback as it was received.
+    fn read_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) -> Result<Reading, Refusal>;
+}
+
+/// What a vendor is and can do.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// Its name in requests, settings and addresses.
+    pub name: VendorName,
+    /// Its name for people.
+    pub title: &'static str,
+    /// The fields of a song request that it can honour.
+    pub honours: &'static [Field],
+    /// How many songs one task can make.
+    pub most_songs: u32,
+    /// Whether it calls back when a task ends.
+    pub calls_back: bool,
+    /// How it is waited for and retried, before settings change it. `look_up` and `cancel` say what it can.
+    pub policy: VendorPolicy,
+    /// JSON Schema of `options.<name>`.
+    pub options: schemars::Schema,
+}
+
+/// What it takes to fulfil a request with a vendor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The paid steps in order; at least one, the last gives the audio.
+    pub steps: Vec<StepKind>,
+    /// Preferred fields that this vendor cannot honour and leaves out.
+    pub dropped: Vec<Field>,
+}
+
+/// One paid submission to make, or to look for.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    /// The job it is for.
+    pub job: JobId,
+    /// The attempt's number within the job, from 1; new for every submission.
+    pub attempt: u32,
+    /// Which step of the plan.
+    pub step: StepKind,
+    /// The request.
+    pub song: &'a SongRequest,
+    /// Lyrics that an earlier step of this job gave.
+    pub lyrics: Option<&'a Lyrics>,
+    /// The address that names this attempt.
+    pub callback: Callback<'a>,
+}
+
+/// The address that names an attempt at the vendor's: `{base}/callbacks/{vendor}/{job}/{attempt}/{token}`.
+#[derive(Clone, Copy, Debug)]
+pub struct Callback<'a> {
+    /// The whole address.
+    pub url: &'a str,
+    /// False when nobody listens there (no public address is set): then it only marks the task, for vendors
+    /// that are looked up by it, and a vendor with another mark of its own leaves it out.
+    pub live: bool,
+}
+
+impl Order<'_> {
+    /// The part of the callback address that names the attempt whatever key signed it and whatever the base:
+    /// `/callbacks/{vendor}/{job}/{attempt}/`.
+    pub fn mark(&self, vendor: &VendorName) -> String {
+        format!("/callbacks/{vendor}/{}/{}/", self.job, self.attempt)
+    }
+}
+
+/// A task at the vendor's.
+#[derive(Clone, Debug)]
+pub struct TaskRef<'a> {
+    /// The step it belongs to.
+    pub step: StepKind,
+    /// The vendor's id of it.
+    pub id: &'a TaskId,
+}
+
+/// Whether an exchange may cost money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// It may create a paid task: when its outcome is not known it must be looked up, never repeated.
+    Creates,
+    /// It can be repeated.
+    Free,
+}
+
+/// A request, and the function that reads its reply.
+pub struct Exchange<T> {
+    /// What to send.
+    pub request: Request<Bytes>,
+    /// Whether sending it may cost money.
+    pub cost: Cost,
+    read: Box<dyn FnOnce(Response<Bytes>) -> Next<T> + Send>,
+}
+
+/// What a reply leads to.
+pub enum Next<T> {
+    /// The end of the exchange.
+    Done(Result<T, Fault>),
+    /// One more request, such as the submission after an upload.
+    Then(Exchange<T>),
+}
+
+impl<T> Exchange<T> {
+    /// An exchange that can be repeated: a read, an upload, a cancel.
+    pub fn free(
+        request: Request<Bytes>,
+        read: impl FnOnce(Response<Bytes>) -> Next<T> + Send + 'static,
+    ) -> Self {
+        Self { request, cost: Cost::Free, read: Box::new(read) }
+    }
+
+    /// An exchange that may create a paid task.
+    pub fn creating(
+        request: Request<Bytes>,
+        read: impl FnOnce(Response<Bytes>) -> Next<T> + Send + 'static,
+    ) -> Self {
+        Self { request, cost: Cost::Creates, read: Box::new(read) }
+    }
+
+    /// Reads the reply.
+    pub fn read(self, reply: Response<Bytes>) -> Next<T> {
+        (self.read)(reply)
+    }
+
+    /// Splits the exchange into what to send, its cost and the function that reads the reply.
+    pub fn into_parts(self) -> (Request<Bytes>, Cost, Box<dyn FnOnce(Response<Bytes>) -> Next<T> + Send>) {
+        (self.request, self.cost, self.read)
+    }
+}
+
+impl<T> Next<T> {
+    /// The end, well.
+    pub fn ok(value: T) -> Self {
+        Self::Done(Ok(value))
+    }
+
+    /// The end, badly.
+    pub fn fault(fault: Fault) -> Self {
+        Self::Done(Err(fault))
+    }
+}
+
+/// A callback as it was received; its address has been checked already.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body's bytes, before any parsing: signatures are over these.
+    pub body: &'a [u8],
+}
+
+/// What a callback says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// The task it speaks of, where it says.
+    pub task: Option<TaskId>,
+    /// What it says of it.
+    pub report: Report,
+    /// Whether the report may be believed as it is. When false the task is asked for at once instead.
+    pub believed: bool,
+}
+
+/// Why a callback is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its signature is missing, wrong or out of date.
+    #[error("callback is not signed by the vendor: {0}")]
+    Forged(String),
+    /// It is not understood.
+    #[error("callback is not understood: {0}")]
+    Garbled(String),
+}
+
+/// How far a signed callback's time may be from ours (Standard Webhooks; Replicate's page names 5 minutes).
+pub const DELIVERY_TOLERANCE: Duration = Duration::from_secs(300);

@@ -1,0 +1,6 @@
+//! SenseAudio: lyrics, then a song.
+
+/// Settings.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {}
