@@ -225,7 +225,13 @@ mod tests {
 
     #[test]
     fn what_is_not_an_id_is_refused_with_the_rule() {
-        for bad in ["", "short", "8zzzzzzzzzzzzzzzzzzzzzzzzz", "0123456789ABCDEFGHJKMNPQRS", "ü123456789abcdefghjkmnpqr"] {
+        for bad in [
+            "",
+            "short",
+            "8zzzzzzzzzzzzzzzzzzzzzzzzz",
+            "0123456789ABCDEFGHJKMNPQRS",
+            "ü123456789abcdefghjkmnpqr",
+        ] {
             assert!(bad.parse::<JobId>().is_err(), "{bad}");
         }
         assert!(BatchName::new("a b").unwrap_err().to_string().contains("1 to 64 characters"));

@@ -300,13 +300,16 @@ impl SongRequest {
             }
         }
         if self.lyrics.is_some() && self.lyrics_prompt.is_some() {
-            wrong.push("lyrics_prompt", "stands beside lyrics", "give the words or what they are about, not both");
+            wrong.push(
+                "lyrics_prompt",
+                "stands beside lyrics",
+                "give the words or what they are about, not both",
+            );
         }
         if self.instrumental == Some(true) {
-            for (field, set) in [
-                ("lyrics_prompt", self.lyrics_prompt.is_some()),
-                ("vocal", self.vocal.is_some()),
-            ] {
+            for (field, set) in
+                [("lyrics_prompt", self.lyrics_prompt.is_some()), ("vocal", self.vocal.is_some())]
+            {
                 if set {
                     wrong.push(field, "stands beside instrumental: true", "leave one of the two out");
                 }
@@ -314,14 +317,20 @@ impl SongRequest {
         }
         let words = [&self.prompt, &self.style, &self.lyrics, &self.lyrics_prompt];
         if words.iter().all(|text| text.is_none()) && self.reference_audio.is_none() {
-            wrong.push("prompt", "is missing", "give at least one of prompt, style, lyrics, lyrics_prompt, reference_audio");
+            wrong.push(
+                "prompt",
+                "is missing",
+                "give at least one of prompt, style, lyrics, lyrics_prompt, reference_audio",
+            );
         }
         if let Some(audio) = &self.reference_audio {
             check_reference(audio, &mut wrong);
         }
         match self.vendor.as_ref().map(VendorChoice::names) {
             Some([]) => wrong.push("vendor", "is an empty list", "name at least one vendor"),
-            Some(names) if names.len() > 8 => wrong.push("vendor", "names more than 8 vendors", "name at most 8"),
+            Some(names) if names.len() > 8 => {
+                wrong.push("vendor", "names more than 8 vendors", "name at most 8")
+            }
             Some(names) => {
                 if let Some(twice) = (1..names.len()).find(|&i| names[..i].contains(&names[i])) {
                     wrong.push("vendor", format!("names {} twice", names[twice]), "name each vendor once");
@@ -331,7 +340,11 @@ impl SongRequest {
         }
         for field in &self.require {
             if !self.has(*field) {
-                wrong.push("require", format!("names {}, which is not set", field.as_str()), "set the field or leave it out of require");
+                wrong.push(
+                    "require",
+                    format!("names {}, which is not set", field.as_str()),
+                    "set the field or leave it out of require",
+                );
             }
         }
         wrong.none_or_err()
@@ -373,7 +386,8 @@ fn check_reference(audio: &str, wrong: &mut Invalid) {
         if !data.starts_with("audio/") || !data.contains(";base64,") {
             wrong.push(field, "is a data address of no audio", "use data:audio/wav;base64,… (or mpeg, flac)");
         } else if audio.len() > REFERENCE_DATA_MAX {
-            let fix = format!("use at most {REFERENCE_DATA_MAX}, or put the file where it has an https address");
+            let fix =
+                format!("use at most {REFERENCE_DATA_MAX}, or put the file where it has an https address");
             wrong.push(field, format!("has {} characters", audio.len()), fix);
         }
     } else if !audio.starts_with("https://") && !audio.starts_with("http://") {
@@ -396,7 +410,9 @@ mod tests {
 
     #[test]
     fn a_good_request_is_taken() {
-        let song = SongRequest::from_json(r#"{"vendor":["replicate","tencent"],"prompt":"一首歌","seed":7}"#.as_bytes());
+        let song = SongRequest::from_json(
+            r#"{"vendor":["replicate","tencent"],"prompt":"一首歌","seed":7}"#.as_bytes(),
+        );
         assert_eq!(song.unwrap().vendor.unwrap().names().len(), 2);
     }
 

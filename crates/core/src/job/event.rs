@@ -3,6 +3,7 @@
 use crate::fault::Fault;
 use crate::id::{TaskId, VendorName};
 use crate::report::{Asset, Product, Report};
+use crate::time::Timestamp;
 
 /// How a vendor answered a submission that it took.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,8 +17,11 @@ pub enum Accepted {
 /// Where a report came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
-    /// We asked.
-    Poll,
+    /// We asked, at this moment.
+    Poll {
+        /// When the request was made; a callback that came later asks for another look.
+        asked: Timestamp,
+    },
     /// The vendor called back.
     Callback,
 }
@@ -25,7 +29,7 @@ pub enum Via {
 impl Via {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
-            Self::Poll => "poll",
+            Self::Poll { .. } => "poll",
             Self::Callback => "callback",
         }
     }

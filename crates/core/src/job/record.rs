@@ -53,6 +53,9 @@ pub struct Job {
     /// When it was taken in.
     #[serde(rename = "t")]
     pub created: Timestamp,
+    /// Until when it may wait for a submission.
+    #[serde(rename = "u")]
+    pub until: Timestamp,
     /// The vendors it may go to, in order; at least one.
     #[serde(rename = "r")]
     pub routes: Vec<Route>,
@@ -110,17 +113,18 @@ const fn no_id() -> JobId {
 const HISTORY: usize = 24;
 
 impl Job {
-    /// A new job, due at once.
+    /// A new job, due at once, that gives up waiting for a submission at `until`.
     ///
     /// # Panics
     /// When there is no route, or a route without steps: a plan always has both.
-    pub fn new(id: JobId, routes: Vec<Route>, created: Timestamp) -> Self {
+    pub fn new(id: JobId, routes: Vec<Route>, created: Timestamp, until: Timestamp) -> Self {
         assert!(routes.iter().all(|route| !route.steps.is_empty()) && !routes.is_empty(), "a plan has steps");
         Self {
             id,
             batch: None,
             custom_id: None,
             created,
+            until,
             routes,
             route: 0,
             at_step: 0,

@@ -85,6 +85,8 @@ pub enum State {
         task: TaskId,
         /// How often it has been looked at.
         polls: u32,
+        /// When a callback last asked for a look; zero before the first.
+        nudged: Timestamp,
     },
     /// The vendor is being asked to stop a task.
     Canceling {

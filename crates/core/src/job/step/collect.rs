@@ -1,0 +1,123 @@
+//! From a product to audio in our storage.
+
+use super::{Changed, Turn};
+use crate::fault::{Fault, FaultKind};
+use crate::id::TaskId;
+use crate::job::event::Event;
+use crate::job::policy::backoff;
+use crate::job::record::StepKind;
+use crate::job::state::{Attempt, Origin, State};
+use crate::report::{Output, Product};
+use crate::time::{Span, Timestamp};
+
+/// The longest wait between two tries to collect.
+const COLLECT_BACKOFF_MOST: Span = Span::secs(120);
+
+impl Turn<'_> {
+    /// A step gave its product.
+    pub(super) fn finish(&mut self, attempt: Attempt, task: Option<TaskId>, product: Product) -> Changed {
+        if self.job.cancel_asked {
+            return self.cancel("the task had ended");
+        }
+        match product {
+            Product::Audio(outputs) if outputs.is_empty() => {
+                let fault =
+                    Fault::new(FaultKind::Unavailable, "output_missing", "the task ended without audio");
+                self.attempt_failed(&fault)
+            }
+            Product::Audio(outputs) => {
+                let vendor = self.job.vendor().clone();
+                self.collect(Origin { vendor, attempt, task }, outputs)
+            }
+            Product::Lyrics(lyrics) if self.job.step_kind() == StepKind::Lyrics => {
+                self.job.note(
+                    self.now,
+                    "written",
+                    format!("lyrics of {} characters", lyrics.text.chars().count()),
+                );
+                self.job.lyrics = Some(lyrics);
+                self.job.at_step += 1;
+                self.new_step();
+                self.queue_now()
+            }
+            Product::Lyrics(_) => {
+                let fault =
+                    Fault::new(FaultKind::Garbled, "output_missing", "lyrics came where a song was due");
+                self.attempt_failed(&fault)
+            }
+        }
+    }
+
+    pub(super) fn collect(&mut self, origin: Origin, outputs: Vec<Output>) -> Changed {
+        self.job.strikes = 0;
+        self.job.state = State::Collecting { origin, outputs, tries: 0 };
+        self.job.due = self.now;
+        Changed::Yes
+    }
+
+    pub(super) fn collecting(
+        &mut self,
+        origin: Origin,
+        outputs: Vec<Output>,
+        tries: u32,
+        event: &Event,
+    ) -> Changed {
+        match event {
+            Event::Stored { assets } => {
+                self.job.note(self.now, "stored", format!("{} files", assets.len()));
+                self.job.state = State::Completed { at: self.now, origin, assets: assets.clone() };
+                Changed::Yes
+            }
+            Event::CollectFailed { fault } => self.collect_failed(origin, outputs, tries, fault),
+            Event::CancelAsked => self.cancel("while its audio was brought in"),
+            Event::Poisoned { claims } => self.poisoned(*claims),
+            _ => Changed::No,
+        }
+    }
+
+    fn collect_failed(&mut self, origin: Origin, outputs: Vec<Output>, tries: u32, fault: &Fault) -> Changed {
+        self.job.note(self.now, "collect_failed", fault.to_string());
+        let jobs = &self.policy.jobs;
+        match fault.kind {
+            // Our own storage: the operator's to mend, and no fault of the audio's.
+            FaultKind::Locked => {
+                self.alert_if_ours(fault);
+                let due = self.now + self.wait_after(fault, tries + 1);
+                self.again(origin, outputs, tries, due)
+            }
+            FaultKind::Unavailable | FaultKind::Unknown | FaultKind::Throttled => {
+                if tries + 1 >= jobs.collect_tries {
+                    return self.ask_anew(&origin, fault);
+                }
+                let spread = self.spread(origin.attempt.number, tries);
+                let own = backoff(jobs.collect_backoff, COLLECT_BACKOFF_MOST, tries, spread);
+                let due = self.now + fault.retry_after().unwrap_or(own);
+                self.again(origin, outputs, tries + 1, due)
+            }
+            FaultKind::Rejected => self.ask_anew(&origin, fault),
+            FaultKind::Garbled => self.attempt_failed(fault),
+        }
+    }
+
+    fn again(&mut self, origin: Origin, outputs: Vec<Output>, tries: u32, due: Timestamp) -> Changed {
+        self.job.state = State::Collecting { origin, outputs, tries };
+        self.job.due = due;
+        Changed::Yes
+    }
+
+    /// The address does not serve any more: the vendor is asked for another one, a bounded number of times.
+    fn ask_anew(&mut self, origin: &Origin, fault: &Fault) -> Changed {
+        let can_ask =
+            origin.vendor == *self.job.vendor() && self.job.rounds < self.policy.jobs.collect_rounds;
+        let Some(task) = origin.task.clone().filter(|_| can_ask) else {
+            let lost = Fault::new(FaultKind::Unavailable, "output_lost", fault.to_string());
+            return self.attempt_failed(&lost);
+        };
+        self.job.rounds += 1;
+        let wait = backoff(self.policy.jobs.collect_backoff, COLLECT_BACKOFF_MOST, self.job.rounds, 0);
+        self.job.due = self.now + wait;
+        let attempt = origin.attempt;
+        self.job.state = State::Generating { attempt, task, polls: 0, nudged: Timestamp::default() };
+        Changed::Yes
+    }
+}

@@ -1,0 +1,218 @@
+//! Where a job goes next: back into the queue, to another vendor, on hold, or to its end.
+
+use super::{Changed, Effect, Turn};
+use crate::fault::{Fault, FaultKind};
+use crate::id::TaskId;
+use crate::job::policy::{OnUnknown, backoff, jitter};
+use crate::job::record::StepKind;
+use crate::job::state::{Attempt, HeldFor, State};
+use crate::time::Timestamp;
+
+impl Turn<'_> {
+    /// A number for jitter that differs between jobs, attempts and tries.
+    pub(super) fn spread(&self, attempt: u32, salt: u32) -> u64 {
+        self.job.id.spread(u64::from(attempt) << 32 | u64::from(salt))
+    }
+
+    /// How long to wait after a failure that may pass.
+    pub(super) fn wait_after(&self, fault: &Fault, strikes: u32) -> std::time::Duration {
+        let policy = self.policy.vendor(self.job.vendor());
+        let spread = self.spread(self.job.submissions, strikes);
+        let own = match fault.kind {
+            FaultKind::Locked => jitter(policy.locked_wait.get(), spread),
+            FaultKind::Throttled => jitter(policy.throttled_wait.get(), spread),
+            FaultKind::Rejected | FaultKind::Unavailable | FaultKind::Unknown | FaultKind::Garbled => {
+                backoff(policy.backoff, policy.backoff_most, strikes.saturating_sub(1), spread)
+            }
+        };
+        match fault.retry_after() {
+            // Never before the vendor said; spread behind it, so that not all come back at once.
+            Some(told) => told + (own / 4).min(std::time::Duration::from_secs(5)),
+            None => own,
+        }
+    }
+
+    /// Tells the operator of what only an operator can mend.
+    pub(super) fn alert_if_ours(&mut self, fault: &Fault) {
+        if matches!(fault.kind, FaultKind::Locked | FaultKind::Garbled) {
+            self.effects.push(Effect::Alert(fault.clone()));
+        }
+    }
+
+    /// Back into the queue, due now.
+    pub(super) fn queue_now(&mut self) -> Changed {
+        self.queue(self.now, None)
+    }
+
+    /// Back into the queue; a job that would wait past its deadline fails instead.
+    fn queue(&mut self, due: Timestamp, because: Option<&Fault>) -> Changed {
+        if due > self.job.until {
+            let last = because.map(ToString::to_string).unwrap_or_default();
+            return self.fail(&Fault::new(FaultKind::Rejected, "deadline_passed", last));
+        }
+        self.job.state = State::Queued;
+        self.job.due = due;
+        Changed::Yes
+    }
+
+    /// The vendor asked for patience, which costs no attempt.
+    pub(super) fn throttled(&mut self, fault: &Fault) -> Changed {
+        let due = self.now + self.wait_after(fault, 1);
+        self.queue(due, Some(fault))
+    }
+
+    /// The vendor's account needs an operator; another vendor will do, if the caller named one.
+    pub(super) fn locked(&mut self, fault: &Fault) -> Changed {
+        self.effects.push(Effect::Alert(fault.clone()));
+        if self.has_next_route() {
+            return self.next_route(fault);
+        }
+        let due = self.now + self.wait_after(fault, 1);
+        self.queue(due, Some(fault))
+    }
+
+    /// Known not to have been done.
+    pub(super) fn not_done(&mut self, fault: &Fault) -> Changed {
+        self.job.strikes += 1;
+        if self.job.strikes >= self.policy.vendor(self.job.vendor()).strikes {
+            return self.next_route(fault);
+        }
+        let due = self.now + self.wait_after(fault, self.job.strikes);
+        self.queue(due, Some(fault))
+    }
+
+    /// The vendor will never do it.
+    pub(super) fn refused(&mut self, fault: &Fault) -> Changed {
+        if self.job.cancel_asked {
+            return self.cancel("the vendor refused it");
+        }
+        self.next_route(fault)
+    }
+
+    /// A paid attempt ended without a product.
+    pub(super) fn attempt_failed(&mut self, fault: &Fault) -> Changed {
+        self.job.note(self.now, "attempt_failed", fault.to_string());
+        if self.job.cancel_asked {
+            return self.cancel("the task had failed");
+        }
+        match fault.kind {
+            FaultKind::Rejected => self.next_route(fault),
+            FaultKind::Locked => {
+                self.job.paid = self.job.paid.saturating_sub(1);
+                self.locked(fault)
+            }
+            FaultKind::Throttled => {
+                self.job.paid = self.job.paid.saturating_sub(1);
+                self.throttled(fault)
+            }
+            FaultKind::Unavailable | FaultKind::Unknown | FaultKind::Garbled => {
+                if fault.kind == FaultKind::Garbled {
+                    self.effects.push(Effect::Alert(fault.clone()));
+                }
+                if self.job.paid >= self.policy.vendor(self.job.vendor()).attempts {
+                    return self.next_route(fault);
+                }
+                let due = self.now + self.wait_after(fault, self.job.paid);
+                self.queue(due, Some(fault))
+            }
+        }
+    }
+
+    fn has_next_route(&self) -> bool {
+        (self.job.route as usize) + 1 < self.job.routes.len()
+    }
+
+    /// On to the next vendor the caller named, or to the end.
+    fn next_route(&mut self, fault: &Fault) -> Changed {
+        if !self.has_next_route() {
+            return self.fail(fault);
+        }
+        let from = self.job.vendor().clone();
+        let changed = self.begin(self.job.route + 1);
+        let to = self.job.vendor().clone();
+        self.job.note(self.now, "failed_over", format!("from {from} to {to}: {fault}"));
+        changed
+    }
+
+    /// Begins a route; lyrics that there are already are not paid for again.
+    pub(super) fn begin(&mut self, route: u32) -> Changed {
+        self.job.route = route;
+        self.job.at_step = 0;
+        if self.job.lyrics.is_some() && self.job.step_kind() == StepKind::Lyrics {
+            self.job.at_step = 1;
+        }
+        self.new_step();
+        self.queue_now()
+    }
+
+    pub(super) fn new_step(&mut self) {
+        self.job.first = self.job.submissions + 1;
+        self.job.paid = 0;
+        self.job.strikes = 0;
+    }
+
+    /// It cannot be known whether a paid task exists, or what became of it: the policy decides.
+    pub(super) fn in_doubt(&mut self, attempt: Attempt, task: Option<&TaskId>, fault: &Fault) -> Changed {
+        if self.job.cancel_asked {
+            return self.cancel("it is not known whether the vendor charges for it");
+        }
+        let policy = self.policy.vendor(self.job.vendor());
+        match policy.on_unknown {
+            OnUnknown::Hold => self.hold(attempt, task, fault),
+            OnUnknown::Fail => self.fail(fault),
+            OnUnknown::Resubmit => {
+                let most = policy.attempts;
+                if task.is_none() {
+                    self.job.paid += 1;
+                }
+                if self.job.paid >= most {
+                    return self.fail(fault);
+                }
+                self.job.maybe_paid_twice += 1;
+                self.job.note(self.now, "resubmitted", format!("by policy, in doubt: {fault}"));
+                let due = self.now + self.wait_after(fault, self.job.paid);
+                self.queue(due, Some(fault))
+            }
+        }
+    }
+
+    /// The task is known to exist but cannot be found: no policy submits it again.
+    pub(super) fn in_doubt_for_good(
+        &mut self,
+        attempt: Attempt,
+        task: Option<&TaskId>,
+        fault: &Fault,
+    ) -> Changed {
+        if self.job.cancel_asked {
+            return self.cancel("the vendor may charge for it");
+        }
+        self.hold(attempt, task, fault)
+    }
+
+    fn hold(&mut self, attempt: Attempt, task: Option<&TaskId>, fault: &Fault) -> Changed {
+        self.job.note(self.now, "held", fault.to_string());
+        let of = HeldFor { attempt, task: task.cloned(), fault: fault.clone() };
+        self.job.state = State::Held { at: self.now, of };
+        Changed::Yes
+    }
+
+    pub(super) fn poisoned(&mut self, claims: u32) -> Changed {
+        let words = format!("{claims} workers took it and none came back");
+        self.fail(&Fault::new(FaultKind::Rejected, "poisoned", words))
+    }
+
+    pub(super) fn fail(&mut self, fault: &Fault) -> Changed {
+        if self.job.cancel_asked {
+            return self.cancel("it had failed");
+        }
+        self.job.note(self.now, "failed", fault.code.to_string());
+        self.job.state = State::Failed { at: self.now, fault: fault.clone() };
+        Changed::Yes
+    }
+
+    pub(super) fn cancel(&mut self, how: &str) -> Changed {
+        self.job.note(self.now, "canceled", how);
+        self.job.state = State::Canceled { at: self.now };
+        Changed::Yes
+    }
+}
