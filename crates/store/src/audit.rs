@@ -1,0 +1,174 @@
+//! The audit: a live job is a member of exactly one stage queue, and batches count right.
+
+use std::collections::{BTreeMap, HashMap};
+
+use songmill_core::job::StateName;
+use songmill_core::{BatchName, JobId};
+
+use crate::connection::StoreError;
+use crate::store::Store;
+
+/// What an audit found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Audit {
+    /// Jobs read.
+    pub jobs: u64,
+    /// How many of them are in each state.
+    pub states: BTreeMap<StateName, u64>,
+    /// Queues read.
+    pub queues: u64,
+    /// Submissions that may have been paid for beside the one that counts, over all jobs.
+    pub maybe_paid_twice: u64,
+    /// What breaks a promise.
+    pub breaches: Vec<Breach>,
+}
+
+/// A broken promise.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Breach {
+    /// The job or batch.
+    pub subject: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// How often a job that seems wrong is looked at again: it may just have been on the move.
+const LOOKS: u32 = 5;
+const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(20);
+/// Keys or members read in one step.
+const SCAN: usize = 500;
+
+impl Store {
+    /// Reads every job and every queue and says what does not fit. Jobs may move meanwhile; what seems wrong
+    /// is looked at again before it is reported.
+    pub async fn audit(&self) -> Result<Audit, StoreError> {
+        let mut audit = Audit::default();
+        let mut batches: HashMap<BatchName, BTreeMap<StateName, u64>> = HashMap::new();
+        let prefix = self.keys().job_prefix();
+        let queues = self.queue_keys().await?;
+        for key in self.scan(&format!("{prefix}*")).await? {
+            let Ok(id) = key[prefix.len()..].parse::<JobId>() else { continue };
+            let Some(stored) = self.load(id).await? else { continue };
+            audit.jobs += 1;
+            *audit.states.entry(stored.job.state.name()).or_default() += 1;
+            audit.maybe_paid_twice += u64::from(stored.job.maybe_paid_twice);
+            if let Some(batch) = &stored.job.batch {
+                *batches.entry(batch.clone()).or_default().entry(stored.job.state.name()).or_default() += 1;
+            }
+            if let Some(what) = self.misplaced(id, &queues).await? {
+                audit.breaches.push(Breach { subject: format!("job {id}"), what });
+            }
+        }
+        self.audit_queues(&mut audit).await?;
+        self.audit_batches(&mut audit, batches).await?;
+        Ok(audit)
+    }
+
+    /// What is wrong with a job's place, if it stays wrong.
+    async fn misplaced(&self, id: JobId, queues: &[String]) -> Result<Option<String>, StoreError> {
+        let mut queues = queues.to_vec();
+        let mut last = None;
+        for look in 0..LOOKS {
+            if look > 0 {
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+                queues = self.queue_keys().await?;
+            }
+            let Some(before) = self.load(id).await? else { return Ok(None) };
+            let due = match before.job.place() {
+                Some(place) => Some(self.keys().queue(place.stage, place.vendor)),
+                None if before.job.state.name() == StateName::Held => Some(self.keys().held()),
+                None => None,
+            };
+            let mut ask = redis::pipe();
+            for queue in &queues {
+                ask.cmd("ZSCORE").arg(queue).arg(id.to_string());
+            }
+            let scores: Vec<Option<f64>> = ask.query_async(&mut self.connection()).await?;
+            let stands: Vec<_> =
+                queues.iter().zip(scores).filter_map(|(queue, score)| score.map(|_| queue.clone())).collect();
+            if stands.iter().eq(due.iter()) {
+                return Ok(None);
+            }
+            last = Some(format!("is {} and stands in {stands:?}, not in {due:?}", before.job.state.name()));
+        }
+        Ok(last)
+    }
+
+    /// Members of queues must have a record.
+    async fn audit_queues(&self, audit: &mut Audit) -> Result<(), StoreError> {
+        for queue in self.queue_keys().await? {
+            audit.queues += 1;
+            let mut from = 0;
+            loop {
+                let mut ask = redis::cmd("ZRANGE");
+                ask.arg(&queue).arg(from).arg(from + SCAN - 1);
+                let ids: Vec<String> = ask.query_async(&mut self.connection()).await?;
+                for id in &ids {
+                    let known = match id.parse::<JobId>() {
+                        Ok(id) => self.load(id).await?.is_some(),
+                        Err(_) => false,
+                    };
+                    if !known {
+                        let what = format!("stands in {queue} without a record");
+                        audit.breaches.push(Breach { subject: format!("job {id}"), what });
+                    }
+                }
+                if ids.len() < SCAN {
+                    break;
+                }
+                from += SCAN;
+            }
+        }
+        Ok(())
+    }
+
+    /// A batch's counts must be those of its jobs, unless retention has taken some.
+    async fn audit_batches(
+        &self,
+        audit: &mut Audit,
+        counted: HashMap<BatchName, BTreeMap<StateName, u64>>,
+    ) -> Result<(), StoreError> {
+        for (name, states) in counted {
+            let subject = format!("batch {name}");
+            let Some(batch) = self.batch(&name).await? else {
+                audit.breaches.push(Breach { subject, what: "has jobs but no counts".into() });
+                continue;
+            };
+            let sum: u64 = batch.counts.0.values().sum();
+            if sum != batch.total {
+                let what = format!("has {} jobs but counts {sum}", batch.total);
+                audit.breaches.push(Breach { subject: subject.clone(), what });
+            }
+            let kept: u64 = states.values().sum();
+            let moving = states.iter().any(|(state, _)| state.is_live());
+            if kept == batch.total && !moving && batch.counts.0 != states {
+                let what = format!("counts {:?} but has {states:?}", batch.counts.0);
+                audit.breaches.push(Breach { subject, what });
+            }
+        }
+        Ok(())
+    }
+
+    async fn queue_keys(&self) -> Result<Vec<String>, StoreError> {
+        let mut keys = self.scan(&format!("{}*", self.keys().queue_prefix())).await?;
+        keys.retain(|key| !key.ends_with(":idle"));
+        keys.push(self.keys().held());
+        Ok(keys)
+    }
+
+    /// Keys of a pattern, read in small steps that do not block Redis.
+    async fn scan(&self, pattern: &str) -> Result<Vec<String>, StoreError> {
+        let pattern = pattern.replace('{', "[{]").replace('}', "[}]");
+        let (mut cursor, mut keys) = (0u64, std::collections::BTreeSet::new());
+        loop {
+            let mut ask = redis::cmd("SCAN");
+            ask.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN);
+            let (next, page): (u64, Vec<String>) = ask.query_async(&mut self.connection()).await?;
+            keys.extend(page);
+            cursor = next;
+            if cursor == 0 {
+                return Ok(keys.into_iter().collect());
+            }
+        }
+    }
+}

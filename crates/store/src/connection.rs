@@ -1,0 +1,132 @@
+//! The connection to Redis: one that survives restarts and stalls, and a clock kept by Redis.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use songmill_core::Timestamp;
+use songmill_core::time::Span;
+
+/// How Redis is reached.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// `redis://[user:password@]host:port/db`, `rediss://…` for TLS, `unix:/path` for a socket.
+    #[serde(serialize_with = "redacted")]
+    pub url: String,
+    /// What all keys begin with, so that several installations can share a Redis.
+    pub namespace: String,
+    /// How long a reply may take before the call counts as failed.
+    pub reply_timeout: Span,
+    /// How long a connection attempt may take.
+    pub connect_timeout: Span,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            namespace: "sm".into(),
+            reply_timeout: Span::secs(10),
+            connect_timeout: Span::secs(3),
+        }
+    }
+}
+
+fn redacted<S: serde::Serializer>(url: &str, to: S) -> Result<S::Ok, S::Error> {
+    let Some((scheme, rest)) = url.split_once("://") else { return to.serialize_str(url) };
+    match rest.rsplit_once('@') {
+        Some((_, host)) => to.collect_str(&format_args!("{scheme}://***@{host}")),
+        None => to.serialize_str(url),
+    }
+}
+
+/// What the store could not do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The address is not one of Redis.
+    #[error("redis url is not valid; write redis://host:6379/0 or unix:/path/to/socket")]
+    Url(#[source] redis::RedisError),
+    /// Redis did not answer, or not in time.
+    #[error("redis is away")]
+    Away(#[source] redis::RedisError),
+    /// Redis has no memory left: nothing was written.
+    #[error("redis is full (maxmemory): nothing was written; give it more memory or shorten retention")]
+    Full(#[source] redis::RedisError),
+    /// Redis refused.
+    #[error("redis refused the command")]
+    Refused(#[source] redis::RedisError),
+    /// A record is not what we wrote.
+    #[error("record of job {job} cannot be read")]
+    Record {
+        /// Whose.
+        job: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// Others changed the job again and again while we tried.
+    #[error("job {0} changes too often")]
+    Contended(String),
+}
+
+impl From<redis::RedisError> for StoreError {
+    fn from(error: redis::RedisError) -> Self {
+        if error.code() == Some("OOM") {
+            return Self::Full(error);
+        }
+        let away = error.is_io_error()
+            || error.is_timeout()
+            || error.is_connection_dropped()
+            || error.is_connection_refusal()
+            || matches!(
+                error.code(),
+                Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" | "READONLY")
+            );
+        if away { Self::Away(error) } else { Self::Refused(error) }
+    }
+}
+
+impl StoreError {
+    /// Whether waiting helps.
+    pub fn will_pass(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Full(_) | Self::Contended(_))
+    }
+}
+
+/// Opens a connection that reconnects by itself; the first connection must succeed.
+pub(crate) async fn open(settings: &Settings) -> Result<(redis::Client, ConnectionManager), StoreError> {
+    let client = redis::Client::open(settings.url.as_str()).map_err(StoreError::Url)?;
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(settings.reply_timeout.get()))
+        .set_connection_timeout(Some(settings.connect_timeout.get()))
+        .set_number_of_retries(1)
+        .set_max_delay(Duration::from_millis(500));
+    let manager = ConnectionManager::new_with_config(client.clone(), config).await?;
+    Ok((client, manager))
+}
+
+/// Redis's clock, as the offset from ours: due times are compared by Redis, so they are made on its clock.
+#[derive(Debug, Default)]
+pub(crate) struct Clock(AtomicI64);
+
+impl Clock {
+    pub(crate) fn learn(&self, redis_now: Timestamp) {
+        let offset = redis_now.as_millis() as i64 - local_millis() as i64;
+        self.0.store(offset, Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(local_millis().saturating_add_signed(self.0.load(Ordering::Relaxed)))
+    }
+
+    /// How far ours is behind Redis's, in ms.
+    pub(crate) fn offset_ms(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+fn local_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,103 @@
+//! Taking jobs in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use songmill_core::{BatchName, Job, JobId, Stage};
+
+use crate::connection::StoreError;
+use crate::scripts::ENQUEUE;
+use crate::store::{Logged, Store};
+
+/// A job to take in.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// Its record, queued.
+    pub job: Job,
+    /// The request as JSON: kept as it is, and what makes two requests the same.
+    pub request: Arc<str>,
+}
+
+/// What became of a job that was handed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is new.
+    Created,
+    /// The same request was handed in before: nothing was done.
+    Known,
+    /// Another request was handed in under the same key before: nothing was done.
+    Conflict,
+}
+
+/// The most jobs handed to Redis in one script call.
+pub(crate) const CHUNK: usize = 128;
+
+impl Store {
+    /// Takes jobs in, at most [`Store::ENQUEUE_CHUNK`] in one atomic call; all of one batch or of none.
+    ///
+    /// The answers stand in the order of the jobs. On an error nothing, or a whole number of chunks, was
+    /// taken in; handing all of them in again is safe.
+    pub async fn enqueue(
+        &self,
+        batch: Option<&BatchName>,
+        jobs: &[NewJob],
+    ) -> Result<Vec<Enqueued>, StoreError> {
+        let mut results = Vec::with_capacity(jobs.len());
+        for chunk in jobs.chunks(CHUNK) {
+            self.enqueue_chunk(batch, chunk, &mut results).await?;
+        }
+        Ok(results)
+    }
+
+    /// The most jobs that one call of [`Store::enqueue`] takes in atomically.
+    pub const ENQUEUE_CHUNK: usize = CHUNK;
+
+    async fn enqueue_chunk(
+        &self,
+        batch: Option<&BatchName>,
+        jobs: &[NewJob],
+        results: &mut Vec<Enqueued>,
+    ) -> Result<(), StoreError> {
+        let keys = self.keys();
+        let mut named = Vec::with_capacity(4 + 2 * jobs.len());
+        named.push(keys.events());
+        named.push(keys.batches());
+        match batch {
+            Some(batch) => named.extend([keys.batch(batch), keys.members(batch)]),
+            None => named.extend([keys.events(), keys.events()]),
+        }
+        let mut queues = HashMap::new();
+        for new in jobs {
+            let queue =
+                queues.entry(new.job.vendor()).or_insert_with(|| keys.queue(Stage::Submit, new.job.vendor()));
+            named.push(keys.job(new.job.id));
+            named.push(queue.clone());
+        }
+        let mut call = ENQUEUE.call(&named);
+        call.arg(batch.map_or("", BatchName::as_str)).arg(self.retention().events).arg(keys.wake());
+        for new in jobs {
+            let record = encode(&new.job)?;
+            let event = Logged::of(&new.job, None).encode();
+            call.arg(new.job.id.to_string()).arg(record).arg(&*new.request);
+            call.arg(new.job.due.as_millis()).arg(event);
+        }
+        let codes: Vec<i64> = call.run(&mut self.connection()).await?;
+        results.extend(codes.into_iter().map(|code| match code {
+            1 => Enqueued::Created,
+            0 => Enqueued::Known,
+            _ => Enqueued::Conflict,
+        }));
+        Ok(())
+    }
+}
+
+pub(crate) fn encode(job: &Job) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(job).map_err(|source| StoreError::Record { job: job.id.to_string(), source })
+}
+
+pub(crate) fn decode(id: JobId, record: &[u8]) -> Result<Job, StoreError> {
+    let mut job: Job = serde_json::from_slice(record)
+        .map_err(|source| StoreError::Record { job: id.to_string(), source })?;
+    job.id = id;
+    Ok(job)
+}

@@ -1,0 +1,129 @@
+//! What Redis is like, and the side streams: events and quarantine.
+
+use std::collections::BTreeMap;
+
+use crate::connection::StoreError;
+use crate::store::{Logged, Store};
+
+/// What an operator should know of the Redis in use.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Facts {
+    /// Its version.
+    pub version: String,
+    /// `noeviction` is the only policy under which nothing is lost.
+    pub maxmemory_policy: String,
+    /// 0 is without limit.
+    pub maxmemory: u64,
+    /// Bytes in use.
+    pub used_memory: u64,
+    /// Whether the append-only file is on: without it a restart loses what was not in the last snapshot.
+    pub append_only: bool,
+    /// How often the append-only file is flushed.
+    pub append_fsync: String,
+    /// Whether it is a cluster, which is not supported yet.
+    pub cluster: bool,
+    /// How far its clock is ahead of ours, in ms.
+    pub clock_offset_ms: i64,
+}
+
+impl Facts {
+    /// What would break a promise, as sentences; empty when all is well.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let major = self.version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0);
+        if major < 6 {
+            complaints.push(format!("redis {} is too old; use 6.2 or newer, or valkey", self.version));
+        }
+        if self.maxmemory_policy != "noeviction" {
+            complaints.push(format!(
+                "maxmemory-policy is {}: redis may drop jobs; set it to noeviction",
+                self.maxmemory_policy
+            ));
+        }
+        if !self.append_only {
+            complaints.push("appendonly is off: a restart of redis loses jobs; set it to yes".into());
+        } else if self.append_fsync == "no" {
+            complaints
+                .push("appendfsync is no: a crash loses what was not flushed; set it to everysec".into());
+        }
+        if self.clock_offset_ms.abs() > 60_000 {
+            complaints.push(format!(
+                "our clock and redis's differ by {} s; synchronise them",
+                self.clock_offset_ms / 1000
+            ));
+        }
+        if self.cluster {
+            complaints.push("redis runs as a cluster, which is not supported yet".into());
+        }
+        complaints
+    }
+}
+
+/// An entry of a stream: its position, and its fields.
+type Entry = (String, Vec<(String, Vec<u8>)>);
+
+/// About how many entries the quarantine keeps.
+const QUARANTINE: usize = 1000;
+/// How much of a body the quarantine keeps.
+const QUARANTINE_BYTES: usize = 4096;
+
+impl Store {
+    /// Asks Redis what it is like.
+    pub async fn facts(&self) -> Result<Facts, StoreError> {
+        let mut connection = self.connection();
+        let info: String = redis::cmd("INFO").query_async(&mut connection).await?;
+        let info: BTreeMap<&str, &str> =
+            info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
+        let text = |key: &str| info.get(key).copied().unwrap_or_default().to_owned();
+        let number = |key: &str| info.get(key).and_then(|value| value.parse().ok()).unwrap_or(0);
+        // Managed Redis often forbids CONFIG; INFO knows all but the flush policy.
+        let fsync: Result<Vec<String>, _> =
+            redis::cmd("CONFIG").arg("GET").arg("appendfsync").query_async(&mut connection).await;
+        self.learn_clock().await?;
+        Ok(Facts {
+            version: text("redis_version"),
+            maxmemory_policy: text("maxmemory_policy"),
+            maxmemory: number("maxmemory"),
+            used_memory: number("used_memory"),
+            append_only: info.get("aof_enabled") == Some(&"1"),
+            append_fsync: fsync.ok().and_then(|pair| pair.get(1).cloned()).unwrap_or_default(),
+            cluster: info.get("cluster_enabled") == Some(&"1"),
+            clock_offset_ms: self.clock_offset_ms(),
+        })
+    }
+
+    /// Reads state changes after a position (`0` for the first kept), at most `most`, with each one's position.
+    pub async fn events(&self, after: &str, most: usize) -> Result<Vec<(String, Logged)>, StoreError> {
+        let mut ask = redis::cmd("XRANGE");
+        ask.arg(self.keys().events()).arg(format!("({after}")).arg("+").arg("COUNT").arg(most);
+        let entries: Vec<Entry> = ask.query_async(&mut self.connection()).await?;
+        let read =
+            |(position, fields): Entry| Some((position, serde_json::from_slice(&fields.first()?.1).ok()?));
+        Ok(entries.into_iter().filter_map(read).collect())
+    }
+
+    /// How many jobs ever ended, by vendor and state, such as `replicate:completed`.
+    pub async fn totals(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut ask = redis::cmd("HGETALL");
+        ask.arg(self.keys().totals());
+        Ok(ask.query_async(&mut self.connection()).await?)
+    }
+
+    /// Keeps what could not be understood, for somebody to look at; shortened, and only so many.
+    pub async fn quarantine(&self, source: &str, why: &str, body: &[u8]) -> Result<(), StoreError> {
+        let mut add = redis::cmd("XADD");
+        add.arg(self.keys().quarantine()).arg("MAXLEN").arg("~").arg(QUARANTINE).arg("*");
+        add.arg("source")
+            .arg(source)
+            .arg("why")
+            .arg(why)
+            .arg("body")
+            .arg(&body[..body.len().min(QUARANTINE_BYTES)]);
+        Ok(add.query_async(&mut self.connection()).await?)
+    }
+
+    /// How many entries the quarantine holds.
+    pub async fn quarantined(&self) -> Result<u64, StoreError> {
+        Ok(redis::cmd("XLEN").arg(self.keys().quarantine()).query_async(&mut self.connection()).await?)
+    }
+}

@@ -1,0 +1,67 @@
+//! The scripts, run by `EVALSHA` and loaded when Redis does not have them (any more).
+
+use std::sync::LazyLock;
+
+use redis::aio::ConnectionLike;
+use redis::{ErrorKind, FromRedisValue, RedisResult, ServerErrorKind};
+
+/// One script with its hash, computed once.
+pub(crate) struct Script {
+    code: &'static str,
+    hash: String,
+}
+
+macro_rules! scripts {
+    ($($name:ident = $file:literal;)*) => {
+        $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!($file)));)*
+    };
+}
+
+scripts! {
+    ENQUEUE = "scripts/enqueue.lua";
+    CLAIM = "scripts/claim.lua";
+    COMMIT = "scripts/commit.lua";
+    EXTEND = "scripts/extend.lua";
+}
+
+impl Script {
+    fn new(code: &'static str) -> Self {
+        Self { code, hash: redis::Script::new(code).get_hash().to_owned() }
+    }
+
+    /// Starts a call with these keys.
+    pub(crate) fn call(&self, keys: &[String]) -> Call<'_> {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&self.hash).arg(keys.len()).arg(keys);
+        Call { script: self, command }
+    }
+}
+
+/// A call under construction.
+pub(crate) struct Call<'a> {
+    script: &'a Script,
+    command: redis::Cmd,
+}
+
+impl Call<'_> {
+    pub(crate) fn arg(&mut self, arg: impl redis::ToRedisArgs) -> &mut Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Runs it; loads the script first when Redis does not know it: then nothing had been done.
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        connection: &mut impl ConnectionLike,
+    ) -> RedisResult<T> {
+        match self.command.query_async(connection).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                let mut load = redis::cmd("SCRIPT");
+                load.arg("LOAD").arg(self.script.code);
+                load.query_async::<()>(connection).await?;
+                self.command.query_async(connection).await
+            }
+            other => other,
+        }
+    }
+}

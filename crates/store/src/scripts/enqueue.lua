@@ -1,0 +1,44 @@
+-- Takes new jobs in: record, queue place, batch and event in one write.
+-- KEYS: 1 events, 2 batches, 3 batch, 4 batch's members, then for each job: its record, its submit queue
+-- ARGV: 1 batch name or '', 2 events kept, 3 wake channel, then for each job: id, record, request, due, event
+-- Returns for each job: 1 taken in, 0 known with the same request, -1 known with another request
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local batch, kept, channel = ARGV[1], ARGV[2], ARGV[3]
+local results, taken = {}, 0
+local arg, key = 4, 5
+while arg <= #ARGV do
+  local id, record, request, due = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], tonumber(ARGV[arg + 3])
+  local job, queue = KEYS[key], KEYS[key + 1]
+  local known = redis.call('HGET', job, 'r')
+  if known then
+    results[#results + 1] = known == request and 0 or -1
+  else
+    redis.call('HSET', job, 'd', record, 'r', request, 'v', 1)
+    redis.call('ZADD', queue, due, id)
+    if batch ~= '' then
+      redis.call('HSET', job, 'b', batch)
+      redis.call('RPUSH', KEYS[4], id)
+    end
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'e', ARGV[arg + 4])
+    local asleep = redis.call('GET', queue .. ':idle')
+    if asleep and due < tonumber(asleep) then
+      redis.call('DEL', queue .. ':idle')
+      redis.call('PUBLISH', channel, queue)
+    end
+    taken = taken + 1
+    results[#results + 1] = 1
+  end
+  arg, key = arg + 5, key + 2
+end
+if batch ~= '' then
+  redis.call('ZADD', KEYS[2], 'NX', now, batch)
+  redis.call('HSETNX', KEYS[3], 'created', now)
+  if taken > 0 then
+    redis.call('HINCRBY', KEYS[3], 'total', taken)
+    redis.call('HINCRBY', KEYS[3], 'queued', taken)
+    redis.call('PERSIST', KEYS[3])
+    redis.call('PERSIST', KEYS[4])
+  end
+end
+return results
