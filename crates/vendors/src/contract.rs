@@ -20,8 +20,9 @@ pub trait Vendor: Send + Sync {
 
     /// Creates the task of one step: the only exchange that may cost money.
     ///
-    /// `order.song` has passed [`Vendor::plan`]; a request that has not is answered with a `rejected` fault.
-    fn submit(&self, order: &Order<'_>) -> Exchange<Accepted>;
+    /// `order.song` has passed [`Vendor::plan`]; a request that has not (the vendor's settings changed since) is
+    /// answered with a `rejected` fault, and nothing is sent.
+    fn submit(&self, order: &Order<'_>) -> Result<Exchange<Accepted>, Fault>;
 
     /// Asks how a task is.
     fn poll(&self, task: &TaskRef<'_>) -> Exchange<Report>;

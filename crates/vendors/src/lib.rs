@@ -3,7 +3,9 @@
 //! A vendor turns a song request into HTTP requests and replies into reports and faults. It has no socket, no
 //! clock and no log: it is tested by handing it bytes. One folder is one vendor, and no vendor names another.
 
+mod base_url;
 pub mod contract;
+mod draft;
 pub mod inference_sh;
 mod registry;
 pub mod replicate;
@@ -12,6 +14,9 @@ pub mod senseaudio;
 pub mod tencent;
 pub mod tolerant;
 
-pub use contract::{Accepted, Callback, Card, Delivery, Exchange, Next, Order, Plan, Reading, Refusal, TaskRef, Vendor};
+pub use base_url::{BaseUrl, InvalidBaseUrl};
+pub use contract::{
+    Accepted, Callback, Card, Delivery, Exchange, Next, Order, Plan, Reading, Refusal, TaskRef, Vendor,
+};
 pub use registry::{Settings, Vendors};
 pub use secret::Secret;
