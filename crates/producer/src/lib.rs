@@ -1,1 +1,18 @@
 //! Library that validates, plans and enqueues song requests.
+//!
+//! ```no_run
+//! # async fn run(store: songmill_store::Store, vendors: songmill_vendors::Vendors) -> Result<(), Box<dyn std::error::Error>> {
+//! use songmill_producer::{Producer, Submission};
+//!
+//! let producer = Producer::new(store, vendors);
+//! let song = serde_json::from_str(r#"{"vendor": "replicate", "prompt": "a calm piano"}"#)?;
+//! let placed = producer.submit(Submission { song, batch: None, key: None }).await?;
+//! println!("job {}", placed.job);
+//! # Ok(()) }
+//! ```
+
+mod plan;
+mod producer;
+
+pub use plan::plan;
+pub use producer::{Placed, Producer, SubmitError, Submission, Tally};

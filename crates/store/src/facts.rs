@@ -68,6 +68,11 @@ const QUARANTINE: usize = 1000;
 const QUARANTINE_BYTES: usize = 4096;
 
 impl Store {
+    /// Asks whether Redis answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        Ok(redis::cmd("PING").query_async(&mut self.connection()).await?)
+    }
+
     /// Asks Redis what it is like.
     pub async fn facts(&self) -> Result<Facts, StoreError> {
         let mut connection = self.connection();

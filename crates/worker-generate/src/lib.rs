@@ -1,1 +1,12 @@
 //! Workers that submit, resolve, poll and cancel upstream.
+//!
+//! A worker asks a vendor what to send, sends it, and tells the machine what came of it. It decides nothing.
+
+mod address;
+mod driver;
+mod run;
+mod work;
+
+pub use address::CallbackAddress;
+pub use driver::DriverSettings;
+pub use run::{Error, Settings, run};

@@ -1,0 +1,206 @@
+//! Submitting requests, one or a stream of them.
+
+use std::sync::Arc;
+
+use futures_util::stream::{FuturesOrdered, Stream, StreamExt as _};
+use songmill_core::song::{Invalid, VendorChoice};
+use songmill_core::{BatchName, Job, JobId, Policy, SongRequest};
+use songmill_store::{Enqueued, NewJob, Retention, Settings, Store, StoreError};
+use songmill_vendors::Vendors;
+
+use crate::plan::plan;
+
+/// One request to submit.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// What is wanted.
+    pub song: SongRequest,
+    /// The batch it belongs to.
+    pub batch: Option<BatchName>,
+    /// What makes the request the same when it is sent again; by default the song's `custom_id`. A request
+    /// with neither is new every time.
+    pub key: Option<String>,
+}
+
+/// What became of a submission that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The job.
+    pub job: JobId,
+    /// Whether it is new; false when the same request was submitted before.
+    pub new: bool,
+}
+
+/// Why a submission was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The request cannot be fulfilled as it is.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Its key names a job with another request.
+    #[error("custom_id: {key:?} was used for another request; give this one another custom_id")]
+    Conflict {
+        /// The key.
+        key: String,
+        /// The job that has it.
+        job: JobId,
+    },
+    /// The store could not take it.
+    #[error("request cannot be stored")]
+    Store(#[from] StoreError),
+    /// No randomness for a new id.
+    #[error("no random bytes from the system")]
+    Random,
+}
+
+/// How many of a stream's submissions became what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    /// New jobs.
+    pub created: u64,
+    /// Requests that were known already.
+    pub known: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+}
+
+/// Validates, plans and enqueues song requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Producer {
+    store: Store,
+    vendors: Vendors,
+    default_vendor: Option<VendorChoice>,
+}
+
+/// Whose keys they are: the scope of job ids derived from keys.
+const SCOPE: &str = "default";
+/// Script calls of a stream under way at the same time.
+const CALLS_AHEAD: usize = 4;
+
+impl Producer {
+    /// Connects to Redis; `policy` should be the one the workers run with.
+    pub async fn connect(redis: &Settings, vendors: Vendors, policy: Policy) -> Result<Self, StoreError> {
+        Ok(Self::new(Store::connect(redis, Retention::default(), policy).await?, vendors))
+    }
+
+    /// A producer on a store that is open already.
+    pub fn new(store: Store, vendors: Vendors) -> Self {
+        Self { store, vendors, default_vendor: None }
+    }
+
+    /// Has requests that name no vendor go to this one.
+    #[must_use]
+    pub fn with_default_vendor(mut self, vendor: Option<VendorChoice>) -> Self {
+        self.default_vendor = vendor;
+        self
+    }
+
+    /// Checks and plans a request without submitting it.
+    pub fn check(&self, submission: &Submission) -> Result<JobId, SubmitError> {
+        Ok(self.prepare(submission)?.job.id)
+    }
+
+    /// Submits one request. When this returns, the job is durable in Redis.
+    pub async fn submit(&self, submission: Submission) -> Result<Placed, SubmitError> {
+        let job = self.prepare(&submission)?;
+        let outcome = self.store.enqueue(submission.batch.as_ref(), std::slice::from_ref(&job)).await?;
+        placed(&submission, job.job.id, outcome[0])
+    }
+
+    /// Submits a stream of requests, all of `batch` or of none, pipelined and in bounded memory.
+    ///
+    /// `each` is told of every request in the order of the stream: its place there, from 0, and what became of
+    /// it. A store error ends the stream; submitting the whole stream again is safe where requests have keys.
+    pub async fn submit_stream<S>(
+        &self,
+        batch: Option<&BatchName>,
+        submissions: S,
+        mut each: impl FnMut(u64, Result<Placed, SubmitError>),
+    ) -> Result<Tally, StoreError>
+    where
+        S: Stream<Item = Submission>,
+    {
+        let mut chunks = std::pin::pin!(submissions.enumerate().ready_chunks(Store::ENQUEUE_CHUNK));
+        let (mut tally, mut calls, mut more) = (Tally::default(), FuturesOrdered::new(), true);
+        while more || !calls.is_empty() {
+            // Cancel-safe: both are streams, and nothing is taken from one that is not polled to an item.
+            tokio::select! {
+                biased;
+                chunk = chunks.next(), if more && calls.len() < CALLS_AHEAD => match chunk {
+                    Some(chunk) => calls.push_back(self.enqueue_chunk(batch, chunk)),
+                    None => more = false,
+                },
+                Some(results) = calls.next() => for (place, result) in results? {
+                    match &result {
+                        Ok(Placed { new: true, .. }) => tally.created += 1,
+                        Ok(Placed { new: false, .. }) => tally.known += 1,
+                        Err(_) => tally.refused += 1,
+                    }
+                    each(place, result);
+                },
+            }
+        }
+        Ok(tally)
+    }
+
+    async fn enqueue_chunk(
+        &self,
+        batch: Option<&BatchName>,
+        chunk: Vec<(usize, Submission)>,
+    ) -> Result<Vec<(u64, Result<Placed, SubmitError>)>, StoreError> {
+        let mut jobs = Vec::with_capacity(chunk.len());
+        let mut results = Vec::with_capacity(chunk.len());
+        for (place, mut submission) in chunk {
+            submission.batch = batch.cloned();
+            match self.prepare(&submission) {
+                Ok(job) => {
+                    results.push((place as u64, Ok((submission, job.job.id))));
+                    jobs.push(job);
+                }
+                Err(error) => results.push((place as u64, Err(error))),
+            }
+        }
+        let mut outcomes = self.store.enqueue(batch, &jobs).await?.into_iter();
+        let mut settle = |result: Result<(Submission, JobId), SubmitError>| {
+            let (submission, job) = result?;
+            placed(&submission, job, outcomes.next().expect("one answer for each job"))
+        };
+        Ok(results.into_iter().map(|(place, result)| (place, settle(result))).collect())
+    }
+
+    fn prepare(&self, submission: &Submission) -> Result<NewJob, SubmitError> {
+        let routes = plan(&submission.song, &self.vendors, self.default_vendor.as_ref())?;
+        let id = match key(submission) {
+            // The batch is part of the key: a custom_id is unique within its batch.
+            Some(key) => {
+                let batch = submission.batch.as_ref().map_or("", BatchName::as_str);
+                JobId::derive(SCOPE, &format!("{batch}\0{key}"))
+            }
+            None => {
+                let mut bytes = [0; 16];
+                getrandom::fill(&mut bytes).map_err(|_| SubmitError::Random)?;
+                JobId::from_bytes(bytes)
+            }
+        };
+        let now = self.store.now();
+        let mut job = Job::new(id, routes, now, now + self.store.policy().jobs.deadline.get());
+        job.batch = submission.batch.clone();
+        job.custom_id = submission.song.custom_id.clone();
+        let request = serde_json::to_string(&submission.song).expect("a song request is always JSON");
+        Ok(NewJob { job, request: Arc::from(request) })
+    }
+}
+
+fn key(submission: &Submission) -> Option<&str> {
+    submission.key.as_deref().or(submission.song.custom_id.as_deref())
+}
+
+fn placed(submission: &Submission, job: JobId, outcome: Enqueued) -> Result<Placed, SubmitError> {
+    match outcome {
+        Enqueued::Created => Ok(Placed { job, new: true }),
+        Enqueued::Known => Ok(Placed { job, new: false }),
+        Enqueued::Conflict => {
+            Err(SubmitError::Conflict { key: key(submission).unwrap_or_default().to_owned(), job })
+        }
+    }
+}
