@@ -126,10 +126,14 @@ pub struct Exchange<T> {
     pub request: Request<Bytes>,
     /// Whether sending it may cost money.
     pub cost: Cost,
-    read: Box<dyn FnOnce(Response<Bytes>) -> Next<T> + Send>,
+    read: Reader<T>,
 }
 
+/// Reads the reply to one request.
+pub type Reader<T> = Box<dyn FnOnce(Response<Bytes>) -> Next<T> + Send>;
+
 /// What a reply leads to.
+#[expect(clippy::large_enum_variant, reason = "one at a time is alive, on its way to be sent")]
 pub enum Next<T> {
     /// The end of the exchange.
     Done(Result<T, Fault>),
@@ -160,7 +164,7 @@ impl<T> Exchange<T> {
     }
 
     /// Splits the exchange into what to send, its cost and the function that reads the reply.
-    pub fn into_parts(self) -> (Request<Bytes>, Cost, Box<dyn FnOnce(Response<Bytes>) -> Next<T> + Send>) {
+    pub fn into_parts(self) -> (Request<Bytes>, Cost, Reader<T>) {
         (self.request, self.cost, self.read)
     }
 }

@@ -2,12 +2,13 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use songmill_core::SongRequest;
 use songmill_core::job::StepKind;
 use songmill_core::song::{Field, Invalid};
+use songmill_core::{Fault, FaultKind, SongRequest};
 
 use crate::contract::{Card, Plan};
-use crate::tolerant::Object;
+use crate::data_url::DataUrl;
+use crate::tolerant::{Object, address};
 
 /// A plan in the making.
 pub(crate) struct Draft<'a> {
@@ -106,7 +107,29 @@ impl<'a> Draft<'a> {
         Ok(Plan { steps: steps.to_vec(), dropped: self.dropped })
     }
 
-    fn path(&self, key: &str) -> String {
+    /// Nothing, or why a submission is not sent: the request does not pass the plan.
+    pub(crate) fn fault_if_wrong(self) -> Result<(), Fault> {
+        self.wrong
+            .none_or_err()
+            .map_err(|wrong| Fault::new(FaultKind::Rejected, "request_refused", wrong.to_string()))
+    }
+
+    /// Checks an address of reference audio: `https:`, `http:`, or a `data:` address that can be read.
+    pub(crate) fn reference(&mut self, field: &str, url: &str) {
+        let fault = if url.starts_with("data:") {
+            DataUrl::parse(url)
+                .is_none()
+                .then_some("is a data address that cannot be read as base 64 of audio")
+        } else {
+            address(url).is_none().then_some("is no http or https address")
+        };
+        if let Some(fault) = fault {
+            self.wrong.push(field, fault, "use an https: address or data:audio/wav;base64,…");
+        }
+    }
+
+    /// The path of one of the vendor's own fields.
+    pub(crate) fn path(&self, key: &str) -> String {
         format!("options.{}.{key}", self.card.name)
     }
 }

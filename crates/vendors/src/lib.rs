@@ -5,6 +5,7 @@
 
 mod base_url;
 pub mod contract;
+mod data_url;
 mod draft;
 pub mod inference_sh;
 mod registry;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use songmill_core::{Fault, FaultKind};
 
 use crate::Secret;
+use crate::contract::Cost;
 
 /// A JSON object.
 pub type Object = serde_json::Map<String, Value>;
@@ -54,10 +55,30 @@ impl Reply {
         words(&self.body)
     }
 
-    /// How long it asks us to wait: by header, by body, or in prose, in this order.
+    /// How long it asks us to wait: by `Retry-After`, by body, in prose, or by the limit's reset, in this order.
     pub fn wait(&self) -> Option<Duration> {
-        let from_body = || self.object().ok().as_ref().and_then(wait_in_body);
-        wait_in_headers(&self.headers).or_else(from_body).or_else(|| wait_in_prose(&self.words()))
+        wait_in_headers(&self.headers)
+            .or_else(|| wait_in_body(self.object().ok().as_ref()?))
+            .or_else(|| wait_in_prose(&self.words()))
+            .or_else(|| reset_in_headers(&self.headers))
+    }
+
+    /// What a status code alone says, for a reply whose body says nothing more exact.
+    ///
+    /// `cost` is of the exchange: a failure of the vendor's may have created a task, a failed read has not. A
+    /// success, and a redirection, which is never followed, is `garbled`.
+    pub fn fault(&self, cost: Cost) -> Fault {
+        let fault = |kind, code: &'static str| Fault::new(kind, code, self.words());
+        match (self.status.as_u16(), cost) {
+            (401 | 403, _) => fault(FaultKind::Locked, "key_refused"),
+            (402, _) => fault(FaultKind::Locked, "balance_empty"),
+            (429, _) => fault(FaultKind::Throttled, "rate_limited").after(self.wait()),
+            (408 | 500.., Cost::Creates) => fault(FaultKind::Unknown, "vendor_error").after(self.wait()),
+            (408 | 500.., Cost::Free) => fault(FaultKind::Unavailable, "vendor_error").after(self.wait()),
+            (404, Cost::Free) => fault(FaultKind::Rejected, "task_gone"),
+            (400..500, _) => fault(FaultKind::Rejected, "request_refused"),
+            _ => self.garbled(&self.words()),
+        }
     }
 
     /// A `garbled` fault of this reply with the status code before our words.
@@ -237,6 +258,12 @@ pub fn without(words: String, secrets: &[&Secret]) -> String {
         .fold(words, |words, secret| words.replace(secret.expose(), "***"))
 }
 
+/// The same fault with our secrets blotted out of the other side's words.
+pub fn blot(fault: Fault, secrets: &[&Secret]) -> Fault {
+    let wait = fault.retry_after();
+    Fault::new(fault.kind, fault.code, without(fault.message, secrets)).after(wait)
+}
+
 fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
     let from = text.find(open)? + open.len();
     let to = text[from..].find(close)?;
@@ -248,14 +275,21 @@ fn squeeze(text: &str) -> String {
     text.split_whitespace().take(400).collect::<Vec<_>>().join(" ")
 }
 
-/// The wait that headers ask for: `retry-after-ms`, `retry-after` or `ratelimit-reset`, in seconds.
+/// The wait that headers ask for by `retry-after-ms` or `retry-after`, in seconds.
 ///
-/// Dates and moments are left out: there is no clock here to hold them against.
+/// Dates are left out: there is no clock here to hold them against.
 pub fn wait_in_headers(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let millis = number("retry-after-ms").and_then(|millis| seconds(millis / 1000.0));
-    let names = ["retry-after", "ratelimit-reset", "x-ratelimit-reset-after", "x-ratelimit-reset"];
-    millis.or_else(|| names.iter().filter_map(|name| number(name)).find_map(seconds))
+    let millis = number_in(headers, "retry-after-ms").and_then(|millis| seconds(millis / 1000.0));
+    millis.or_else(|| seconds(number_in(headers, "retry-after")?))
+}
+
+/// When headers say that a limit is lifted, in seconds from now; a moment since 1970 is left out.
+pub fn reset_in_headers(headers: &HeaderMap) -> Option<Duration> {
+    ["ratelimit-reset", "x-ratelimit-reset"].iter().find_map(|name| seconds(number_in(headers, name)?))
+}
+
+fn number_in(headers: &HeaderMap, name: &str) -> Option<f64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// The wait that a body asks for by `retry_after`, in seconds.
@@ -311,9 +345,9 @@ fn unit_of(text: &str) -> Option<f64> {
     }
 }
 
-/// So many seconds, when that is a wait at all: not negative, and not a moment since 1970.
+/// So many seconds, when that is a wait at all: more than none, and not a moment since 1970.
 fn seconds(count: f64) -> Option<Duration> {
-    (count.is_finite() && (0.0..100_000_000.0).contains(&count)).then(|| Duration::from_secs_f64(count))
+    (count > 0.0 && count < 100_000_000.0).then(|| Duration::from_secs_f64(count))
 }
 
 /// An address that somebody else named, when it is an absolute http or https one.

@@ -55,8 +55,9 @@ fn waits_are_found_wherever_they_stand() {
     assert_eq!(wait_in_headers(&headers("retry-after", " 60 ")), Some(Duration::from_secs(60)));
     assert_eq!(wait_in_headers(&headers("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")), None);
     assert_eq!(wait_in_headers(&headers("retry-after", "-1")), None);
-    assert_eq!(wait_in_headers(&headers("x-ratelimit-reset", "1640000000")), None);
-    assert_eq!(wait_in_headers(&headers("ratelimit-reset", "1")), Some(Duration::from_secs(1)));
+    assert_eq!(wait_in_headers(&headers("retry-after", "0")), None);
+    assert_eq!(reset_in_headers(&headers("x-ratelimit-reset", "1640000000")), None);
+    assert_eq!(reset_in_headers(&headers("ratelimit-reset", "1")), Some(Duration::from_secs(1)));
     let body = |json: &str| wait_in_body(&object(json.as_bytes(), BODY_MAX).unwrap());
     assert_eq!(body(r#"{"retry_after":5}"#), Some(Duration::from_secs(5)));
     assert_eq!(body(r#"{"error":{"retry_after":"1.5"}}"#), Some(Duration::from_millis(1500)));
@@ -93,4 +94,28 @@ fn keys_are_marked_sensitive_and_a_broken_one_is_left_out() {
     assert_eq!(post_json(uri(), None, &Value::Null).headers()[CONTENT_TYPE], "application/json");
     assert_eq!(address("ftp://a/b"), None);
     assert_eq!(address("/b"), None);
+}
+
+#[test]
+fn a_status_code_is_sorted_by_what_to_do_and_the_bodys_wait_counts_before_the_limits_reset() {
+    let reply = |status: u16, body: &'static str| {
+        let response = Response::builder().status(status).header("ratelimit-reset", "1");
+        Reply::from(response.body(Bytes::from_static(body.as_bytes())).unwrap())
+    };
+    let kind = |status, cost| reply(status, "x").fault(cost).kind;
+    assert_eq!(kind(401, Cost::Creates), FaultKind::Locked);
+    assert_eq!(
+        (kind(404, Cost::Creates), kind(422, Cost::Creates)),
+        (FaultKind::Rejected, FaultKind::Rejected)
+    );
+    assert_eq!(
+        (kind(502, Cost::Creates), kind(502, Cost::Free)),
+        (FaultKind::Unknown, FaultKind::Unavailable)
+    );
+    assert_eq!((kind(200, Cost::Free), kind(302, Cost::Creates)), (FaultKind::Garbled, FaultKind::Garbled));
+    assert_eq!(reply(429, "{}").fault(Cost::Free).retry_after(), Some(Duration::from_secs(1)));
+    assert_eq!(
+        reply(429, r#"{"retry_after":5}"#).fault(Cost::Free).retry_after(),
+        Some(Duration::from_secs(5))
+    );
 }

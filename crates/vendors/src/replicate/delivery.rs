@@ -1,0 +1,74 @@
+//! Webhooks: Standard Webhooks over the raw bytes, then a prediction.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderMap;
+use sha2::Sha256;
+use songmill_core::Timestamp;
+
+use super::read::report;
+use super::wire::Prediction;
+use super::{Settings, Unsigned};
+use crate::Secret;
+use crate::contract::{DELIVERY_TOLERANCE, Delivery, Reading, Refusal};
+use crate::tolerant::{BODY_MAX, object};
+
+pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>, now: Timestamp) -> Result<Reading, Refusal> {
+    let believed = if settings.webhook_secrets.is_empty() {
+        match settings.unsigned {
+            Unsigned::Refuse => return Err(forged("no signing secret is set to check it with")),
+            Unsigned::Accept => true,
+            Unsigned::Confirm => false,
+        }
+    } else {
+        verify(&settings.webhook_secrets, delivery, now)?;
+        true
+    };
+    let prediction = object(delivery.body, BODY_MAX).and_then(|body| Prediction::read(&body));
+    let prediction = prediction.map_err(|fault| Refusal::Garbled(fault.message))?;
+    Ok(Reading { report: report(&prediction), task: Some(prediction.id), believed })
+}
+
+/// Checks that one of the signatures was made with one of the secrets, and lately.
+fn verify(secrets: &[Secret], delivery: &Delivery<'_>, now: Timestamp) -> Result<(), Refusal> {
+    let id = header(delivery.headers, "webhook-id")?;
+    let sent = header(delivery.headers, "webhook-timestamp")?;
+    let signatures = header(delivery.headers, "webhook-signature")?;
+    let at: u64 = sent.parse().map_err(|_| forged("webhook-timestamp is no number"))?;
+    if at.abs_diff(now.as_secs()) > DELIVERY_TOLERANCE.as_secs() {
+        return Err(forged("webhook-timestamp is too far from our time"));
+    }
+    let given: Vec<Vec<u8>> = signatures
+        .split_ascii_whitespace()
+        .filter_map(|signature| STANDARD.decode(signature.strip_prefix("v1,")?).ok())
+        .collect();
+    let mut right = false;
+    for secret in secrets {
+        let Some(key) = key(secret) else { continue };
+        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("HMAC takes keys of any length");
+        mac.update(format!("{id}.{sent}.").as_bytes());
+        mac.update(delivery.body);
+        for signature in &given {
+            // Compares in constant time.
+            right |= mac.clone().verify_slice(signature).is_ok();
+        }
+    }
+    if right { Ok(()) } else { Err(forged("no signature fits")) }
+}
+
+/// The key of a secret: the base 64 behind `whsec_`.
+fn key(secret: &Secret) -> Option<Vec<u8>> {
+    let text = secret.expose();
+    let text = text.strip_prefix("whsec_").unwrap_or(text).trim_end_matches('=');
+    STANDARD_NO_PAD.decode(text).ok().filter(|key| !key.is_empty())
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Refusal> {
+    let value = headers.get(name).and_then(|value| value.to_str().ok());
+    value.ok_or_else(|| forged(&format!("{name} is missing")))
+}
+
+fn forged(why: &str) -> Refusal {
+    Refusal::Forged(why.to_owned())
+}

@@ -1,0 +1,95 @@
+//! Asking how a prediction is, stopping it, and what a prediction means.
+
+use std::time::Duration;
+
+use songmill_core::{Fault, FaultKind, Output, Product, Report, TaskId};
+
+use super::Settings;
+use super::wire::{Prediction, Status};
+use crate::contract::{Cost, Exchange, Next};
+use crate::tolerant::{Reply, blot, get, post_empty};
+
+/// How long after its end a prediction's audio can be had.
+const RETENTION: Duration = Duration::from_secs(3600);
+
+pub(super) fn poll(settings: &Settings, task: &TaskId) -> Exchange<Report> {
+    let uri = settings.base_url.at(&["predictions", task.as_str()]);
+    let (token, task) = (settings.token.clone(), task.clone());
+    Exchange::free(get(uri, Some(&settings.token)), move |response| {
+        let reply = Reply::from(response);
+        if !reply.status.is_success() {
+            return Next::fault(blot(reply.fault(Cost::Free), &[&token]));
+        }
+        Next::Done(reply.object().and_then(|body| Prediction::read(&body)).and_then(|prediction| {
+            if prediction.id != task {
+                return Err(reply.garbled("the answer is about another prediction"));
+            }
+            Ok(report(&prediction))
+        }))
+    })
+}
+
+pub(super) fn cancel(settings: &Settings, task: &TaskId) -> Exchange<()> {
+    let uri = settings.base_url.at(&["predictions", task.as_str(), "cancel"]);
+    let token = settings.token.clone();
+    Exchange::free(post_empty(uri, Some(&settings.token)), move |response| {
+        let reply = Reply::from(response);
+        match reply.status.as_u16() {
+            200..300 => Next::Done(reply.object().and_then(|body| Prediction::read(&body)).map(drop)),
+            // It has ended.
+            409 => Next::ok(()),
+            _ => Next::fault(blot(reply.fault(Cost::Free), &[&token])),
+        }
+    })
+}
+
+/// What a prediction means.
+pub(super) fn report(prediction: &Prediction) -> Report {
+    match prediction.status {
+        Status::Live => Report::Pending,
+        Status::Succeeded => succeeded(prediction),
+        Status::Failed => Report::Failed(failure(prediction.error.as_deref())),
+        Status::Aborted => Report::Failed(expired("its deadline came before it started")),
+        Status::Canceled if deadline_came(prediction) => {
+            Report::Failed(expired("its deadline came while it ran"))
+        }
+        Status::Canceled => Report::Canceled,
+    }
+}
+
+fn succeeded(prediction: &Prediction) -> Report {
+    if prediction.output.is_empty() {
+        let why = if prediction.data_removed {
+            "the prediction's data was removed before it was fetched"
+        } else {
+            "the prediction succeeded without an address of audio"
+        };
+        return Report::Failed(Fault::new(FaultKind::Unavailable, "output_missing", why));
+    }
+    let expires = prediction.completed_at.map(|ended| ended + RETENTION);
+    let outputs = prediction.output.iter().map(|url| Output { expires, ..Output::at(url) });
+    Report::Done(Product::Audio(outputs.collect()))
+}
+
+fn deadline_came(prediction: &Prediction) -> bool {
+    matches!((prediction.completed_at, prediction.deadline), (Some(ended), Some(due)) if ended >= due)
+}
+
+fn expired(words: &str) -> Fault {
+    Fault::new(FaultKind::Unavailable, "task_expired", words)
+}
+
+/// Sorts a prediction's own failure: the platform's are worth another attempt, the model's are not.
+pub(super) fn failure(error: Option<&str>) -> Fault {
+    const PLATFORM: [&str; 8] = ["PA", "E1000", "E6716", "E8367", "E8765", "E9243", "E9825", "E9828"];
+    let Some(error) = error else {
+        return Fault::new(FaultKind::Unavailable, "task_failed", "the prediction failed without a word");
+    };
+    let mut tokens = error.split(|c: char| !c.is_ascii_alphanumeric());
+    let interrupted = error.contains("please retry") || tokens.any(|token| PLATFORM.contains(&token));
+    if interrupted {
+        Fault::new(FaultKind::Unavailable, "task_interrupted", error)
+    } else {
+        Fault::new(FaultKind::Rejected, "task_failed", error)
+    }
+}

@@ -1,0 +1,70 @@
+//! Replicate's words: the prediction object of replies and webhooks, read tolerantly.
+
+use songmill_core::{Fault, TaskId, Timestamp};
+
+use crate::tolerant::{Object, address, garbled, text};
+
+/// How a prediction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    /// `starting`, `processing`, and words we do not know: not ended as far as we can tell.
+    Live,
+    Succeeded,
+    Failed,
+    Canceled,
+    /// The deadline came before it started; never charged.
+    Aborted,
+}
+
+/// What we read of a prediction.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Prediction {
+    pub(super) id: TaskId,
+    pub(super) status: Status,
+    /// The addresses of its audio; what is no http or https address is left out.
+    pub(super) output: Vec<String>,
+    pub(super) error: Option<String>,
+    pub(super) data_removed: bool,
+    pub(super) completed_at: Option<Timestamp>,
+    pub(super) deadline: Option<Timestamp>,
+}
+
+impl Prediction {
+    pub(super) fn read(object: &Object) -> Result<Self, Fault> {
+        let status = text(object, &["status"]).ok_or_else(|| garbled("a prediction without a status"))?;
+        Ok(Self {
+            id: id(object)?,
+            status: match status {
+                "succeeded" => Status::Succeeded,
+                "failed" => Status::Failed,
+                "canceled" | "cancelled" => Status::Canceled,
+                "aborted" => Status::Aborted,
+                _ => Status::Live,
+            },
+            output: addresses(object),
+            error: text(object, &["error"]).map(str::to_owned),
+            data_removed: object.get("data_removed").and_then(serde_json::Value::as_bool).unwrap_or(false),
+            completed_at: moment(object, "completed_at"),
+            deadline: moment(object, "deadline"),
+        })
+    }
+}
+
+/// The id of a prediction.
+pub(super) fn id(object: &Object) -> Result<TaskId, Fault> {
+    let id = text(object, &["id"]).ok_or_else(|| garbled("a prediction without an id"))?;
+    TaskId::new(id).map_err(|error| garbled(&error.to_string()))
+}
+
+/// A moment in RFC 3339, with 0 to 9 digits behind the second.
+pub(super) fn moment(object: &Object, key: &str) -> Option<Timestamp> {
+    let at: jiff::Timestamp = text(object, &[key])?.parse().ok()?;
+    u64::try_from(at.as_millisecond()).ok().map(Timestamp::from_millis)
+}
+
+fn addresses(object: &Object) -> Vec<String> {
+    let output = object.get("output");
+    let several = output.and_then(serde_json::Value::as_array).map_or(&[][..], Vec::as_slice);
+    let texts = output.into_iter().chain(several).filter_map(serde_json::Value::as_str);
+    texts.filter(|text| address(text).is_some()).map(str::to_owned).collect()
+}
