@@ -57,6 +57,11 @@ impl<'a> Draft<'a> {
         self.wrong.push(self.path(key), fault, fix);
     }
 
+    /// Notes a problem with a field by its path.
+    pub(crate) fn wrong_at(&mut self, path: &str, fault: impl Into<String>, fix: impl Into<String>) {
+        self.wrong.push(path, fault, fix);
+    }
+
     /// Notes a problem when a number of the vendor's own lies outside its range; the ends belong to it.
     pub(crate) fn range<N: PartialOrd + std::fmt::Display>(
         &mut self,

@@ -3,24 +3,85 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use songmill_core::VendorName;
 
-use crate::contract::Vendor;
+use crate::contract::{Card, Vendor};
+use crate::inference_sh::{self, InferenceSh};
+use crate::replicate::{self, Replicate};
 
-/// Every vendor's settings.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+/// Every vendor's settings, each under the vendor's name.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Tencent.
     pub tencent: crate::tencent::Settings,
     /// inference.sh.
-    pub inference_sh: crate::inference_sh::Settings,
+    pub inference_sh: inference_sh::Settings,
     /// Replicate.
-    pub replicate: crate::replicate::Settings,
+    pub replicate: replicate::Settings,
     /// SenseAudio.
     pub senseaudio: crate::senseaudio::Settings,
 }
 
-/// The vendors that can be used.
+/// The vendors that can be used, by name.
 #[derive(Clone, Default)]
 pub struct Vendors(BTreeMap<VendorName, Arc<dyn Vendor>>);
+
+impl Vendors {
+    /// The vendors that have a key and are not switched off.
+    pub fn from_settings(settings: &Settings) -> Self {
+        let mut vendors: Vec<Arc<dyn Vendor>> = Vec::new();
+        let Settings { tencent: _, inference_sh, replicate, senseaudio: _ } = settings;
+        if inference_sh.enabled && !inference_sh.key.is_empty() {
+            vendors.push(Arc::new(InferenceSh::new(inference_sh.clone())));
+        }
+        if replicate.enabled && !replicate.token.is_empty() {
+            vendors.push(Arc::new(Replicate::new(replicate.clone())));
+        }
+        Self::with(vendors)
+    }
+
+    /// Every vendor there is, configured or not, with default settings: for schemas and lists, not for orders.
+    pub fn catalogue() -> Self {
+        Self::with(vec![
+            Arc::new(InferenceSh::new(inference_sh::Settings::default())),
+            Arc::new(Replicate::new(replicate::Settings::default())),
+        ])
+    }
+
+    /// These vendors, such as a test's own; of two with one name the later one stays.
+    pub fn with(vendors: Vec<Arc<dyn Vendor>>) -> Self {
+        Self(vendors.into_iter().map(|vendor| (vendor.card().name.clone(), vendor)).collect())
+    }
+
+    /// The vendor of this name, when it can be used.
+    pub fn get(&self, name: &VendorName) -> Option<&Arc<dyn Vendor>> {
+        self.0.get(name)
+    }
+
+    /// The vendors in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Vendor>> {
+        self.0.values()
+    }
+
+    /// Their names in order.
+    pub fn names(&self) -> impl Iterator<Item = &VendorName> {
+        self.0.keys()
+    }
+
+    /// What they are and can do, in the order of their names.
+    pub fn cards(&self) -> impl Iterator<Item = &Card> {
+        self.0.values().map(|vendor| vendor.card())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

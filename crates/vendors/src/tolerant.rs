@@ -231,7 +231,7 @@ fn page(body: &[u8]) -> String {
 
 /// The words of a problem object: `detail`, `message`, `msg`, `title`, `error` and their like, nested ones too.
 pub fn words_of(object: &Object) -> Option<String> {
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 10] = [
         "detail",
         "message",
         "msg",
@@ -241,6 +241,7 @@ pub fn words_of(object: &Object) -> Option<String> {
         "title",
         "reason",
         "description",
+        "errors",
     ];
     KEYS.iter().filter_map(|key| object.get(*key)).find_map(|value| match value {
         Value::String(text) if !text.trim().is_empty() => Some(squeeze(text)),

@@ -1,0 +1,112 @@
+//! Sorting what goes wrong: replies by the problem's code, failed tasks by the platform's own sentences.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::Value;
+use songmill_core::{Fault, FaultKind};
+
+use super::Settings;
+use crate::contract::Cost;
+use crate::tolerant::{Object, Reply, at, blot, child, int, text, words_of};
+
+/// How long an app's owner pauses it for, where the reply does not say.
+const MAINTENANCE: Duration = Duration::from_secs(3600);
+/// The wait after a task that found no machine; the vendor had looked for ten minutes.
+const NO_CAPACITY: Duration = Duration::from_secs(600);
+
+/// What a reply that is no success, or says `success: false`, means.
+pub(super) fn of_reply(reply: &Reply, cost: Cost, settings: &Settings) -> Fault {
+    blot(sort(reply, cost), &[&settings.key])
+}
+
+fn sort(reply: &Reply, cost: Cost) -> Fault {
+    let body = reply.object().unwrap_or_default();
+    let problem = child(&body, "error").unwrap_or(&body);
+    let words = words(reply, problem);
+    let fault = |kind, code: &'static str| Fault::new(kind, code, &words);
+    let said =
+        int(&body, &["status"]).and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok());
+    let status = if reply.status.is_success() { said.unwrap_or(reply.status) } else { reply.status };
+    match (code(problem), status.as_u16()) {
+        (Some("limit_exceeded"), _) => match at(problem, &["meta", "resource"]).and_then(Value::as_str) {
+            Some("rate_per_min") => fault(FaultKind::Throttled, "rate_limited").after(reply.wait()),
+            // Ends by itself when tasks do: no operator is needed.
+            Some("concurrency") => fault(FaultKind::Throttled, "plan_limit").after(reply.wait()),
+            _ => fault(FaultKind::Locked, "plan_limit"),
+        },
+        (Some("feature_not_available"), _) => fault(FaultKind::Locked, "plan_limit"),
+        (Some("payment_required" | "payment_method_required"), _) => {
+            fault(FaultKind::Locked, "balance_empty")
+        }
+        (Some("unauthorized" | "insufficient_scope"), _) => fault(FaultKind::Locked, "key_refused"),
+        (Some("account_banned" | "account_deactivated"), _) => fault(FaultKind::Locked, "key_refused"),
+        (Some("entitlement_unavailable"), _) => {
+            fault(FaultKind::Unavailable, "vendor_error").after(reply.wait())
+        }
+        (Some("app_maintenance"), _) => {
+            fault(FaultKind::Unavailable, "vendor_maintenance").after(reply.wait().or(Some(MAINTENANCE)))
+        }
+        (Some("precondition_failed" | "requirements_not_met"), _) | (_, 412) => {
+            fault(FaultKind::Locked, "requirements_not_met")
+        }
+        (_, 451) => fault(FaultKind::Locked, "region_refused"),
+        // Only the app is named in a submission: every other one would fail as well.
+        (_, 404 | 410) if cost == Cost::Creates => fault(FaultKind::Locked, "app_refused"),
+        (_, 410) => fault(FaultKind::Rejected, "task_gone"),
+        (_, number) => {
+            let plain = Reply { status, ..reply.clone() }.fault(cost);
+            if number == 422 { fault(plain.kind, "request_refused") } else { plain }
+        }
+    }
+}
+
+/// The last part of the problem's type, or its code.
+fn code(problem: &Object) -> Option<&str> {
+    let of_type = text(problem, &["type"]).and_then(|kind| kind.rsplit('/').next());
+    of_type.filter(|code| !code.is_empty()).or_else(|| text(problem, &["code"]))
+}
+
+/// The problem's words, and those of each field it names.
+fn words(reply: &Reply, problem: &Object) -> String {
+    let mut words = reply.words();
+    let nested = [problem.get("data"), at(problem, &["meta", "errors"])];
+    for item in
+        nested.into_iter().flatten().filter_map(Value::as_array).flatten().filter_map(Value::as_object)
+    {
+        let said = [text(item, &["path", "field", "loc", "key"]).map(str::to_owned), words_of(item)];
+        words = format!("{words}; {}", said.into_iter().flatten().collect::<Vec<_>>().join(": "));
+    }
+    words
+}
+
+/// What the failure of a task means: the platform's are worth another attempt, the app's mostly are not.
+pub(super) fn of_task(error: Option<&str>) -> Fault {
+    use FaultKind::{Locked, Rejected, Unavailable};
+    let Some(error) = error else {
+        return Fault::new(Unavailable, "task_failed", "the task failed without a word");
+    };
+    let lower = error.to_lowercase();
+    let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
+    let (kind, code, wait) = if lower.starts_with("setup failed:") {
+        (Unavailable, "vendor_setup_failed", None)
+    } else if has(&["failed to prepare secrets"]) {
+        (Locked, "requirements_not_met", None)
+    } else if has(&["no active workers", "no available workers"]) {
+        (Unavailable, "no_capacity", Some(NO_CAPACITY))
+    } else if has(&["please retry", "session worker", "session expired"]) {
+        (Unavailable, "task_interrupted", None)
+    } else if has(&["cuda is required", "model checkpoint not found"]) {
+        (Unavailable, "vendor_setup_failed", None)
+    } else if has(&["out of memory", "cuda error", "timed out", "connection"]) {
+        (Unavailable, "task_failed", None)
+    } else {
+        (Rejected, "task_failed", None)
+    };
+    Fault::new(kind, code, error).after(wait)
+}
+
+/// What status 13 means: the account had no means when the task was to run.
+pub(super) fn admission(error: Option<&str>) -> Fault {
+    Fault::new(FaultKind::Locked, "balance_empty", error.unwrap_or("the account may not run the task"))
+}

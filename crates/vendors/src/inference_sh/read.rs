@@ -1,0 +1,116 @@
+//! Asking how a task is, stopping it, and what a task means.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use songmill_core::{Fault, FaultKind, Product, Report, TaskId};
+
+use super::wire::{State, Task, is_refusal, unwrap};
+use super::{Numbering, Settings, fault};
+use crate::contract::{Cost, Exchange, Next};
+use crate::tolerant::{BODY_MAX, Object, Reply, get, post_empty, value};
+
+/// How often a completed task without output is asked for.
+const OUTPUT_LOOKS: u32 = 2;
+
+/// Asks for the status alone, which is small, and for the task when it has ended or cannot be told.
+pub(super) fn status(settings: Arc<Settings>, id: TaskId) -> Exchange<Report> {
+    let uri = settings.base_url.at(&["tasks", id.as_str(), "status"]);
+    Exchange::free(get(uri, Some(&settings.key)), move |response| {
+        let reply = Reply::from(response);
+        let read = read(&reply, &settings).and_then(|object| {
+            // The status says nothing of outputs, and under the old numbering 9 is the end.
+            let nine = settings.numbering == Numbering::Auto && is_nine(&object);
+            Ok((nine, task(&reply, &object, &id, &settings)?))
+        });
+        match read {
+            Err(fault) => Next::fault(fault),
+            Ok((false, Task { state: State::Live, .. })) => Next::ok(Report::Pending),
+            Ok(_) => Next::Then(whole(settings, id, 1)),
+        }
+    })
+}
+
+/// Asks for the whole task.
+fn whole(settings: Arc<Settings>, id: TaskId, look: u32) -> Exchange<Report> {
+    let uri = settings.base_url.at(&["tasks", id.as_str()]);
+    Exchange::free(get(uri, Some(&settings.key)), move |response| {
+        let reply = Reply::from(response);
+        let task = read(&reply, &settings).and_then(|object| task(&reply, &object, &id, &settings));
+        match task {
+            Err(fault) => Next::fault(fault),
+            Ok(task) if task.state == State::Completed && task.outputs.is_empty() && look < OUTPUT_LOOKS => {
+                Next::Then(whole(settings, id, look + 1))
+            }
+            Ok(task) => Next::Done(match report(&task) {
+                Some(report) => Ok(report),
+                // It has audio, but the number says that it is still being brought in.
+                None => Err(reply.garbled("status 9 with audio: is `numbering = \"legacy\"` right?")),
+            }),
+        }
+    })
+}
+
+/// Stops a task. What the reply says is of no use: it has been null, nothing and half a task.
+pub(super) fn cancel(settings: Arc<Settings>, id: &TaskId) -> Exchange<()> {
+    let uri = settings.base_url.at(&["tasks", id.as_str(), "cancel"]);
+    Exchange::free(post_empty(uri, Some(&settings.key)), move |response| {
+        let reply = Reply::from(response);
+        match reply.status.as_u16() {
+            200..300 if reply.body.trim_ascii().is_empty() => Next::ok(()),
+            200..300 => Next::Done(match value(&reply.body, BODY_MAX) {
+                Ok(Value::Object(body)) if is_refusal(&body) => {
+                    Err(fault::of_reply(&reply, Cost::Free, &settings))
+                }
+                other => other.map(drop),
+            }),
+            // It has ended.
+            409 => Next::ok(()),
+            _ => Next::fault(fault::of_reply(&reply, Cost::Free, &settings)),
+        }
+    })
+}
+
+/// The object in a reply's envelope, or what the reply means otherwise.
+pub(super) fn read(reply: &Reply, settings: &Settings) -> Result<Object, Fault> {
+    if !reply.status.is_success() {
+        return Err(fault::of_reply(reply, Cost::Free, settings));
+    }
+    match unwrap(reply.object()?) {
+        Some(Value::Object(object)) => Ok(object),
+        Some(_) => Err(reply.garbled("an envelope without an object")),
+        None => Err(fault::of_reply(reply, Cost::Free, settings)),
+    }
+}
+
+/// What a task means; `None` when its status is contradicted by its audio.
+///
+/// A contradicted status without audio is a failure whatever the numbering.
+pub(super) fn report(task: &Task) -> Option<Report> {
+    let error = task.error.as_deref();
+    Some(match task.state {
+        State::Live | State::Unknown => Report::Pending,
+        State::Completed if task.outputs.is_empty() => {
+            let why = error.unwrap_or("the task completed without an address of audio");
+            Report::Failed(Fault::new(FaultKind::Unavailable, "output_missing", why))
+        }
+        State::Completed => Report::Done(Product::Audio(task.outputs.clone())),
+        State::Failed => Report::Failed(fault::of_task(error)),
+        State::Canceled => Report::Canceled,
+        State::Rejected => Report::Failed(fault::admission(error)),
+        State::Contradicted if task.outputs.is_empty() => Report::Failed(fault::of_task(error)),
+        State::Contradicted => return None,
+    })
+}
+
+fn task(reply: &Reply, object: &Object, id: &TaskId, settings: &Settings) -> Result<Task, Fault> {
+    let task = Task::read(object, settings.numbering)?;
+    if task.id != *id {
+        return Err(reply.garbled("the answer is about another task"));
+    }
+    Ok(task)
+}
+
+fn is_nine(object: &Object) -> bool {
+    crate::tolerant::int(object, &["status"]) == Some(9)
+}

@@ -1,0 +1,7 @@
+//! Vendors by bytes: what they send is compared with what was reviewed, what they are sent is sorted.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
+
+mod bytes;
+mod inference_sh;
+mod registry;
+mod replicate;
