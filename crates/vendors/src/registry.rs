@@ -28,6 +28,12 @@ pub struct Settings {
 #[derive(Clone, Default)]
 pub struct Vendors(BTreeMap<VendorName, Arc<dyn Vendor>>);
 
+impl std::fmt::Debug for Vendors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 impl Vendors {
     /// The vendors that have a key and are not switched off.
     pub fn from_settings(settings: &Settings) -> Self {

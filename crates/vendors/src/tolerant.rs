@@ -55,12 +55,16 @@ impl Reply {
         words(&self.body)
     }
 
-    /// How long it asks us to wait: by `Retry-After`, by body, in prose, or by the limit's reset, in this order.
+    /// How long it asks us to wait: by `Retry-After`, by body or in prose, in this order.
     pub fn wait(&self) -> Option<Duration> {
         wait_in_headers(&self.headers)
             .or_else(|| wait_in_body(self.object().ok().as_ref()?))
             .or_else(|| wait_in_prose(&self.words()))
-            .or_else(|| reset_in_headers(&self.headers))
+    }
+
+    /// How long it asks us to wait at a limit, whose reset may stand in the headers.
+    pub fn wait_at_limit(&self) -> Option<Duration> {
+        self.wait().or_else(|| reset_in_headers(&self.headers))
     }
 
     /// What a status code alone says, for a reply whose body says nothing more exact.
@@ -72,7 +76,7 @@ impl Reply {
         match (self.status.as_u16(), cost) {
             (401 | 403, _) => fault(FaultKind::Locked, "key_refused"),
             (402, _) => fault(FaultKind::Locked, "balance_empty"),
-            (429, _) => fault(FaultKind::Throttled, "rate_limited").after(self.wait()),
+            (429, _) => fault(FaultKind::Throttled, "rate_limited").after(self.wait_at_limit()),
             (408 | 500.., Cost::Creates) => fault(FaultKind::Unknown, "vendor_error").after(self.wait()),
             (408 | 500.., Cost::Free) => fault(FaultKind::Unavailable, "vendor_error").after(self.wait()),
             (404, Cost::Free) => fault(FaultKind::Rejected, "task_gone"),

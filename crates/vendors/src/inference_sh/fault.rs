@@ -30,7 +30,7 @@ fn sort(reply: &Reply, cost: Cost) -> Fault {
     let status = if reply.status.is_success() { said.unwrap_or(reply.status) } else { reply.status };
     match (code(problem), status.as_u16()) {
         (Some("limit_exceeded"), _) => match at(problem, &["meta", "resource"]).and_then(Value::as_str) {
-            Some("rate_per_min") => fault(FaultKind::Throttled, "rate_limited").after(reply.wait()),
+            Some("rate_per_min") => fault(FaultKind::Throttled, "rate_limited").after(reply.wait_at_limit()),
             // Ends by itself when tasks do: no operator is needed.
             Some("concurrency") => fault(FaultKind::Throttled, "plan_limit").after(reply.wait()),
             _ => fault(FaultKind::Locked, "plan_limit"),

@@ -16,7 +16,7 @@ use crate::tolerant::{Object, Reply, post_json, text};
 /// How many tasks a page has.
 const PAGE: u32 = 100;
 /// How many pages are looked at.
-const PAGES: u32 = 50;
+const PAGES: u32 = 30;
 /// How far the vendor's clock may be behind ours.
 const SKEW: Duration = Duration::from_secs(60);
 

@@ -113,6 +113,7 @@ fn a_status_code_is_sorted_by_what_to_do_and_the_bodys_wait_counts_before_the_li
         (FaultKind::Unknown, FaultKind::Unavailable)
     );
     assert_eq!((kind(200, Cost::Free), kind(302, Cost::Creates)), (FaultKind::Garbled, FaultKind::Garbled));
+    assert_eq!(reply(500, "{}").fault(Cost::Free).retry_after(), None);
     assert_eq!(reply(429, "{}").fault(Cost::Free).retry_after(), Some(Duration::from_secs(1)));
     assert_eq!(
         reply(429, r#"{"retry_after":5}"#).fault(Cost::Free).retry_after(),

@@ -336,10 +336,10 @@ fn a_search_ends_where_tasks_are_older_than_the_submission() {
     assert_eq!(end(find(&vendor()).read(reply(200, r#"{"data":{"items":null}}"#))).unwrap(), None);
     let endless = listed(&[("t9", "", "2023-11-14T22:20:00Z")], "c2");
     let mut exchange = find(&vendor());
-    for _ in 1..50 {
+    for _ in 1..30 {
         exchange = then(exchange.read(reply(200, endless.clone())));
     }
-    assert_snapshot!(outcome(exchange, reply(200, endless)), @"unavailable look_up_incomplete: 50 pages of tasks do not reach back to the submission");
+    assert_snapshot!(outcome(exchange, reply(200, endless)), @"unavailable look_up_incomplete: 30 pages of tasks do not reach back to the submission");
 }
 
 fn delivered(callbacks: Callbacks, body: &str) -> Reading {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
 
 mod bytes;
+mod conformance;
 mod inference_sh;
 mod registry;
 mod replicate;

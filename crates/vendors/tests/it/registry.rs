@@ -3,6 +3,23 @@
 use songmill_core::VendorName;
 use songmill_vendors::{Secret, Settings, Vendors};
 
+/// Every vendor with the key `key-of-ours`, as far as it is set below.
+pub(crate) fn configured() -> Vendors {
+    let mut settings = Settings::default();
+    let key = Secret::new("key-of-ours");
+    settings.replicate.token = key.clone();
+    settings.replicate.version =
+        "531c1fadb581d760235dca418ce027bb8af642716ced08b2cd805e99a25c52e0".to_owned();
+    settings.inference_sh.key = key;
+    Vendors::from_settings(&settings)
+}
+
+#[test]
+fn the_suite_of_all_vendors_runs_over_all() {
+    let names = |vendors: &Vendors| vendors.names().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&configured()), names(&Vendors::catalogue()));
+}
+
 #[test]
 fn a_vendor_can_be_used_when_it_has_a_key_and_is_not_switched_off() {
     let mut settings = Settings::default();

@@ -308,10 +308,10 @@ fn a_search_ends_where_predictions_are_older_than_the_submission() {
         Some("https://api.replicate.com/v1/predictions?cursor=b"),
     );
     let mut exchange = find(&vendor());
-    for _ in 1..100 {
+    for _ in 1..30 {
         exchange = then(exchange.read(reply(200, endless.clone())));
     }
-    assert_snapshot!(outcome(exchange, reply(200, endless)), @"unavailable look_up_incomplete: 100 pages of predictions do not reach back to the submission");
+    assert_snapshot!(outcome(exchange, reply(200, endless)), @"unavailable look_up_incomplete: 30 pages of predictions do not reach back to the submission");
 }
 
 const SIGNED: &str = r#"{"test": 2432232314}"#;
