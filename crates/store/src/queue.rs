@@ -328,7 +328,9 @@ impl Backend for StageQueue {
         self.leases.poll_recv(cx).map(|lease| lease.map(|lease| Ok(Task::new(lease))))
     }
 
-    fn poll_close(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Never>> {
+    /// Ends the queue: gives back what was not begun, waits until all outcomes are durable, and stops the worker
+    /// (which waits to be told, even when its backend has no more tasks).
+    fn poll_close(&mut self, cx: &mut Context<'_>, worker: &WorkerContext) -> Poll<Result<(), Never>> {
         let closing = self.closing.get_or_insert_with(|| {
             self.stop.cancel();
             self.leases.close();
@@ -350,7 +352,11 @@ impl Backend for StageQueue {
                 }
             }))
         });
-        Pin::new(closing).poll(cx).map(|_| Ok(()))
+        std::task::ready!(Pin::new(closing).poll(cx)).ok();
+        if worker.is_running() {
+            let _ = worker.stop();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
