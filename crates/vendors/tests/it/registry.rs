@@ -72,6 +72,8 @@ fn no_vendor_names_another() {
         let folder = std::fs::read_dir(sources.join(name)).unwrap().map(|entry| entry.unwrap().path());
         for file in folder.chain([sources.join(format!("{name}.rs"))]).filter(|path| path.is_file()) {
             let text = std::fs::read_to_string(&file).unwrap().to_lowercase();
+            // The name of an app there, not of a vendor here.
+            let text = text.replace("infsh/tencent-song-generation", "");
             for other in names.iter().filter(|other| *other != name) {
                 let word = other.replace('_', ".");
                 assert!(
