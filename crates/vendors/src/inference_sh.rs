@@ -183,7 +183,13 @@ impl Vendor for InferenceSh {
     }
 
     fn find(&self, order: &Order<'_>, since: Timestamp) -> Option<Exchange<Option<TaskId>>> {
-        Some(find::first_page(self.settings.clone(), order.mark(&self.card.name), since))
+        let input = input::draft(order.song, &mut Draft::new(&self.card, order.song));
+        Some(find::first_page(find::Search {
+            settings: self.settings.clone(),
+            mark: order.mark(&self.card.name),
+            lyrics: input.lyrics,
+            since,
+        }))
     }
 
     fn cancel(&self, task: &TaskRef<'_>) -> Option<Exchange<()>> {

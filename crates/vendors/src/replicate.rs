@@ -183,7 +183,13 @@ impl Vendor for Replicate {
     }
 
     fn find(&self, order: &Order<'_>, since: Timestamp) -> Option<Exchange<Option<TaskId>>> {
-        Some(find::first_page(self.settings.clone(), order.mark(&self.card.name), since))
+        let input = input::draft(order.song, &self.settings, &mut Draft::new(&self.card, order.song));
+        Some(find::first_page(find::Search {
+            settings: self.settings.clone(),
+            mark: order.mark(&self.card.name),
+            prompt: input.prompt,
+            since,
+        }))
     }
 
     fn cancel(&self, task: &TaskRef<'_>) -> Option<Exchange<()>> {

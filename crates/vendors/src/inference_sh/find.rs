@@ -1,4 +1,7 @@
 //! Looking for the task that an unanswered submission may have created: it carries our callback address.
+//!
+//! Should the list cease to show addresses, nothing would ever be found and everything be paid for twice. So a
+//! task of the same lyrics that shows none makes the search end without an answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +14,7 @@ use super::Settings;
 use super::read::read;
 use super::wire::id;
 use crate::contract::{Exchange, Next};
-use crate::tolerant::{Object, Reply, post_json, text};
+use crate::tolerant::{Object, Reply, child, post_json, text};
 
 /// How many tasks a page has.
 const PAGE: u32 = 100;
@@ -21,10 +24,14 @@ const PAGES: u32 = 30;
 const SKEW: Duration = Duration::from_secs(60);
 
 /// What is looked for.
-struct Search {
-    settings: Arc<Settings>,
-    mark: String,
-    oldest: Timestamp,
+pub(super) struct Search {
+    pub(super) settings: Arc<Settings>,
+    /// The part of the address that names the attempt.
+    pub(super) mark: String,
+    /// The lyrics that were sent.
+    pub(super) lyrics: String,
+    /// When the submission began.
+    pub(super) since: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -42,12 +49,8 @@ struct Sort {
 }
 
 /// Newest first, one page after the other until tasks are older than the submission.
-pub(super) fn first_page(
-    settings: Arc<Settings>,
-    mark: String,
-    since: Timestamp,
-) -> Exchange<Option<TaskId>> {
-    page(Search { settings, mark, oldest: since - SKEW }, None, 1)
+pub(super) fn first_page(search: Search) -> Exchange<Option<TaskId>> {
+    page(search, None, 1)
 }
 
 fn page(search: Search, cursor: Option<String>, number: u32) -> Exchange<Option<TaskId>> {
@@ -69,24 +72,40 @@ fn page(search: Search, cursor: Option<String>, number: u32) -> Exchange<Option<
         if let Some(ours) = items.iter().find(|item| search.is_ours(item)) {
             return Next::Done(id(ours).map(Some));
         }
-        if items.last().is_none_or(|last| made(last).is_some_and(|made| made < search.oldest)) {
+        if items.iter().any(|item| search.may_be_ours(item)) {
+            return incomplete("a task of the same lyrics shows no webhook: whose it is cannot be told");
+        }
+        if items.last().is_none_or(|last| made(last).is_some_and(|made| made < search.oldest())) {
             return Next::ok(None);
         }
         match next_cursor(&list) {
             None => Next::ok(None),
-            Some(_) if number >= PAGES => Next::fault(Fault::new(
-                FaultKind::Unavailable,
-                "look_up_incomplete",
-                format!("{PAGES} pages of tasks do not reach back to the submission"),
-            )),
+            Some(_) if number >= PAGES => {
+                incomplete(&format!("{PAGES} pages of tasks do not reach back to the submission"))
+            }
             Some(cursor) => Next::Then(page(search, Some(cursor), number + 1)),
         }
     })
 }
 
+fn incomplete<T>(words: &str) -> Next<T> {
+    Next::fault(Fault::new(FaultKind::Unavailable, "look_up_incomplete", words))
+}
+
 impl Search {
+    fn oldest(&self) -> Timestamp {
+        self.since - SKEW
+    }
+
     fn is_ours(&self, item: &Object) -> bool {
         text(item, &["webhook"]).is_some_and(|address| address.contains(&self.mark))
+    }
+
+    /// Whether it could be ours, but shows no address.
+    fn may_be_ours(&self, item: &Object) -> bool {
+        let recent = made(item).is_none_or(|made| made >= self.oldest());
+        let lyrics = child(item, "input").and_then(|input| text(input, &["lyrics"]));
+        recent && text(item, &["webhook"]).is_none() && lyrics == Some(&self.lyrics)
     }
 }
 

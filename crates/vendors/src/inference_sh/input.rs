@@ -14,7 +14,7 @@ const DURATION: std::ops::RangeInclusive<i64> = 5..=150;
 /// The app's input as it goes over the wire; what is not set is left to the app.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Input {
-    lyrics: String,
+    pub(super) lyrics: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     descriptions: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

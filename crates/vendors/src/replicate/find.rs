@@ -1,4 +1,7 @@
 //! Looking for the prediction that an unanswered submission may have created: it carries our callback address.
+//!
+//! Should the list cease to show addresses, nothing would ever be found and everything be paid for twice. So a
+//! prediction of the same prompt that shows none makes the search end without an answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +13,7 @@ use songmill_core::{Fault, FaultKind, TaskId, Timestamp};
 use super::Settings;
 use super::wire::{id, moment};
 use crate::contract::{Cost, Exchange, Next};
-use crate::tolerant::{Object, Reply, blot, get, text};
+use crate::tolerant::{Object, Reply, blot, child, get, text};
 
 /// How many pages of 100 are looked at.
 const PAGES: u32 = 30;
@@ -18,23 +21,21 @@ const PAGES: u32 = 30;
 const SKEW: Duration = Duration::from_secs(60);
 
 /// What is looked for.
-#[derive(Clone)]
-struct Search {
-    settings: Arc<Settings>,
-    mark: String,
-    oldest: Timestamp,
+pub(super) struct Search {
+    pub(super) settings: Arc<Settings>,
+    /// The part of the address that names the attempt.
+    pub(super) mark: String,
+    /// The prompt that was sent, if any.
+    pub(super) prompt: Option<String>,
+    /// When the submission began.
+    pub(super) since: Timestamp,
 }
 
 /// Newest first, one page after the other until predictions are older than the submission.
-pub(super) fn first_page(
-    settings: Arc<Settings>,
-    mark: String,
-    since: Timestamp,
-) -> Exchange<Option<TaskId>> {
-    let oldest = since - SKEW;
-    let after = rfc3339(oldest);
-    let uri = settings.base_url.with_query(&["predictions"], &[("created_after", &after)]);
-    page(Search { settings, mark, oldest }, uri, 1)
+pub(super) fn first_page(search: Search) -> Exchange<Option<TaskId>> {
+    let after = rfc3339(search.oldest());
+    let uri = search.settings.base_url.with_query(&["predictions"], &[("created_after", &after)]);
+    page(search, uri, 1)
 }
 
 fn page(search: Search, uri: Uri, number: u32) -> Exchange<Option<TaskId>> {
@@ -55,25 +56,45 @@ fn page(search: Search, uri: Uri, number: u32) -> Exchange<Option<TaskId>> {
         if let Some(ours) = items.iter().find(|item| search.is_ours(item)) {
             return Next::Done(id(ours).map(Some));
         }
-        let older = |item: &&&Object| moment(item, "created_at").is_some_and(|made| made < search.oldest);
-        if items.is_empty() || items.iter().any(|item| older(&item)) {
+        if items.iter().any(|item| search.may_be_ours(item)) {
+            return incomplete(
+                "a prediction of the same prompt shows no webhook: whose it is cannot be told",
+            );
+        }
+        let older = |item: &&Object| moment(item, "created_at").is_some_and(|made| made < search.oldest());
+        if items.is_empty() || items.iter().any(older) {
             return Next::ok(None);
         }
         match search.next(&body) {
             None => Next::ok(None),
-            Some(_) if number >= PAGES => Next::fault(Fault::new(
-                FaultKind::Unavailable,
-                "look_up_incomplete",
-                format!("{PAGES} pages of predictions do not reach back to the submission"),
-            )),
+            Some(_) if number >= PAGES => {
+                incomplete(&format!("{PAGES} pages of predictions do not reach back to the submission"))
+            }
             Some(uri) => Next::Then(page(search, uri, number + 1)),
         }
     })
 }
 
+fn incomplete<T>(words: &str) -> Next<T> {
+    Next::fault(Fault::new(FaultKind::Unavailable, "look_up_incomplete", words))
+}
+
 impl Search {
+    fn oldest(&self) -> Timestamp {
+        self.since - SKEW
+    }
+
     fn is_ours(&self, item: &Object) -> bool {
         text(item, &["webhook", "webhook_completed"]).is_some_and(|address| address.contains(&self.mark))
+    }
+
+    /// Whether it could be ours, but shows no address; what was removed after an hour shows no prompt either.
+    fn may_be_ours(&self, item: &Object) -> bool {
+        let recent = moment(item, "created_at").is_none_or(|made| made >= self.oldest());
+        let shown = text(item, &["webhook", "webhook_completed"]).is_some();
+        let prompt = child(item, "input").and_then(|input| text(input, &["prompt"]));
+        let removed = item.get("data_removed") == Some(&Value::Bool(true));
+        recent && !shown && (removed || prompt == self.prompt.as_deref().map(str::trim))
     }
 
     /// The next page: only the query of the vendor's address is taken, so that our token stays with its host.

@@ -12,7 +12,7 @@ use crate::draft::Draft;
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(super) struct Input {
     #[serde(skip_serializing_if = "Option::is_none")]
-    prompt: Option<String>,
+    pub(super) prompt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) input_audio: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

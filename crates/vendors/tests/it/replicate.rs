@@ -314,6 +314,20 @@ fn a_search_ends_where_predictions_are_older_than_the_submission() {
     assert_snapshot!(outcome(exchange, reply(200, endless)), @"unavailable look_up_incomplete: 30 pages of predictions do not reach back to the submission");
 }
 
+#[test]
+fn a_list_without_addresses_gives_no_answer_about_the_same_prompt() {
+    let item = |prompt: &str, made: &str| {
+        let item = serde_json::json!({"id": "p1", "input": {"prompt": prompt}, "created_at": made});
+        serde_json::json!({"next": null, "results": [item]}).to_string()
+    };
+    let look = |page: String| outcome(find(&vendor()), reply(200, page));
+    assert_snapshot!(look(item("p", "2023-11-14T22:13:21Z")), @"unavailable look_up_incomplete: a prediction of the same prompt shows no webhook: whose it is cannot be told");
+    assert_eq!(look(item("other", "2023-11-14T22:13:21Z")), "None");
+    assert_eq!(look(item("p", "2023-11-14T21:13:21Z")), "None");
+    let removed = item("other", "2023-11-14T22:13:21Z").replace(r#""id""#, r#""data_removed":true,"id""#);
+    assert!(look(removed).contains("look_up_incomplete"));
+}
+
 const SIGNED: &str = r#"{"test": 2432232314}"#;
 const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 
