@@ -1,1 +1,25 @@
-//! The four vendors' HTTP APIs with faults on demand; shares no code with the vendors crate.
+//! The four vendors' HTTP APIs on their real paths, with real audio and faults on demand.
+//!
+//! Written from what is known of the vendors' wire forms and strict about what it is sent. It shares no code with
+//! the crates that talk to the vendors: a form misread in one must not be misread the same way in the other.
+
+mod audio;
+mod callback;
+mod config;
+mod control;
+mod files;
+mod gate;
+mod inference_sh;
+mod replicate;
+mod reply;
+mod senseaudio;
+mod server;
+mod stats;
+mod tencent;
+mod world;
+
+pub use config::{
+    CallbackForm, Config, Envelope, Faults, InferenceSh, LyricsMode, Numbering, OutputForm, Replicate, SenseAudio,
+    Tencent, WEBHOOK_SECRET, WebhookForm,
+};
+pub use server::{Error, Simulator};

@@ -1,0 +1,80 @@
+//! What goes wrong with a request, decided before and after it is done.
+
+use std::time::Duration;
+
+use axum::http::header;
+use axum::response::Response;
+
+use crate::reply;
+use crate::world::{Vendor, World};
+
+/// What kind of request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Creates a task.
+    Create,
+    /// Reads one task, or does anything else.
+    Read,
+    /// Looks tasks up.
+    LookUp,
+}
+
+/// Passes a request through the faults: `act` does what was asked, `throttled` and `failed` are the vendor's own
+/// ways to refuse.
+pub(crate) async fn pass(
+    world: &World,
+    vendor: Vendor,
+    kind: Kind,
+    refusals: Refusals,
+    act: impl AsyncFnOnce() -> Response,
+) -> Response {
+    let faults = world.faults(vendor);
+    let books = world.books(vendor);
+    let _busy = books.enter(kind);
+    if world.chance(faults.throttle_rate) {
+        let response = reply::with((refusals.throttled)(faults.retry_after_s), "retry-after", faults.retry_after_s);
+        return counted(world, vendor, kind, response);
+    }
+    if world.chance(faults.server_error_rate) {
+        return counted(world, vendor, kind, (refusals.failed)());
+    }
+    if world.chance(faults.timeout_rate) {
+        tokio::time::sleep(Duration::from_millis(faults.timeout_ms)).await;
+        return reply::broken();
+    }
+    let response = act().await;
+    let wait = world.between(faults.latency_ms);
+    if wait > 0 {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+    }
+    let done = response.status().is_success();
+    if kind == Kind::Create && done && world.chance(faults.reply_lost_rate) {
+        return if world.chance(0.5) { reply::broken() } else { reply::gateway(504) };
+    }
+    if done && world.chance(faults.garble_rate) {
+        let garbled = "<!doctype html><html><body>maintenance</body></html>";
+        return if world.chance(0.5) { reply::typed(200, "text/html", garbled) } else { reply::typed(200, "application/json", "{\"id\": \"tru") };
+    }
+    counted(world, vendor, kind, response)
+}
+
+/// A vendor's own ways to refuse.
+pub(crate) struct Refusals {
+    /// 429, told to wait so many seconds.
+    pub(crate) throttled: fn(u64) -> Response,
+    /// 5xx.
+    pub(crate) failed: fn() -> Response,
+}
+
+fn counted(world: &World, vendor: Vendor, kind: Kind, response: Response) -> Response {
+    if kind == Kind::Create && !response.status().is_success() {
+        world.books(vendor).rejected(response.status().as_u16());
+    }
+    response
+}
+
+/// The token after `Bearer` (or Replicate's old `Token`).
+pub(crate) fn bearer(headers: &axum::http::HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("Token "))
+}

@@ -1,0 +1,109 @@
+//! Books of what each vendor was asked and did.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use crate::gate::Kind;
+
+/// One vendor's books.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    pub(crate) tasks_created: AtomicU64,
+    pub(crate) completed: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) canceled: AtomicU64,
+    pub(crate) polls: AtomicU64,
+    pub(crate) look_ups: AtomicU64,
+    pub(crate) downloads: AtomicU64,
+    pub(crate) scheduled: AtomicU64,
+    pub(crate) sent: AtomicU64,
+    pub(crate) acknowledged: AtomicU64,
+    pub(crate) unreachable: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) doubled: AtomicU64,
+    busy: AtomicU64,
+    busiest: AtomicU64,
+    tokens: Mutex<BTreeMap<String, u64>>,
+    rejected: Mutex<BTreeMap<u16, u64>>,
+    refused: Mutex<BTreeMap<u16, u64>>,
+}
+
+/// Counts one more.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A request under way.
+pub(crate) struct Busy<'a>(&'a AtomicU64);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Books {
+    pub(crate) fn enter(&self, kind: Kind) -> Busy<'_> {
+        match kind {
+            Kind::Create => {}
+            Kind::Read => count(&self.polls),
+            Kind::LookUp => count(&self.look_ups),
+        }
+        let busy = self.busy.fetch_add(1, Ordering::Relaxed) + 1;
+        self.busiest.fetch_max(busy, Ordering::Relaxed);
+        Busy(&self.busy)
+    }
+
+    pub(crate) fn created(&self, token: &str) {
+        count(&self.tasks_created);
+        *lock(&self.tokens).entry(token.to_owned()).or_default() += 1;
+    }
+
+    pub(crate) fn rejected(&self, status: u16) {
+        *lock(&self.rejected).entry(status).or_default() += 1;
+    }
+
+    pub(crate) fn refused(&self, status: u16) {
+        *lock(&self.refused).entry(status).or_default() += 1;
+    }
+
+    pub(crate) fn show(&self, in_flight: usize, with_tokens: bool) -> Value {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let tokens = lock(&self.tokens);
+        let mut shown = json!({
+            "tasks_created": read(&self.tasks_created),
+            "completed": read(&self.completed),
+            "failed": read(&self.failed),
+            "canceled": read(&self.canceled),
+            "in_flight": in_flight,
+            "tokens": tokens.len(),
+            "max_tasks_per_token": tokens.values().max().copied().unwrap_or(0),
+            "duplicates": tokens.values().map(|count| count - 1).sum::<u64>(),
+            "polls": read(&self.polls),
+            "look_ups": read(&self.look_ups),
+            "downloads": read(&self.downloads),
+            "rejected": *lock(&self.rejected),
+            "busiest": read(&self.busiest),
+            "callbacks": {
+                "scheduled": read(&self.scheduled),
+                "sent": read(&self.sent),
+                "acknowledged": read(&self.acknowledged),
+                "unreachable": read(&self.unreachable),
+                "refused": *lock(&self.refused),
+                "dropped": read(&self.dropped),
+                "doubled": read(&self.doubled),
+            },
+        });
+        if with_tokens {
+            shown["tasks_per_token"] = json!(*tokens);
+        }
+        shown
+    }
+}
