@@ -35,9 +35,10 @@ impl Receiver {
             tracing::warn!(job.id = %job, vendor = %address.vendor, "delivery refused: its address is forged");
             return Answer::Forged;
         }
-        let Some((name, vendor)) = self.vendors.iter().find(|(name, _)| name.as_str() == address.vendor) else {
+        let Some(vendor) = self.vendors.iter().find(|vendor| vendor.card().name.as_str() == address.vendor) else {
             return Answer::Unknown;
         };
+        let name = &vendor.card().name;
         let reading = match vendor.read_delivery(&Delivery { headers, body }, self.store.now()) {
             Ok(reading) => reading,
             Err(Refusal::Forged(why)) => {

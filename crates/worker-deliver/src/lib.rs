@@ -1,1 +1,18 @@
 //! Workers that collect audio; everything that fetches untrusted addresses.
+//!
+//! A job's outputs are fetched behind a guard, found to be audio, and written once into the operator's storage.
+//! Only then is the job told that they are stored.
+
+mod collect;
+mod fetch;
+mod guard;
+mod objects;
+mod probe;
+mod run;
+mod settings;
+mod storage;
+
+pub use guard::{Guard, Refused};
+pub use probe::{NotAudio, Probed, probe};
+pub use run::{Error, run};
+pub use settings::{ObjectSettings, Settings, StorageUrl};

@@ -114,7 +114,8 @@ pub async fn run(
     let address = Arc::new(address);
     let mut workers = JoinSet::new();
     let mut stops = Vec::new();
-    for (name, vendor) in vendors.iter() {
+    for vendor in vendors.iter() {
+        let name = &vendor.card().name;
         let bench = Arc::new(Bench {
             store: store.clone(),
             vendor: vendor.clone(),

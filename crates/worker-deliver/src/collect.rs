@@ -1,0 +1,97 @@
+//! Collecting a job: fetch, find to be audio, store.
+
+use std::path::Path;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use sha2::{Digest as _, Sha256};
+use songmill_core::{Asset, Event, Fault, FaultKind, Job, Output, Source, State};
+use songmill_store::Lease;
+
+use crate::fetch::{Fetcher, no_room};
+use crate::objects::Objects;
+use crate::probe::{Probed, probe};
+use crate::storage::{Storage, path};
+
+/// What collecting needs.
+pub(crate) struct Collector {
+    pub(crate) fetcher: Fetcher,
+    pub(crate) objects: Objects,
+    pub(crate) storage: Storage,
+}
+
+/// Outputs of one job that are brought in at the same time.
+const ABREAST: usize = 4;
+
+impl Collector {
+    /// Brings all outputs of a job in and says what came of it.
+    pub(crate) async fn collect(&self, lease: &Lease) -> Event {
+        let State::Collecting { outputs, .. } = &lease.job.state else {
+            let fault = Fault::new(FaultKind::Unavailable, "not_collecting", "the job has nothing to collect");
+            return Event::CollectFailed { fault };
+        };
+        let title = lease.song().ok().and_then(|song| song.title);
+        let bring = |(n, output)| self.bring(&lease.job, title.as_deref(), output, n, outputs.len()).boxed();
+        let brought: Vec<BoxFuture<'_, _>> = outputs.iter().enumerate().map(bring).collect();
+        match stream::iter(brought).buffered(ABREAST).try_collect().await {
+            Ok(assets) => Event::Stored { assets },
+            Err(fault) => Event::CollectFailed { fault },
+        }
+    }
+
+    async fn bring(
+        &self,
+        job: &Job,
+        title: Option<&str>,
+        output: &Output,
+        n: usize,
+        of: usize,
+    ) -> Result<Asset, Fault> {
+        let file = self.storage.incoming().map_err(|error| no_room(&error))?;
+        match &output.source {
+            Source::Url(url) => self.fetcher.fetch(url, &file).await?,
+            Source::Object { store, key } => self.objects.fetch(store, key, &file).await?,
+        }
+        let looked = file.to_path_buf();
+        let looked = tokio::task::spawn_blocking(move || look(&looked)).await;
+        let Looked { probed, sha256, bytes } =
+            looked.map_err(|error| Fault::new(FaultKind::Garbled, "not_audio", error.to_string()))??;
+        let to = path(job, output, n, of, probed.format);
+        self.storage.put(&file, &to).await?;
+        Ok(Asset {
+            path: to,
+            bytes,
+            sha256,
+            format: probed.format.to_owned(),
+            duration_ms: probed.duration_ms,
+            part: output.part.clone(),
+            title: output.title.clone().or_else(|| title.map(str::to_owned)),
+        })
+    }
+}
+
+struct Looked {
+    probed: Probed,
+    sha256: String,
+    bytes: u64,
+}
+
+/// Reads the whole file. Blocks.
+fn look(file: &Path) -> Result<Looked, Fault> {
+    let probed = probe(file).map_err(|not| Fault::new(FaultKind::Garbled, "not_audio", not.to_string()))?;
+    let mut reader = std::fs::File::open(file).map_err(|error| no_room(&error))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    let mut bytes = 0;
+    loop {
+        let read = std::io::Read::read(&mut reader, &mut buffer).map_err(|error| no_room(&error))?;
+        if read == 0 {
+            break;
+        }
+        hash.update(&buffer[..read]);
+        bytes += read as u64;
+    }
+    let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Looked { probed, sha256, bytes })
+}

@@ -1,0 +1,80 @@
+//! One worker for each vendor, until told to stop.
+
+use std::sync::Arc;
+
+use apalis::layers::WorkerBuilderExt as _;
+use apalis::prelude::{Data, WorkerBuilder};
+use apalis_core::error::BoxDynError;
+use futures_util::future::BoxFuture;
+use songmill_core::{Event, Stage, VendorName};
+use songmill_store::{Lease, StageQueue, Store};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::collect::Collector;
+use crate::fetch::Fetcher;
+use crate::objects::Objects;
+use crate::settings::Settings;
+use crate::storage::{Storage, StorageError};
+
+/// Why this role cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The storage cannot be used.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A vendor's bucket cannot be read from.
+    #[error("deliver.objects: a bucket cannot be opened")]
+    Objects(#[source] object_store::Error),
+    /// No HTTP client can be made.
+    #[error("http client cannot be made")]
+    Client(#[source] reqwest::Error),
+    /// A worker ended before its time.
+    #[error("worker ended: {0}")]
+    Worker(String),
+}
+
+/// Collects audio for these vendors until `shutdown`; then stops claiming, finishes what is under way within the
+/// drain time, gives back the rest and returns.
+pub async fn run(
+    settings: Settings,
+    store: Store,
+    vendors: Vec<VendorName>,
+    shutdown: CancellationToken,
+) -> Result<(), Error> {
+    let collector = Arc::new(Collector {
+        fetcher: Fetcher::new(&settings).map_err(Error::Client)?,
+        objects: Objects::new(&settings).map_err(Error::Objects)?,
+        storage: Storage::open(&settings)?,
+    });
+    let mut workers = JoinSet::new();
+    let mut stops = Vec::new();
+    for vendor in vendors {
+        let name = format!("collect-{vendor}-{}", std::process::id());
+        let queue = StageQueue::start(store.clone(), Stage::Collect, vendor, settings.queue);
+        stops.push(queue.stop_token());
+        let worker = WorkerBuilder::new(name).backend(queue).data(collector.clone()).catch_panic().build(handle);
+        let run: BoxFuture<'static, _> = Box::pin(worker.run());
+        workers.spawn(run);
+    }
+    tracing::info!("deliver: brings audio to {}", settings.storage);
+    let mut ended = Ok(());
+    // Cancel-safe. A worker ends before its time only when something is badly wrong.
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        Some(result) = workers.join_next() => ended = Err(Error::Worker(format!("{result:?}"))),
+    }
+    stops.iter().for_each(CancellationToken::cancel);
+    let drained = tokio::time::timeout(settings.drain.get(), async {
+        while workers.join_next().await.is_some() {}
+    });
+    if drained.await.is_err() {
+        tracing::warn!(left = workers.len(), "deliver: not all work ended in time; its leases run out");
+    }
+    tracing::info!("deliver: stopped");
+    ended
+}
+
+async fn handle(lease: Arc<Lease>, collector: Data<Arc<Collector>>) -> Result<Event, BoxDynError> {
+    Ok(collector.collect(&lease).await)
+}

@@ -1,0 +1,184 @@
+//! The operator's storage: written once, named by job.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
+use songmill_core::{Fault, FaultKind, Job, Output};
+use tokio::io::AsyncReadExt as _;
+
+use crate::settings::Settings;
+
+/// Where audio goes.
+pub(crate) struct Storage {
+    store: Arc<dyn ObjectStore>,
+    incoming: PathBuf,
+}
+
+/// Why the storage cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// The address is not one of a storage.
+    #[error("deliver.storage {0:?} is not valid; write a folder, file:///folder or s3://bucket/prefix")]
+    Address(String),
+    /// The folder cannot be used.
+    #[error("deliver.storage: folder {folder} cannot be used")]
+    Folder {
+        /// Which.
+        folder: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The bucket's options are wrong.
+    #[error("deliver.storage cannot be opened")]
+    Store(#[from] object_store::Error),
+    /// An option is not known.
+    #[error("deliver.storage_options: {0} is not known")]
+    Option(String),
+}
+
+/// Files larger than this are put in parts.
+const PART: usize = 8 << 20;
+/// Parts on their way at the same time.
+const PARTS_AHEAD: usize = 2;
+/// Files left over by a crash are removed after this.
+const LEFT_OVER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
+impl Storage {
+    pub(crate) fn open(settings: &Settings) -> Result<Self, StorageError> {
+        if let Some(folder) = settings.storage.local_folder() {
+            return Self::local(&folder);
+        }
+        let (bucket, prefix) =
+            settings.storage.bucket().ok_or_else(|| StorageError::Address(settings.storage.to_string()))?;
+        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+        for (name, value) in &settings.storage_options {
+            let key = name.parse().map_err(|_| StorageError::Option(name.clone()))?;
+            builder = builder.with_config(key, value);
+        }
+        let incoming = std::env::temp_dir().join("songmill-incoming");
+        ready(&incoming)?;
+        let store: Arc<dyn ObjectStore> = match prefix {
+            "" => Arc::new(builder.build()?),
+            prefix => Arc::new(PrefixStore::new(builder.build()?, prefix)),
+        };
+        Ok(Self { store, incoming })
+    }
+
+    fn local(folder: &Path) -> Result<Self, StorageError> {
+        let incoming = folder.join(".incoming");
+        ready(&incoming)?;
+        let store = LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(false);
+        Ok(Self { store: Arc::new(store), incoming })
+    }
+
+    /// A new file that is not in the storage yet and goes away by itself.
+    pub(crate) fn incoming(&self) -> std::io::Result<tempfile::TempPath> {
+        Ok(tempfile::Builder::new().prefix("in-").tempfile_in(&self.incoming)?.into_temp_path())
+    }
+
+    /// Writes a file into the storage under a path that only this output of this job has.
+    pub(crate) async fn put(&self, file: &Path, path: &str) -> Result<(), Fault> {
+        let to = object_store::path::Path::parse(path)
+            .map_err(|error| Fault::new(FaultKind::Locked, "storage_refused", error.to_string()))?;
+        let mut from = tokio::fs::File::open(file).await.map_err(|error| crate::fetch::no_room(&error))?;
+        let size = from.metadata().await.map_err(|error| crate::fetch::no_room(&error))?.len();
+        let mut buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(PART).min(PART));
+        if size <= PART as u64 {
+            from.read_to_end(&mut buffer).await.map_err(|error| crate::fetch::no_room(&error))?;
+            return self.store.put(&to, PutPayload::from(buffer)).await.map(drop).map_err(|error| sorted(&error));
+        }
+        let upload = self.store.put_multipart(&to).await.map_err(|error| sorted(&error))?;
+        let mut parts = WriteMultipart::new_with_chunk_size(upload, PART);
+        loop {
+            buffer.resize(1 << 20, 0);
+            let read = from.read(&mut buffer).await.map_err(|error| crate::fetch::no_room(&error))?;
+            if read == 0 {
+                return parts.finish().await.map(drop).map_err(|error| sorted(&error));
+            }
+            parts.wait_for_capacity(PARTS_AHEAD).await.map_err(|error| sorted(&error))?;
+            parts.write(&buffer[..read]);
+        }
+    }
+}
+
+/// Makes the folder and removes what a crash left there long ago.
+fn ready(incoming: &Path) -> Result<(), StorageError> {
+    let fail = |source| StorageError::Folder { folder: incoming.display().to_string(), source };
+    std::fs::create_dir_all(incoming).map_err(fail)?;
+    for entry in std::fs::read_dir(incoming).map_err(fail)?.flatten() {
+        let old = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+        let ours = entry.file_name().to_string_lossy().starts_with("in-");
+        if ours && old.is_some_and(|age| age > LEFT_OVER) {
+            // Somebody else may have been faster.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn sorted(error: &object_store::Error) -> Fault {
+    use object_store::Error as E;
+    let words = error.to_string();
+    match error {
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::NotFound { .. } | E::NotSupported { .. } => {
+            Fault::new(FaultKind::Locked, "storage_refused", words)
+        }
+        E::Generic { store: "LocalFileSystem", .. } => Fault::new(FaultKind::Locked, "storage_refused", words),
+        _ => Fault::new(FaultKind::Unavailable, "storage_unreachable", words),
+    }
+}
+
+/// The path of an output: for people, and no other job's. `{batch}/{custom id}-{job}[-{n}][-{part}].{ext}`
+pub(crate) fn path(job: &Job, output: &Output, n: usize, of: usize, extension: &str) -> String {
+    let folder = job.batch.as_ref().map_or("single", |batch| batch.as_str());
+    // A batch called `.` or `..` must not lead out of the storage.
+    let folder = if folder.chars().all(|c| c == '.') { "single" } else { folder };
+    let id = job.id.to_string();
+    let mut name = match job.custom_id.as_deref().map(slug).filter(|slug| !slug.is_empty()) {
+        Some(slug) => format!("{slug}-{}", &id[..10]),
+        None => id,
+    };
+    if of > 1 {
+        name = format!("{name}-{}", n + 1);
+    }
+    if let Some(part) = output.part.as_deref().map(slug).filter(|part| !part.is_empty()) {
+        name = format!("{name}-{part}");
+    }
+    format!("{folder}/{name}.{extension}")
+}
+
+/// Letters and digits of any language; what else there is becomes a dash.
+fn slug(text: &str) -> String {
+    let kept: String = text.chars().take(60).map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect();
+    kept.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use songmill_core::job::{Route, StepKind};
+    use songmill_core::{BatchName, JobId, Timestamp, VendorName};
+
+    use super::*;
+
+    #[test]
+    fn paths_are_for_people_and_differ_between_jobs_and_outputs() {
+        let route =
+            Route { vendor: VendorName::new("v").unwrap(), steps: vec![StepKind::Song], dropped: vec![] };
+        let now = Timestamp::default();
+        let mut job = Job::new(JobId::derive("s", "a"), vec![route], now, now);
+        let output = Output::at("https://a");
+        assert!(path(&job, &output, 0, 1, "mp3").starts_with("single/"));
+        job.custom_id = Some("../../etc/夏 夜".into());
+        job.batch = Some(BatchName::new("album").unwrap());
+        let one = path(&job, &output, 0, 2, "mp3");
+        assert!(one.starts_with("album/etc-夏-夜-") && one.ends_with("-1.mp3"), "{one}");
+        assert_ne!(one, path(&job, &output, 1, 2, "mp3"));
+        job.batch = Some(BatchName::new("..").unwrap());
+        assert!(path(&job, &output, 0, 1, "mp3").starts_with("single/"));
+    }
+}
