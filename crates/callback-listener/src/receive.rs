@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use songmill_core::callback::CallbackKeys;
 use songmill_core::job::Via;
-use songmill_core::{Event, JobId, Report};
+use songmill_core::{Event, JobId};
 use songmill_store::{Applied, Store};
 use songmill_vendors::{Delivery, Reading, Refusal, Vendors};
 
@@ -48,7 +48,7 @@ impl Receiver {
             Err(Refusal::Garbled(why)) => return self.quarantine(name.as_str(), job, why, body).await,
         };
         let event = match reading {
-            Reading { report: Report::Pending, believed: false, .. } => return Answer::Taken,
+            // Whatever it says, something has happened: the vendor is asked.
             Reading { believed: false, .. } => Event::Heard { attempt },
             Reading { task, report, .. } => {
                 Event::Reported { attempt, vendor: name.clone(), task, report, via: Via::Callback }

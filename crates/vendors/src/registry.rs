@@ -4,24 +4,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use songmill_core::VendorName;
+use songmill_core::{Timestamp, VendorName};
 
 use crate::contract::{Card, Vendor};
 use crate::inference_sh::{self, InferenceSh};
 use crate::replicate::{self, Replicate};
+use crate::senseaudio::{self, SenseAudio};
+use crate::tencent::{self, Clock, Tencent};
 
 /// Every vendor's settings, each under the vendor's name.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Tencent.
-    pub tencent: crate::tencent::Settings,
+    pub tencent: tencent::Settings,
     /// inference.sh.
     pub inference_sh: inference_sh::Settings,
     /// Replicate.
     pub replicate: replicate::Settings,
     /// SenseAudio.
-    pub senseaudio: crate::senseaudio::Settings,
+    pub senseaudio: senseaudio::Settings,
 }
 
 /// The vendors that can be used, by name.
@@ -35,15 +37,21 @@ impl std::fmt::Debug for Vendors {
 }
 
 impl Vendors {
-    /// The vendors that have a key and are not switched off.
-    pub fn from_settings(settings: &Settings) -> Self {
+    /// The vendors that have a key and are not switched off; the clock is for those that sign with the time.
+    pub fn from_settings(settings: &Settings, clock: Clock) -> Self {
         let mut vendors: Vec<Arc<dyn Vendor>> = Vec::new();
-        let Settings { tencent: _, inference_sh, replicate, senseaudio: _ } = settings;
+        let Settings { tencent, inference_sh, replicate, senseaudio } = settings;
         if inference_sh.enabled && !inference_sh.key.is_empty() {
             vendors.push(Arc::new(InferenceSh::new(inference_sh.clone())));
         }
         if replicate.enabled && !replicate.token.is_empty() {
             vendors.push(Arc::new(Replicate::new(replicate.clone())));
+        }
+        if senseaudio.enabled && !senseaudio.key.is_empty() {
+            vendors.push(Arc::new(SenseAudio::new(senseaudio.clone())));
+        }
+        if tencent.enabled && !tencent.secret_id.is_empty() {
+            vendors.push(Arc::new(Tencent::new(tencent.clone(), clock)));
         }
         Self::with(vendors)
     }
@@ -53,6 +61,8 @@ impl Vendors {
         Self::with(vec![
             Arc::new(InferenceSh::new(inference_sh::Settings::default())),
             Arc::new(Replicate::new(replicate::Settings::default())),
+            Arc::new(SenseAudio::new(senseaudio::Settings::default())),
+            Arc::new(Tencent::new(tencent::Settings::default(), Timestamp::default)),
         ])
     }
 

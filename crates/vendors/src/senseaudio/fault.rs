@@ -1,0 +1,27 @@
+//! Sorting what goes wrong, by status; 429 has two meanings that only the words tell apart.
+
+use songmill_core::{Fault, FaultKind};
+
+use super::Settings;
+use crate::contract::Cost;
+use crate::tolerant::{Reply, at, blot};
+
+/// What a reply that is no success means.
+pub(super) fn of_reply(reply: &Reply, cost: Cost, settings: &Settings) -> Fault {
+    let body = reply.object().unwrap_or_default();
+    let words = match at(&body, &["base_resp", "status_msg"]).and_then(|words| words.as_str()) {
+        Some(words) => words.to_owned(),
+        None => reply.words(),
+    };
+    let quota = ["quota", "配额"].iter().any(|word| words.to_lowercase().contains(word));
+    let fault = match reply.status.as_u16() {
+        429 if quota => Fault::new(FaultKind::Locked, "plan_limit", &words),
+        404 if cost == Cost::Creates => Fault::new(FaultKind::Locked, "address_invalid", &words),
+        _ => {
+            let plain = reply.fault(cost);
+            let wait = plain.retry_after();
+            Fault::new(plain.kind, plain.code, &words).after(wait)
+        }
+    };
+    blot(fault, &[&settings.key])
+}

@@ -1,0 +1,149 @@
+//! CreateJob, GetJob, ListJobs: one address, one envelope.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use serde_json::Value;
+use songmill_core::{Fault, FaultKind, Product, Report, TaskId};
+
+use super::input::Input;
+use super::options::{Emotion, Genre, Kind};
+use super::wire::{Call, Create, Descriptor, Get, Input as Source, Job, List, State, Target};
+use super::{EnumForm, Settings, Tencent, custom_id, fault, gateway};
+use crate::contract::{Accepted, Cost, Exchange, Next, Order};
+use crate::tolerant::{Object, Reply, child, garbled, post_json, words_of};
+
+/// Creates the job of one submission.
+pub(super) fn create(vendor: &Tencent, order: &Order<'_>, input: &Input) -> Exchange<Accepted> {
+    let settings = &vendor.settings;
+    let custom_id = custom_id(order);
+    let create = Create {
+        custom_id: &custom_id,
+        callback: order.callback.live.then_some(order.callback.url),
+        timeout: input.timeout_s,
+        inputs: [Source { source_data: &input.text }],
+        outputs: [Target {
+            content_id: &settings.content_id,
+            destination: format!("{}/{custom_id}", settings.destination.trim_end_matches('/')),
+            input_selectors: [0],
+            smart_content_descriptor: Descriptor {
+                output_prefix: input.prefix.as_deref(),
+                text_bgm_generation: song(settings, input),
+            },
+        }],
+    };
+    let request = request(vendor, "CreateJob", |call| call.create_job_request = Some(create));
+    let settings = settings.clone();
+    Exchange::creating(request, move |response| {
+        let job = job(response, "createJobResponse", Cost::Creates, &settings);
+        Next::Done(job.map(|job| Accepted::Task(job.id)))
+    })
+}
+
+fn song(settings: &Settings, input: &Input) -> Object {
+    let form = |number: u32, name: &str| match settings.enum_form {
+        EnumForm::Number => Value::from(number),
+        EnumForm::Name => Value::from(name),
+    };
+    let mut song = Object::new();
+    song.insert("songQuantity".to_owned(), input.quantity.into());
+    let own = [
+        ("emotion", input.emotion.map(|emotion: Emotion| form(emotion.number(), emotion.upper()))),
+        ("genre", input.genre.map(|genre: Genre| form(genre.number(), genre.upper()))),
+        (settings.type_key.as_str(), input.kind.map(|kind: Kind| form(kind.number(), kind.upper()))),
+    ];
+    song.extend(own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    song
+}
+
+/// Asks how a job is.
+pub(super) fn get(vendor: &Tencent, id: &TaskId) -> Exchange<Report> {
+    let request = request(vendor, "GetJob", |call| call.get_job_request = Some(Get { id: id.as_str() }));
+    let settings = vendor.settings.clone();
+    Exchange::free(request, move |response| {
+        Next::Done(job(response, "getJobResponse", Cost::Free, &settings).map(|job| report(&job)))
+    })
+}
+
+/// What a job's state means.
+pub(super) fn report(job: &Job) -> Report {
+    match job.state {
+        State::Live => Report::Pending,
+        State::Completed if job.outputs.is_empty() => {
+            Report::Failed(Fault::new(FaultKind::Unavailable, "output_missing", "the job completed without songs"))
+        }
+        State::Completed => Report::Done(Product::Audio(job.outputs.clone())),
+        State::Error => Report::Failed(Fault::new(FaultKind::Unavailable, "task_failed", &job.words)),
+        State::Canceled => Report::Canceled,
+    }
+}
+
+/// Looks for the job of a submission; of several, one that did not fail, and the oldest of them.
+pub(super) fn list(vendor: &Tencent, custom_id: &str) -> Exchange<Option<TaskId>> {
+    let request = request(vendor, "ListJobs", |call| call.list_jobs_request = Some(List { custom_id }));
+    let settings = vendor.settings.clone();
+    let wanted = custom_id.to_owned();
+    Exchange::free(request, move |response| Next::Done(found(response, &wanted, &settings)))
+}
+
+fn found(response: Response<Bytes>, wanted: &str, settings: &Settings) -> Result<Option<TaskId>, Fault> {
+    let listed = answer(response, "listJobsResponse", Cost::Free, settings)?;
+    let jobs = match listed.get("jobs") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(jobs)) => jobs,
+        Some(_) => return Err(garbled("jobs that are no list")),
+    };
+    let mut ours = Vec::new();
+    for job in jobs {
+        let job = job.as_object().ok_or_else(|| garbled("a job that is no object"))?;
+        let job = Job::read(job, &settings.content_id)?;
+        if job.custom_id.as_deref() == Some(wanted) {
+            ours.push(job);
+        }
+    }
+    ours.sort_by_key(|job| (matches!(job.state, State::Error | State::Canceled), job.created));
+    Ok(ours.into_iter().next().map(|job| job.id))
+}
+
+fn request<'a>(vendor: &'a Tencent, action: &'static str, fill: impl FnOnce(&mut Call<'a>)) -> Request<Bytes>
+where
+{
+    let settings = &vendor.settings;
+    let mut call = Call {
+        action,
+        secret_id: settings.secret_id.expose(),
+        secret_key: settings.secret_key.expose(),
+        create_job_request: None,
+        get_job_request: None,
+        list_jobs_request: None,
+    };
+    fill(&mut call);
+    let path: Vec<&str> = settings.path.split('/').filter(|part| !part.is_empty()).collect();
+    let mut request = post_json(settings.base_url.at(&path), None, &call);
+    gateway::sign(&mut request, settings, (vendor.clock)());
+    request
+}
+
+fn job(response: Response<Bytes>, key: &str, cost: Cost, settings: &Arc<Settings>) -> Result<Job, Fault> {
+    let answer = answer(response, key, cost, settings)?;
+    let job = child(&answer, "job").ok_or_else(|| garbled("an answer without a job"))?;
+    Job::read(job, &settings.content_id)
+}
+
+/// The answer under its key, or what stands there instead.
+fn answer(response: Response<Bytes>, key: &str, cost: Cost, settings: &Settings) -> Result<Object, Fault> {
+    let reply = Reply::from(response);
+    let body = reply.object();
+    if let Ok(body) = &body
+        && let Some(error) = child(body, "errorResponse")
+    {
+        let words = words_of(error).unwrap_or_else(|| "the vendor gives no reason".to_owned());
+        return Err(fault::of_words(&words, cost, settings));
+    }
+    if !reply.status.is_success() {
+        return Err(fault::of_gateway(&reply, cost, settings));
+    }
+    let body = body?;
+    child(&body, key).cloned().ok_or_else(|| garbled(&format!("an answer without {key}")))
+}
