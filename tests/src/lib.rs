@@ -1,1 +1,404 @@
-//! Whole journeys over real processes and a real Redis.
+//! Real processes for whole journeys: a redis-server, the simulator, Songmill's roles.
+//!
+//! Every world is a folder of its own with its own Redis and its own ports; processes end with it, by their id.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process that ends with its owner.
+#[derive(Debug)]
+pub struct Process(Child);
+
+impl Process {
+    /// Starts a command in a folder; its standard error goes to a file there.
+    pub fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
+        let log = std::fs::File::options().create(true).append(true).open(log)?;
+        let child = command.stdin(Stdio::null()).stderr(log).spawn();
+        Ok(Self(child.with_context(|| format!("cannot start {command:?}"))?))
+    }
+
+    /// Sends a signal by name, such as `KILL`.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status()?;
+        if !status.success() {
+            bail!("process {} cannot be sent {name}", self.0.id());
+        }
+        Ok(())
+    }
+
+    /// Kills it as a crash would.
+    pub fn crash(mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    /// Asks it to end and waits until it has; answers how long that took and its exit code.
+    pub fn stop(mut self) -> Result<(Duration, Option<i32>)> {
+        let begun = Instant::now();
+        self.signal("TERM")?;
+        while begun.elapsed() < PATIENCE {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok((begun.elapsed(), status.code()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        bail!("process {} does not end", self.0.id())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A redis-server on a socket, with its append-only file.
+#[derive(Debug)]
+pub struct Redis {
+    folder: PathBuf,
+    process: Option<Process>,
+}
+
+impl Redis {
+    /// Starts one in a folder.
+    pub fn start(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let mut redis = Self { folder: folder.to_owned(), process: None };
+        redis.resume()?;
+        Ok(redis)
+    }
+
+    /// Starts it again, with what its file holds.
+    pub fn resume(&mut self) -> Result<()> {
+        let mut command = Command::new("redis-server");
+        command.current_dir(&self.folder).stdout(Stdio::null());
+        for (setting, value) in [
+            ("--port", "0"),
+            ("--unixsocket", "s"),
+            ("--appendonly", "yes"),
+            ("--appendfsync", "everysec"),
+            ("--maxmemory-policy", "noeviction"),
+            ("--save", ""),
+        ] {
+            command.arg(setting).arg(value);
+        }
+        self.process = Some(Process::spawn(&mut command, &self.folder.join("redis.err"))?);
+        let socket = self.folder.join("s");
+        let begun = Instant::now();
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            if begun.elapsed() > PATIENCE {
+                bail!("redis-server does not answer");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Ends it in order.
+    pub fn stop(&mut self) -> Result<()> {
+        let Some(process) = self.process.take() else { return Ok(()) };
+        process.stop().map(drop)
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("unix:{}", self.folder.join("s").display())
+    }
+}
+
+/// A folder with a Redis, a simulator and settings that join them.
+#[derive(Debug)]
+pub struct World {
+    /// Removed with the world.
+    pub folder: TempDir,
+    /// Its Redis.
+    pub redis: Redis,
+    /// Where the simulator listens.
+    pub sim: SocketAddr,
+    /// Where the listener will listen.
+    pub listener: SocketAddr,
+    settings: Vec<String>,
+    _sim: Process,
+}
+
+/// Short waits, so that tests need not wait long for what takes minutes in real life.
+const SWIFT: &[&str] = &[
+    "generate.submit.lease=\"8s\"",
+    "generate.resolve.lease=\"3s\"",
+    "generate.poll.lease=\"3s\"",
+    "generate.cancel.lease=\"3s\"",
+    "generate.http.request_timeout=\"2s\"",
+    "generate.http.connect_timeout=\"1s\"",
+    "generate.drain=\"5s\"",
+    "deliver.drain=\"5s\"",
+    "listener.drain=\"2s\"",
+    "policy.jobs.collect_backoff=\"100ms\"",
+];
+
+/// The same for each vendor's policy.
+const SWIFT_POLICY: &[&str] = &[
+    "backoff=\"100ms\"",
+    "backoff_most=\"1s\"",
+    "locked_wait=\"1s\"",
+    "throttled_wait=\"200ms\"",
+    "poll_first=\"200ms\"",
+    "poll_every=\"200ms\"",
+    "poll_most=\"1s\"",
+    "look_every=\"300ms\"",
+    "settle=\"10s\"",
+];
+
+/// The vendors, by name.
+pub const VENDORS: [&str; 4] = ["inference_sh", "replicate", "senseaudio", "tencent"];
+
+impl World {
+    /// Starts a world; `with` are settings of the simulator such as `faults.callback_drop_rate=1`.
+    pub fn start(with: &[&str]) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let redis = Redis::start(&folder.path().join("redis"))?;
+        let mut command = Command::new(binary()?);
+        command.current_dir(folder.path()).args(["sim", "--port", "0", "--write-config", "songmill.toml"]);
+        command.args(with.iter().flat_map(|setting| ["--with", setting])).stdout(Stdio::piped());
+        let mut sim = Process::spawn(&mut command, &folder.path().join("sim.log"))?;
+        let mut line = String::new();
+        let out = sim.0.stdout.take().context("standard output is piped")?;
+        BufReader::new(out).read_line(&mut line)?;
+        let Some((_, addr)) = line.trim().split_once("http://") else {
+            bail!("the simulator did not start: {}", read(&folder.path().join("sim.log")));
+        };
+        let addr = addr.parse()?;
+        let begun = Instant::now();
+        while !folder.path().join("songmill.toml").is_file() {
+            if begun.elapsed() > PATIENCE {
+                bail!("the simulator wrote no settings");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let listener = free_port()?;
+        let mut settings: Vec<String> = SWIFT.iter().map(ToString::to_string).collect();
+        for vendor in VENDORS {
+            settings.extend(SWIFT_POLICY.iter().map(|policy| format!("policy.vendors.{vendor}.{policy}")));
+        }
+        settings.push(format!("listener.listen=\"{listener}\""));
+        Ok(Self { folder, redis, sim: addr, listener, settings, _sim: sim })
+    }
+
+    /// Has vendors call back.
+    #[must_use]
+    pub fn with_callbacks(mut self) -> Self {
+        self.settings.push(format!("public_url=\"http://{}\"", self.listener));
+        self
+    }
+
+    /// One more setting, such as `policy.vendors.replicate.poll_first="30s"`.
+    #[must_use]
+    pub fn with(mut self, setting: impl Into<String>) -> Self {
+        self.settings.push(setting.into());
+        self
+    }
+
+    /// A setting of every vendor's policy.
+    #[must_use]
+    pub fn with_policy(mut self, setting: &str) -> Self {
+        self.settings.extend(VENDORS.map(|vendor| format!("policy.vendors.{vendor}.{setting}")));
+        self
+    }
+
+    /// A command on this world.
+    pub fn command(&self, args: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binary()?);
+        command.current_dir(self.folder.path()).args(args).arg("--redis-url").arg(self.redis.url());
+        command.args(self.settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
+        command.env("SONGMILL_LOG__LEVEL", "info");
+        for key in ["REPLICATE_API_TOKEN", "INFERENCE_API_KEY", "SENSEAUDIO_API_KEY", "TENCENT_SECRET_ID", "TENCENT_SECRET_KEY"] {
+            command.env_remove(key);
+        }
+        Ok(command)
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, args: &[&str]) -> Result<Output> {
+        Ok(self.command(args)?.stdin(Stdio::null()).output()?)
+    }
+
+    /// Runs a command that prints JSON.
+    pub fn json(&self, args: &[&str]) -> Result<Value> {
+        let output = self.run(&[args, &["--json"]].concat())?;
+        serde_json::from_slice(&output.stdout).with_context(|| {
+            format!("{args:?} printed {:?} and {}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+        })
+    }
+
+    /// Runs a command that prints lines of JSON.
+    pub fn json_lines(&self, args: &[&str]) -> Result<Vec<Value>> {
+        let output = self.run(&[args, &["--json"]].concat())?;
+        String::from_utf8(output.stdout)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+    }
+
+    /// Starts roles in a process of their own.
+    pub fn serve(&self, roles: &[&str]) -> Result<Process> {
+        let log = self.folder.path().join(format!("{}.log", roles.join("-")));
+        let process = Process::spawn(self.command(&[&["serve"], roles].concat())?.stdout(Stdio::null()), &log)?;
+        if roles.contains(&"listener") {
+            until("the listener answers", || Ok(std::net::TcpStream::connect(self.listener).is_ok()))?;
+        }
+        Ok(process)
+    }
+
+    /// Writes a file of requests.
+    pub fn file(&self, name: &str, lines: &[Value]) -> Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        let mut file = std::fs::File::create(&path)?;
+        for line in lines {
+            writeln!(file, "{line}")?;
+        }
+        Ok(path)
+    }
+
+    /// Submits requests to a batch.
+    pub fn submit(&self, batch: &str, lines: &[Value]) -> Result<Value> {
+        self.file(&format!("{batch}.jsonl"), lines)?;
+        self.json(&["submit", &format!("{batch}.jsonl"), "--batch", batch])
+    }
+
+    /// Waits until a batch has settled; its counts by state.
+    pub fn settled(&self, batch: &str) -> Result<Value> {
+        let output = self.run(&["batch", "watch", batch, "--json"])?;
+        let shown: Value = serde_json::from_slice(&output.stdout)
+            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+        Ok(shown["counts"].clone())
+    }
+
+    /// What became of a batch's jobs, in order.
+    pub fn results(&self, batch: &str) -> Result<Vec<Value>> {
+        self.json_lines(&["batch", "results", batch])
+    }
+
+    /// The one job of a batch that has `custom_id`.
+    pub fn job(&self, batch: &str, custom_id: &str) -> Result<Value> {
+        let results = self.results(batch)?;
+        let found = results.iter().find(|job| job["custom_id"] == custom_id).context("no such job")?;
+        self.json(&["job", "show", found["id"].as_str().context("a job has an id")?])
+    }
+
+    /// The simulator's books.
+    pub fn stats(&self) -> Result<Value> {
+        http(self.sim, "GET", "/_sim/stats?tokens=1", None).map(|(_, body)| body)
+    }
+
+    /// Changes the simulator's faults.
+    pub fn faults(&self, faults: &Value) -> Result<()> {
+        match http(self.sim, "POST", "/_sim/faults", Some(&faults.to_string()))? {
+            (200..300, _) => Ok(()),
+            (status, body) => bail!("the simulator refused faults: {status} {body}"),
+        }
+    }
+
+    /// Proves the store's invariant and that nothing was paid for twice.
+    pub fn audit(&self) -> Result<()> {
+        let doctor = self.json(&["doctor", "--audit"])?;
+        if doctor["ok"] != true {
+            bail!("doctor complains: {doctor}");
+        }
+        let stats = self.stats()?;
+        for vendor in VENDORS {
+            let most = stats["vendors"][vendor]["max_tasks_per_token"].as_u64().unwrap_or(0);
+            if most > 1 {
+                bail!("{vendor} made {most} tasks for one attempt");
+            }
+        }
+        Ok(())
+    }
+
+    /// What a process of these roles logged.
+    pub fn log(&self, roles: &str) -> String {
+        read(&self.folder.path().join(format!("{roles}.log")))
+    }
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+/// Waits until something is so.
+pub fn until(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if so()? {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    bail!("it never came to be that {what}")
+}
+
+/// The binary under test: `SONGMILL_BIN`, or the one beside the tests.
+fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("SONGMILL_BIN") {
+        return Ok(path.into());
+    }
+    let test = std::env::current_exe()?;
+    let path = test.ancestors().nth(2).context("tests lie in target/<profile>/deps")?.join("songmill");
+    if !path.is_file() {
+        bail!("{} is not there: build it first (`cargo build --bin songmill`, or run `just test`)", path.display());
+    }
+    Ok(path)
+}
+
+/// A port that is free now.
+pub fn free_port() -> Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// One HTTP exchange over a connection of its own; the body as JSON, or null.
+pub fn http(addr: SocketAddr, method: &str, path: &str, body: Option<&str>) -> Result<(u16, Value)> {
+    http_with(addr, method, path, &[], body.unwrap_or_default().as_bytes())
+}
+
+/// The same with headers.
+pub fn http_with(
+    addr: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<(u16, Value)> {
+    use std::io::Read as _;
+    let mut stream = std::net::TcpStream::connect(addr)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in [("content-type", "application/json")].iter().chain(headers) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    stream.write_all(body)?;
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply)?;
+    let reply = String::from_utf8_lossy(&reply);
+    let (head, body) = reply.split_once("\r\n\r\n").context("no HTTP reply")?;
+    let status = head.split(' ').nth(1).context("no status")?.parse()?;
+    let start = body.find(['{', '[']).unwrap_or(body.len());
+    let end = body.rfind(['}', ']']).map_or(start, |end| end + 1);
+    Ok((status, serde_json::from_str(&body[start..end.max(start)]).unwrap_or(Value::Null)))
+}
+
+/// Requests for all four vendors, one each, told apart by `custom_id`.
+pub fn one_each() -> Vec<Value> {
+    vec![
+        serde_json::json!({"custom_id": "t", "vendor": "tencent", "prompt": "海边的清晨，轻快的旋律", "mood": "happy"}),
+        serde_json::json!({"custom_id": "i", "vendor": "inference_sh", "lyrics": "[verse] the rain has gone. the road is long. ; [chorus] we are going home.", "style": "folk, female", "duration_s": 6}),
+        serde_json::json!({"custom_id": "r", "vendor": "replicate", "prompt": "a calm piano", "duration_s": 4}),
+        serde_json::json!({"custom_id": "s", "vendor": "senseaudio", "lyrics": "[verse] snow on the hill ; [chorus] all is still", "style": "pop", "vocal": "female"}),
+    ]
+}

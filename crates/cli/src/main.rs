@@ -1,2 +1,41 @@
 //! The one binary: configuration, telemetry, subcommands, wiring.
-fn main() {}
+
+mod args;
+mod batch;
+mod config;
+mod context;
+mod demo;
+mod doctor;
+mod exit;
+mod input;
+mod job;
+mod output;
+mod progress;
+mod redis_server;
+mod roles;
+mod show;
+mod sim;
+mod submit;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("nothing else installs a TLS provider before this");
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::failed(&anyhow::Error::new(error).context("cannot start")),
+    };
+    let ended = runtime.block_on(args.run());
+    // Whatever still runs is not waited for: what must be waited for was.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::failed(&error),
+    }
+}

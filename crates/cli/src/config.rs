@@ -1,0 +1,233 @@
+//! Settings: file < environment < flags.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use songmill_core::callback::{CallbackKey, CallbackKeys};
+use songmill_core::job::{JobPolicy, VendorPolicy};
+use songmill_core::song::VendorChoice;
+use songmill_core::{Policy, VendorName};
+use songmill_store::Retention;
+use songmill_vendors::{Secret, Vendors};
+
+use crate::args::Global;
+use crate::exit::usage;
+
+/// Every setting, commented, at its default.
+pub(crate) const DEFAULT_FILE: &str = include_str!("default.toml");
+
+/// All settings.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where our own files are kept: the private Redis, generated secrets.
+    pub(crate) data_dir: DataDir,
+    /// The address under which vendors reach the listener; without one everything is polled.
+    pub(crate) public_url: String,
+    /// The vendor of requests that name none.
+    pub(crate) default_vendor: Option<VendorChoice>,
+    pub(crate) redis: songmill_store::Settings,
+    pub(crate) retention: Retention,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) vendors: songmill_vendors::Settings,
+    pub(crate) policy: PolicySettings,
+    pub(crate) generate: songmill_worker_generate::Settings,
+    pub(crate) deliver: songmill_worker_deliver::Settings,
+    pub(crate) listener: songmill_callback_listener::Settings,
+    pub(crate) log: Log,
+}
+
+/// A folder, `data` by default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct DataDir(pub(crate) PathBuf);
+
+impl Default for DataDir {
+    fn default() -> Self {
+        Self("data".into())
+    }
+}
+
+/// How callback addresses are signed.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Callbacks {
+    /// The first signs, all are accepted. Without one, a key is made and kept in `data_dir`.
+    pub(crate) keys: Vec<KeySettings>,
+}
+
+/// One callback key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeySettings {
+    /// 1 to 16 of a-z and 0-9; stands in the address.
+    pub(crate) id: String,
+    /// At least 16 bytes.
+    pub(crate) secret: Secret,
+}
+
+/// How jobs are waited for and retried.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PolicySettings {
+    /// For all jobs.
+    pub(crate) jobs: JobPolicy,
+    /// By vendor; what is not set here is the vendor's own default.
+    pub(crate) vendors: BTreeMap<VendorName, VendorPolicy>,
+}
+
+/// How we log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,songmill_store=debug`.
+    pub(crate) level: String,
+    /// `text` or `json`.
+    pub(crate) format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Text }
+    }
+}
+
+/// What the vendors' own tools call their keys.
+const VENDOR_KEYS: [(&str, &str); 5] = [
+    ("REPLICATE_API_TOKEN", "vendors.replicate.token"),
+    ("INFERENCE_API_KEY", "vendors.inference_sh.key"),
+    ("SENSEAUDIO_API_KEY", "vendors.senseaudio.key"),
+    ("TENCENT_SECRET_ID", "vendors.tencent.secret_id"),
+    ("TENCENT_SECRET_KEY", "vendors.tencent.secret_key"),
+];
+
+impl Config {
+    /// Reads the settings in force.
+    pub(crate) fn load(global: &Global) -> Result<Self> {
+        let mut figment = vendor_defaults();
+        if let Some(file) = file(global)? {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        for (name, path) in VENDOR_KEYS {
+            if let Ok(key) = std::env::var(name)
+                && !key.trim().is_empty()
+            {
+                figment = figment.merge(Serialized::default(path, key));
+            }
+        }
+        figment = figment.merge(Env::prefixed("SONGMILL_").ignore(&["config", "bin"]).split("__"));
+        for setting in &global.set {
+            figment = figment.merge(flag(setting)?);
+        }
+        if let Some(url) = &global.redis_url {
+            figment = figment.merge(Serialized::default("redis.url", url));
+        }
+        if let Some(folder) = &global.data_dir {
+            figment = figment.merge(Serialized::default("data_dir", folder));
+        }
+        figment.extract().map_err(|error| usage(format!("settings: {error}")))
+    }
+
+    /// Settings made of these alone, whatever stands in files, environment and flags.
+    pub(crate) fn isolated(settings: Figment) -> Result<Self> {
+        vendor_defaults().merge(settings).extract().map_err(|error| usage(format!("settings: {error}")))
+    }
+
+    /// How jobs are waited for and retried.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy::new(self.policy.vendors.clone(), self.policy.jobs.clone())
+    }
+
+    /// The public address, where there is one.
+    pub(crate) fn public_url(&self) -> Option<&str> {
+        Some(self.public_url.trim()).filter(|url| !url.is_empty())
+    }
+
+    /// The keys that sign callback addresses; one is made and kept when none is set.
+    pub(crate) fn callback_keys(&self) -> Result<CallbackKeys> {
+        let mut keys = Vec::new();
+        for key in &self.callbacks.keys {
+            let made = CallbackKey::new(&key.id, key.secret.expose().as_bytes());
+            keys.push(made.map_err(|error| usage(format!("callbacks.keys, {:?}: {error}", key.id)))?);
+        }
+        if keys.is_empty() {
+            keys.push(kept_key(&self.data_dir.0)?);
+        }
+        let signing = keys.remove(0);
+        Ok(CallbackKeys::new(signing, keys))
+    }
+}
+
+/// What is not set for a vendor's policy is the vendor's own default.
+fn vendor_defaults() -> Figment {
+    Vendors::catalogue().cards().fold(Figment::new(), |figment, card| {
+        figment.merge(Serialized::default(&format!("policy.vendors.{}", card.name), &card.policy))
+    })
+}
+
+fn file(global: &Global) -> Result<Option<PathBuf>> {
+    match &global.config {
+        Some(file) if !file.is_file() => Err(usage(format!("--config: {} is no file", file.display()))),
+        Some(file) => Ok(Some(file.clone())),
+        None => Ok(Some(PathBuf::from("songmill.toml")).filter(|file| file.is_file())),
+    }
+}
+
+/// `path=value`; the value is TOML, or a plain word.
+pub(crate) fn flag(setting: &str) -> Result<Figment> {
+    let Some((path, value)) = setting.split_once('=') else {
+        return Err(usage(format!("--set {setting}: write PATH=VALUE, such as listener.listen=0.0.0.0:8180")));
+    };
+    let fits = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if !path.split('.').all(fits) {
+        return Err(usage(format!("--set {setting}: {path:?} is no path of a setting")));
+    }
+    let parsed: Result<toml::Table, _> = format!("value = {value}").parse();
+    let value = match parsed {
+        Ok(mut table) => table.remove("value").unwrap_or_else(|| toml::Value::String(value.into())),
+        Err(_) => toml::Value::String(value.into()),
+    };
+    Ok(Figment::from(Serialized::default(path, value)))
+}
+
+/// The key in the data folder, made at the first use. Roles on several machines need `callbacks.keys` instead.
+fn kept_key(folder: &Path) -> Result<CallbackKey> {
+    let path = folder.join("callback.key");
+    let secret = match std::fs::read(&path) {
+        Ok(secret) => secret,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_key(folder, &path)?,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    CallbackKey::new("k0", &secret).with_context(|| format!("{} is damaged; remove it to have another made", path.display()))
+}
+
+fn make_key(folder: &Path, path: &Path) -> Result<Vec<u8>> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).context("no random bytes from the system")?;
+    // Written aside and linked into place, so that two processes that start at once agree on one.
+    let aside = folder.join(format!(".callback.key.{}", std::process::id()));
+    let written = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside);
+    written.and_then(|mut file| file.write_all(&bytes)).with_context(|| format!("cannot write {}", aside.display()))?;
+    let linked = std::fs::hard_link(&aside, path);
+    std::fs::remove_file(&aside).with_context(|| format!("cannot remove {}", aside.display()))?;
+    match linked {
+        Ok(()) => Ok(bytes.to_vec()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(std::fs::read(path)?),
+        Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+    }
+}

@@ -1,0 +1,67 @@
+//! What most commands need: settings, store, vendors.
+
+use anyhow::{Context as _, Result};
+use songmill_producer::Producer;
+use songmill_store::Store;
+use songmill_vendors::Vendors;
+
+use crate::args::Global;
+use crate::config::Config;
+use crate::exit::usage;
+use crate::redis_server;
+
+/// Settings, store and vendors.
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) vendors: Vendors,
+}
+
+impl Context {
+    /// Connects to the Redis in the settings, or to the private one that `songmill up` runs in the data folder.
+    pub(crate) async fn open(global: &Global) -> Result<Self> {
+        let mut config = Config::load(global)?;
+        if config.redis.url.is_empty() {
+            config.redis.url = redis_server::running(&config.data_dir.0).ok_or_else(|| {
+                usage(format!(
+                    "no Redis: set redis.url (--redis-url), or start one with `songmill up` (none runs in {})",
+                    config.data_dir.0.display()
+                ))
+            })?;
+        }
+        Self::with(config).await
+    }
+
+    /// Connects to the Redis in these settings.
+    pub(crate) async fn with(config: Config) -> Result<Self> {
+        let store = Store::connect(&config.redis, config.retention.clone(), config.policy())
+            .await
+            .with_context(|| format!("cannot connect to {}", redacted(&config.redis.url)))?;
+        let vendors = vendors(&config);
+        Ok(Self { config, store, vendors })
+    }
+
+    /// A producer on this store.
+    pub(crate) fn producer(&self) -> Producer {
+        Producer::new(self.store.clone(), self.vendors.clone())
+            .with_default_vendor(self.config.default_vendor.clone())
+    }
+}
+
+/// The vendors that have their keys set.
+pub(crate) fn vendors(config: &Config) -> Vendors {
+    Vendors::from_settings(&config.vendors, now)
+}
+
+fn now() -> songmill_core::Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    songmill_core::Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// An address without its password.
+pub(crate) fn redacted(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        _ => url.to_owned(),
+    }
+}

@@ -1,0 +1,162 @@
+//! Checks of everything that must be right for nothing to be lost.
+
+use std::path::Path;
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+use songmill_vendors::Vendors;
+
+use crate::args::Global;
+use crate::config::Config;
+use crate::context::{Context, redacted};
+use crate::exit::{Exit, Usage};
+use crate::{output, telemetry};
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Read every job and queue and prove that each live job stands in exactly one queue
+    #[arg(long)]
+    audit: bool,
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Ok,
+    Warn,
+    Bad,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    what: &'static str,
+    verdict: Verdict,
+    words: String,
+}
+
+/// `songmill doctor`.
+pub(crate) async fn run(global: &Global, args: &DoctorArgs) -> Result<Exit> {
+    let config = Config::load(global)?;
+    telemetry::start(&config.log, global, true)?;
+    let mut checks = Vec::new();
+    keys(&config, &mut checks);
+    public_address(&config, &mut checks);
+    storage(&config, &mut checks);
+    match Context::open(global).await {
+        Ok(context) => redis(&context, args.audit, &mut checks).await?,
+        Err(error) => {
+            let verdict = if error.is::<Usage>() { Verdict::Warn } else { Verdict::Bad };
+            checks.push(Check { what: "redis", verdict, words: format!("{error:#}") });
+        }
+    }
+    let well = checks.iter().all(|check| check.verdict != Verdict::Bad);
+    if global.json {
+        output::json(&serde_json::json!({ "ok": well, "checks": checks }))?;
+    } else {
+        for Check { what, verdict, words } in &checks {
+            let mark = match verdict {
+                Verdict::Ok => "ok  ",
+                Verdict::Warn => "warn",
+                Verdict::Bad => "BAD ",
+            };
+            output::line(format_args!("{mark}  {what:<9} {words}"))?;
+        }
+    }
+    Ok(if well { Exit::Ok } else { Exit::Some })
+}
+
+fn keys(config: &Config, checks: &mut Vec<Check>) {
+    let usable = crate::context::vendors(config);
+    let mut unset = Vec::new();
+    let mut set = Vec::new();
+    for card in Vendors::catalogue().cards() {
+        let list = if usable.get(&card.name).is_some() { &mut set } else { &mut unset };
+        list.push(card.name.to_string());
+    }
+    let (verdict, words) = match (set.is_empty(), unset.is_empty()) {
+        (true, _) => (Verdict::Bad, "no vendor has its key set; see `songmill --help` for their names".to_owned()),
+        (false, true) => (Verdict::Ok, format!("set for {}", set.join(", "))),
+        (false, false) => (Verdict::Ok, format!("set for {}; not for {}", set.join(", "), unset.join(", "))),
+    };
+    checks.push(Check { what: "keys", verdict, words });
+}
+
+fn public_address(config: &Config, checks: &mut Vec<Check>) {
+    let (verdict, words) = match config.public_url() {
+        None => (Verdict::Warn, "public_url is not set: vendors cannot call back, all is polled".to_owned()),
+        Some(url) if url.starts_with("https://") => (Verdict::Ok, format!("vendors call back at {url}/callbacks/…")),
+        Some(url) => (Verdict::Warn, format!("{url} is not https: vendors may refuse it")),
+    };
+    checks.push(Check { what: "callbacks", verdict, words });
+}
+
+fn storage(config: &Config, checks: &mut Vec<Check>) {
+    let storage = &config.deliver.storage;
+    let Some(folder) = storage.local_folder() else {
+        let words = format!("{storage} is a bucket; it is tried at the first song");
+        checks.push(Check { what: "storage", verdict: Verdict::Ok, words });
+        return;
+    };
+    let (verdict, words) = match writable(&folder) {
+        Ok(()) => (Verdict::Ok, format!("{} can be written to", folder.display())),
+        Err(error) => (Verdict::Bad, format!("{} cannot be written to: {error}", folder.display())),
+    };
+    checks.push(Check { what: "storage", verdict, words });
+}
+
+fn writable(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    tempfile::Builder::new().prefix(".doctor-").tempfile_in(folder).map(drop)
+}
+
+async fn redis(context: &Context, audit: bool, checks: &mut Vec<Check>) -> Result<()> {
+    let facts = context.store.facts().await?;
+    let complaints = facts.complaints();
+    for words in &complaints {
+        checks.push(Check { what: "redis", verdict: Verdict::Bad, words: words.clone() });
+    }
+    if complaints.is_empty() {
+        let words = format!(
+            "{} at {}, noeviction, append-only file on (fsync {}), {} KiB used",
+            facts.version,
+            redacted(&context.config.redis.url),
+            if facts.append_fsync.is_empty() { "not told" } else { &facts.append_fsync },
+            facts.used_memory / 1024,
+        );
+        checks.push(Check { what: "redis", verdict: Verdict::Ok, words });
+    }
+    let words = format!("ours and redis's differ by {} ms", facts.clock_offset_ms.abs());
+    let verdict = if facts.clock_offset_ms.abs() < 2000 { Verdict::Ok } else { Verdict::Warn };
+    checks.push(Check { what: "clock", verdict, words });
+    let held = context.store.held(1000).await?.len();
+    if held > 0 {
+        let words = format!("{held} jobs wait for `songmill job resolve`");
+        checks.push(Check { what: "held", verdict: Verdict::Warn, words });
+    }
+    let quarantined = context.store.quarantined().await?;
+    if quarantined > 0 {
+        let words = format!("{quarantined} deliveries were not understood");
+        checks.push(Check { what: "callbacks", verdict: Verdict::Warn, words });
+    }
+    if audit {
+        let audit = context.store.audit().await?;
+        for breach in &audit.breaches {
+            let words = format!("{} {}", breach.subject, breach.what);
+            checks.push(Check { what: "audit", verdict: Verdict::Bad, words });
+        }
+        let states: Vec<_> = audit.states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        let words = format!(
+            "{} jobs ({}), {} queues, {} breaches, {} maybe paid twice",
+            audit.jobs,
+            states.join(", "),
+            audit.queues,
+            audit.breaches.len(),
+            audit.maybe_paid_twice
+        );
+        let verdict = if audit.breaches.is_empty() { Verdict::Ok } else { Verdict::Bad };
+        checks.push(Check { what: "audit", verdict, words });
+    }
+    Ok(())
+}

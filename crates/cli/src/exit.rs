@@ -1,0 +1,51 @@
+//! Exit codes: stable, and documented in `songmill --help`.
+
+use std::process::ExitCode;
+
+use songmill_store::StoreError;
+
+/// How a command ended when nothing broke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All is well.
+    Ok,
+    /// It ran, but some jobs failed or are held, lines were refused, or checks complain.
+    Some,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Ok => Self::SUCCESS,
+            Exit::Some => Self::from(3),
+        }
+    }
+}
+
+/// A mistake in how the command was called or configured.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// Makes a usage error.
+pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
+    Usage(message.into()).into()
+}
+
+/// Says what broke and picks the code: 2 for usage, 4 for Redis, 1 for the rest.
+pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    if error.chain().any(is_broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("error: {error:#}");
+    if error.chain().any(|cause| cause.is::<Usage>()) {
+        return ExitCode::from(2);
+    }
+    let away = error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(StoreError::will_pass);
+    ExitCode::from(if away { 4 } else { 1 })
+}
+
+/// Somebody closed the pipe, as `head` does.
+fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,256 @@
+//! Files of song requests: JSON lines or CSV, read on a thread of their own, one bounded line at a time.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use serde_json::{Map, Value};
+use songmill_core::song::Invalid;
+use songmill_core::{JobId, SongRequest};
+use tokio::sync::mpsc;
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A JSON object on each line
+    Jsonl,
+    /// Comma-separated values with a header of field names
+    Csv,
+}
+
+/// One line of a file.
+#[derive(Debug)]
+pub(crate) struct Line {
+    /// From 1.
+    pub(crate) number: u64,
+    /// The caller's id, as far as it could be read.
+    pub(crate) custom_id: Option<String>,
+    /// The request, and the key that makes it the same when it is submitted again.
+    pub(crate) read: Result<(SongRequest, String), Invalid>,
+}
+
+/// The longest line that is read.
+const LINE_BYTES: u64 = 1 << 20;
+/// Lines read ahead of what is being submitted.
+const AHEAD: usize = 512;
+
+impl Format {
+    /// By the file's name; JSON lines when it does not tell.
+    pub(crate) fn of(path: &Path) -> Self {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some(extension) if extension.eq_ignore_ascii_case("csv") => Self::Csv,
+            _ => Self::Jsonl,
+        }
+    }
+}
+
+/// Starts reading; `-` is standard input. An error after some lines comes as the last item.
+pub(crate) fn read(path: &Path, format: Format) -> Result<mpsc::Receiver<Result<Line>>> {
+    let source: Box<dyn BufRead + Send> = if path == Path::new("-") {
+        Box::new(BufReader::new(std::io::stdin()))
+    } else {
+        let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        Box::new(BufReader::with_capacity(1 << 18, file))
+    };
+    let (lines, receiver) = mpsc::channel(AHEAD);
+    let name: PathBuf = path.to_owned();
+    std::thread::spawn(move || {
+        let mut keys = Keys::default();
+        let read = match format {
+            Format::Jsonl => read_jsonl(source, &mut keys, &lines),
+            Format::Csv => read_csv(source, &mut keys, &lines),
+        };
+        if let Err(error) = read {
+            // A closed channel means that nobody wants to know any more.
+            let _ = lines.blocking_send(Err(error.context(format!("cannot read {}", name.display()))));
+        }
+    });
+    Ok(receiver)
+}
+
+/// Lines without a `custom_id` are known by their content and how often it stood in the file before.
+#[derive(Default)]
+struct Keys(HashMap<JobId, u32>);
+
+impl Keys {
+    fn line(&mut self, number: u64, json: &[u8]) -> Line {
+        let read = SongRequest::from_json(json).map(|song| {
+            let key = song.custom_id.clone().unwrap_or_else(|| {
+                let text = serde_json::to_string(&song).expect("a song request is always JSON");
+                let content = JobId::derive("line", &text);
+                let seen = self.0.entry(content).or_default();
+                *seen += 1;
+                format!("#{content}-{seen}")
+            });
+            (song, key)
+        });
+        let custom_id = match &read {
+            Ok((song, _)) => song.custom_id.clone(),
+            Err(_) => serde_json::from_slice::<Value>(json)
+                .ok()
+                .and_then(|line| Some(line.get("custom_id")?.as_str()?.to_owned())),
+        };
+        Line { number, custom_id, read }
+    }
+}
+
+type Lines = mpsc::Sender<Result<Line>>;
+
+fn read_jsonl(mut source: Box<dyn BufRead + Send>, keys: &mut Keys, lines: &Lines) -> Result<()> {
+    let mut bytes = Vec::new();
+    for number in 1.. {
+        bytes.clear();
+        source.by_ref().take(LINE_BYTES + 1).read_until(b'\n', &mut bytes)?;
+        if bytes.is_empty() {
+            break;
+        }
+        let line = if bytes.len() as u64 > LINE_BYTES {
+            skip_line(&mut source, &bytes)?;
+            let fault = Invalid::one("(line)", "is longer than 1 MiB", "put large audio where it has an https address");
+            Line { number, custom_id: None, read: Err(fault) }
+        } else {
+            let text = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&bytes).trim_ascii();
+            if text.is_empty() {
+                continue;
+            }
+            keys.line(number, text)
+        };
+        if lines.blocking_send(Ok(line)).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn skip_line(source: &mut Box<dyn BufRead + Send>, begun: &[u8]) -> Result<()> {
+    if begun.last() == Some(&b'\n') {
+        return Ok(());
+    }
+    loop {
+        let ahead = source.fill_buf()?;
+        let end = ahead.iter().position(|&byte| byte == b'\n');
+        let skip = end.map_or(ahead.len(), |end| end + 1);
+        let last = end.is_some() || ahead.is_empty();
+        source.consume(skip);
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+fn read_csv(source: Box<dyn BufRead + Send>, keys: &mut Keys, lines: &Lines) -> Result<()> {
+    let mut csv = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
+    let header = csv.headers().context("the first line must name the fields")?.clone();
+    let mut record = csv::StringRecord::new();
+    loop {
+        let line = match csv.read_record(&mut record) {
+            Ok(false) => return Ok(()),
+            Ok(true) => {
+                let number = record.position().map_or(0, csv::Position::line);
+                keys.line(number, object(&header, &record).to_string().as_bytes())
+            }
+            Err(error) if error.is_io_error() => return Err(error.into()),
+            Err(error) => {
+                let number = error.position().map_or(0, csv::Position::line);
+                let fault = Invalid::one("(line)", error.to_string(), "give every line as many fields as the header");
+                Line { number, custom_id: None, read: Err(fault) }
+            }
+        };
+        if lines.blocking_send(Ok(line)).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// A record as the object that a JSON line would be: empty fields are left out, `a.b.c` makes objects.
+fn object(header: &csv::StringRecord, record: &csv::StringRecord) -> Value {
+    let mut object = Map::new();
+    for (name, text) in header.iter().zip(record) {
+        if text.is_empty() {
+            continue;
+        }
+        let mut at = &mut object;
+        let mut parts = name.split('.').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                at.insert(part.to_owned(), value(name, text));
+                break;
+            }
+            let inner = at.entry(part.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+            let Value::Object(inner) = inner else { break };
+            at = inner;
+        }
+    }
+    Value::Object(object)
+}
+
+fn value(name: &str, text: &str) -> Value {
+    let list = |text: &str| Value::Array(text.split(';').map(|part| Value::from(part.trim())).collect());
+    match name {
+        "vendor" if text.contains(';') => list(text),
+        "require" => list(text),
+        "duration_s" | "seed" | "count" | "instrumental" => plain(text),
+        _ if name.starts_with("options.") => plain(text),
+        _ => Value::from(text),
+    }
+}
+
+/// A number or a truth where it reads as one, else the text.
+fn plain(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_))) => value,
+        _ => Value::from(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(name: &str, text: &str) -> Vec<Line> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        let mut lines = read(&path, Format::of(&path)).unwrap();
+        std::iter::from_fn(|| lines.blocking_recv()).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn every_line_keeps_its_number_and_bad_ones_their_reason() {
+        let lines = lines("a.jsonl", "\u{feff}{\"prompt\":\"a\"}\n\n{\"promt\":\"b\",\"custom_id\":\"x\"}\nnonsense\n{\"prompt\":\"c\"}");
+        let numbers: Vec<_> = lines.iter().map(|line| (line.number, line.read.is_ok())).collect();
+        assert_eq!(numbers, [(1, true), (3, false), (4, false), (5, true)]);
+        assert_eq!(lines[1].custom_id.as_deref(), Some("x"));
+        assert_eq!(lines[1].read.as_ref().unwrap_err().problems[0].field, "promt");
+    }
+
+    #[test]
+    fn equal_lines_are_two_songs_and_the_same_two_when_read_again() {
+        let text = "{\"prompt\":\"a\"}\n{\"prompt\":\"a\"}\n";
+        let keys = |lines: Vec<Line>| -> Vec<String> { lines.into_iter().map(|line| line.read.unwrap().1).collect() };
+        let (once, again) = (keys(lines("a.jsonl", text)), keys(lines("b.jsonl", text)));
+        assert_ne!(once[0], once[1]);
+        assert_eq!(once, again);
+    }
+
+    #[test]
+    fn a_line_too_long_is_refused_and_the_next_one_read() {
+        let lines = lines("a.jsonl", &format!("{{\"prompt\":\"{}\"}}\n{{\"prompt\":\"b\"}}\n", "x".repeat(2 << 20)));
+        assert_eq!(lines.iter().map(|line| line.read.is_ok()).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(lines[1].number, 2);
+    }
+
+    #[test]
+    fn a_csv_says_what_a_json_line_says() {
+        let csv = lines("a.csv", "prompt,vendor,count,instrumental,options.tencent.emotion\n\"a, b\",tencent;replicate,3,true,2\n,,,,\nonly one\n");
+        let (song, _) = csv[0].read.as_ref().unwrap();
+        let json = SongRequest::from_json(
+            br#"{"prompt":"a, b","vendor":["tencent","replicate"],"count":3,"instrumental":true,"options":{"tencent":{"emotion":2}}}"#,
+        );
+        assert_eq!(*song, json.unwrap());
+        assert!(csv[1].read.is_err() && csv[2].read.is_err());
+        assert_eq!(csv[2].number, 4);
+    }
+}

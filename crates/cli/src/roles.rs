@@ -1,0 +1,158 @@
+//! Running roles until told to stop.
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use songmill_callback_listener::Listener;
+use songmill_core::VendorName;
+use songmill_worker_generate::CallbackAddress;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Global;
+use crate::config::Config;
+use crate::context::{Context, redacted};
+use crate::exit::{Exit, usage};
+use crate::redis_server::RedisServer;
+use crate::telemetry;
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Refuse to start when Redis could lose jobs
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// What to run
+    #[arg(required = true)]
+    roles: Vec<Role>,
+    /// Refuse to start when Redis could lose jobs
+    #[arg(long)]
+    strict: bool,
+}
+
+/// A role of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Role {
+    /// Submits, resolves, polls and cancels upstream
+    Generate,
+    /// Brings audio into storage
+    Deliver,
+    /// Receives the vendors' callbacks
+    Listener,
+}
+
+impl Role {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Generate, Self::Deliver, Self::Listener];
+}
+
+/// `songmill up`.
+pub(crate) async fn up(global: &Global, args: &UpArgs) -> Result<Exit> {
+    let mut config = Config::load(global)?;
+    telemetry::start(&config.log, global, false)?;
+    let redis_stop = CancellationToken::new();
+    let mut redis = None;
+    if config.redis.url.is_empty() {
+        let (server, url) = RedisServer::start(&config.data_dir.0).await?;
+        tracing::info!("up: private redis in {}", config.data_dir.0.join("redis").display());
+        config.redis.url = url;
+        redis = Some(tokio::spawn(server.supervise(redis_stop.clone())));
+    }
+    let ended = serve_until(Context::with(config).await?, &Role::ALL, args.strict, stopped()?).await;
+    redis_stop.cancel();
+    if let Some(redis) = redis {
+        redis.await.context("the private redis could not be ended")?;
+    }
+    ended.map(|()| Exit::Ok)
+}
+
+/// `songmill serve`.
+pub(crate) async fn serve(global: &Global, args: &ServeArgs) -> Result<Exit> {
+    let config = Config::load(global)?;
+    telemetry::start(&config.log, global, false)?;
+    if config.redis.url.is_empty() {
+        return Err(usage("redis.url is not set: roles in several processes share a Redis (--redis-url redis://…)"));
+    }
+    let mut roles = args.roles.clone();
+    roles.sort_unstable();
+    roles.dedup();
+    serve_until(Context::with(config).await?, &roles, args.strict, stopped()?).await.map(|()| Exit::Ok)
+}
+
+/// Cancelled by SIGTERM and SIGINT; a second one ends the process at once.
+fn stopped() -> Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let told = stop.clone();
+    tokio::spawn(async move {
+        for last in [false, true] {
+            // Cancel-safe: a signal that was not read is kept.
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            if last {
+                std::process::exit(130);
+            }
+            tracing::info!("stopping: no more work is taken; what is under way ends (again to end at once)");
+            told.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// Runs roles until `shutdown`, or until one of them breaks: then the others are stopped too.
+pub(crate) async fn serve_until(
+    context: Context,
+    roles: &[Role],
+    strict: bool,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let Context { config, store, vendors } = context;
+    let facts = store.facts().await.context("cannot ask redis what it is like")?;
+    for complaint in facts.complaints() {
+        if strict {
+            return Err(usage(format!("redis at {}: {complaint}", redacted(&config.redis.url))));
+        }
+        tracing::error!("redis is not safe: {complaint}");
+    }
+    let keys = config.callback_keys()?;
+    let mut tasks = JoinSet::new();
+    for role in roles {
+        let (store, vendors, stop) = (store.clone(), vendors.clone(), shutdown.clone());
+        match role {
+            Role::Generate => {
+                let address = CallbackAddress::new(config.public_url(), keys.clone());
+                let settings = config.generate.clone();
+                tasks.spawn(async move {
+                    songmill_worker_generate::run(settings, store, vendors, address, stop).await.context("generate")
+                });
+            }
+            Role::Deliver => {
+                let settings = config.deliver.clone();
+                let names: Vec<VendorName> = vendors.names().cloned().collect();
+                tasks.spawn(async move {
+                    songmill_worker_deliver::run(settings, store, names, stop).await.context("deliver")
+                });
+            }
+            Role::Listener => {
+                let listener = Listener::bind(config.listener.clone()).await.context("listener")?;
+                let keys = keys.clone();
+                tasks.spawn(async move { listener.run(store, vendors, keys, stop).await.context("listener") });
+            }
+        }
+    }
+    let mut ended = Ok(());
+    while let Some(result) = tasks.join_next().await {
+        shutdown.cancel();
+        let result = result.context("a role panicked").and_then(|result| result);
+        if let Err(error) = result {
+            tracing::error!(error = %format!("{error:#}"), "a role broke; the others are stopped");
+            ended = Err(error);
+        }
+    }
+    ended
+}

@@ -1,0 +1,54 @@
+//! Schema and settings.
+
+use anyhow::Result;
+use serde_json::{Map, Value, json};
+use songmill_core::SongRequest;
+use songmill_vendors::Vendors;
+
+use crate::args::Global;
+use crate::config::Config;
+use crate::exit::Exit;
+use crate::output;
+
+/// `songmill schema`: the form of a song request, with every vendor's own fields.
+pub(crate) fn schema() -> Result<Exit> {
+    let mut schema = serde_json::to_value(schemars::schema_for!(SongRequest))?;
+    let mut options = Map::new();
+    let mut names = Vec::new();
+    for card in Vendors::catalogue().cards() {
+        names.push(Value::from(card.name.as_str()));
+        options.insert(card.name.to_string(), serde_json::to_value(&card.options)?);
+    }
+    schema["properties"]["options"] = json!({
+        "description": "Each vendor's own fields, by vendor name, in that vendor's own words.",
+        "type": "object",
+        "properties": options,
+        "additionalProperties": false,
+    });
+    schema["$defs"]["VendorName"] = json!({ "type": "string", "enum": names });
+    println!("{}", serde_json::to_string_pretty(&schema)?);
+    Ok(Exit::Ok)
+}
+
+/// `songmill config`: what is in force, without secrets.
+pub(crate) fn config(global: &Global) -> Result<Exit> {
+    let config = Config::load(global)?;
+    if global.json {
+        output::json(&config)?;
+    } else {
+        output::line(toml::to_string(&without_null(serde_json::to_value(&config)?))?.trim_end())?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// TOML has no null: what is not set is left out.
+fn without_null(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(name, value)| (name, without_null(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_null).collect()),
+        other => other,
+    }
+}

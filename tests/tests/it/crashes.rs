@@ -1,0 +1,104 @@
+//! Processes that die, and a Redis that goes away.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use songmill_tests::{World, one_each, until};
+
+/// A simulator that takes submissions but whose replies never come.
+const DEAF: &[&str] = &["faults.reply_lost_rate=1.0"];
+
+#[test]
+fn a_worker_killed_in_the_middle_of_a_submission_leaves_nothing_paid_twice() -> Result<()> {
+    // Replies come only after two seconds: the worker is killed while it waits for them.
+    let world = World::start(&["faults.latency_ms=[1500, 1900]"])?;
+    let generate = world.serve(&["generate"])?;
+    world.submit("b", &one_each())?;
+    until("every submission is under way", || {
+        let stats = world.stats()?;
+        Ok(songmill_tests::VENDORS.iter().all(|vendor| stats["vendors"][*vendor]["tasks_created"].as_u64() >= Some(1)))
+    })?;
+    generate.crash();
+    world.faults(&json!({ "latency_ms": [0, 0] }))?;
+    let _roles = world.serve(&["generate", "deliver"])?;
+    assert_eq!(world.settled("b")?, json!({ "completed": 3, "held": 1 }), "{:?}", world.results("b")?);
+    let held = world.job("b", "s")?;
+    assert_eq!(held["state"], "held", "where there is no look-up an operator must choose");
+    let stats = world.stats()?;
+    for vendor in songmill_tests::VENDORS {
+        assert_eq!(stats["vendors"][vendor]["tasks_created"], 1, "{vendor}");
+    }
+    // The operator chooses; then it goes on.
+    let id = held["id"].as_str().unwrap_or_default();
+    world.json(&["job", "resolve", id, "--resubmit"])?;
+    assert_eq!(world.settled("b")?, json!({ "completed": 4 }));
+    assert_eq!(world.job("b", "s")?["maybe_paid_twice"], 1);
+    let doctor = world.json(&["doctor", "--audit"])?;
+    assert_eq!(doctor["ok"], true, "{doctor}");
+    Ok(())
+}
+
+#[test]
+fn a_submission_whose_reply_is_lost_is_found_again() -> Result<()> {
+    let world = World::start(DEAF)?;
+    let _roles = world.serve(&["generate", "deliver"])?;
+    world.submit("b", &one_each())?;
+    assert_eq!(world.settled("b")?, json!({ "completed": 3, "held": 1 }));
+    let stats = world.stats()?;
+    for vendor in songmill_tests::VENDORS {
+        assert_eq!(stats["vendors"][vendor]["tasks_created"], 1, "{vendor}");
+    }
+    world.audit()
+}
+
+#[test]
+fn redis_gone_for_five_seconds_loses_nothing() -> Result<()> {
+    let mut world = World::start(&["generation_ms=[500, 3000]"])?.with_callbacks();
+    let roles = [world.serve(&["generate"])?, world.serve(&["deliver"])?, world.serve(&["listener"])?];
+    let lines: Vec<Value> = (0..10)
+        .flat_map(|n| {
+            one_each().into_iter().map(move |mut line| {
+                line["custom_id"] = format!("{}-{n}", line["custom_id"].as_str().unwrap_or_default()).into();
+                line
+            })
+        })
+        .collect();
+    world.submit("b", &lines)?;
+    until("work is under way", || Ok(world.json(&["batch", "show", "b"])?["counts"]["generating"].as_u64() >= Some(5)))?;
+    world.redis.stop()?;
+    std::thread::sleep(Duration::from_secs(5));
+    world.redis.resume()?;
+    let counts = world.settled("b")?;
+    let sum = |state: &str| counts[state].as_u64().unwrap_or(0);
+    // A SenseAudio submission whose reply came while Redis was away is written down when it is back.
+    assert_eq!(sum("completed") + sum("held"), 40, "{counts}");
+    assert!(sum("held") <= 10, "{counts}");
+    world.audit()?;
+    for process in roles {
+        let (took, code) = process.stop()?;
+        assert_eq!(code, Some(0));
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_role_told_to_stop_ends_in_time_and_the_next_one_goes_on() -> Result<()> {
+    let world = World::start(&["faults.latency_ms=[300, 600]"])?;
+    let lines: Vec<Value> = (0..60)
+        .map(|n| json!({ "custom_id": format!("r-{n}"), "vendor": "replicate", "prompt": format!("tune {n}"), "duration_s": 2 }))
+        .collect();
+    let generate = world.serve(&["generate", "deliver"])?;
+    world.submit("b", &lines)?;
+    until("work is under way", || Ok(world.stats()?["vendors"]["replicate"]["tasks_created"].as_u64() >= Some(10)))?;
+    let (took, code) = generate.stop()?;
+    assert_eq!(code, Some(0), "{}", world.log("generate-deliver"));
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    let counts = world.json(&["batch", "show", "b"])?["counts"].clone();
+    assert_eq!(counts["submitting"], Value::Null, "what was begun was finished or handed back: {counts}");
+    let _again = world.serve(&["generate", "deliver"])?;
+    assert_eq!(world.settled("b")?, json!({ "completed": 60 }));
+    assert_eq!(world.stats()?["vendors"]["replicate"]["tasks_created"], 60);
+    world.audit()
+}
