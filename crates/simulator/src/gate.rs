@@ -13,8 +13,10 @@ use crate::world::{Vendor, World};
 pub(crate) enum Kind {
     /// Creates a task.
     Create,
-    /// Reads one task, or does anything else.
+    /// Reads one task.
     Read,
+    /// Does anything else.
+    Other,
     /// Looks tasks up.
     LookUp,
 }

@@ -179,7 +179,7 @@ async fn status(State(world): State<Arc<World>>, Path(id): Path<String>, headers
 }
 
 async fn cancel(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || match world.cancel(V, &id) {
+    guarded(&world, &headers, Kind::Other, async || match world.cancel(V, &id) {
         Some((task, phase, true)) => {
             wrapped(&world, &json!({ "id": id, "status": number(&world, &task, phase), "cancelled": true }))
         }
@@ -190,7 +190,7 @@ async fn cancel(State(world): State<Arc<World>>, Path(id): Path<String>, headers
 }
 
 async fn remove(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || match world.task(V, &id) {
+    guarded(&world, &headers, Kind::Other, async || match world.task(V, &id) {
         Some((_, phase)) if !phase.has_ended() => problem(409, "conflict", "Conflict", "task is still running"),
         Some(_) => {
             world.forget(V, &id);
@@ -202,7 +202,7 @@ async fn remove(State(world): State<Arc<World>>, Path(id): Path<String>, headers
 }
 
 async fn logs(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || match world.task(V, &id) {
+    guarded(&world, &headers, Kind::Other, async || match world.task(V, &id) {
         Some(_) => wrapped(&world, &json!([])),
         None => not_found(),
     })
@@ -210,7 +210,7 @@ async fn logs(State(world): State<Arc<World>>, Path(id): Path<String>, headers: 
 }
 
 async fn files(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || match world.task(V, &id) {
+    guarded(&world, &headers, Kind::Other, async || match world.task(V, &id) {
         Some((task, Phase::Done)) => {
             let files: Vec<Value> = task.outputs.iter().map(|recipe| json!({
                 "id": world.id(26), "role": "output", "uri": uri(&world, &task, recipe),
@@ -226,7 +226,7 @@ async fn files(State(world): State<Arc<World>>, Path(id): Path<String>, headers:
 
 /// Microcents: 1 USD is 100,000,000.
 async fn cost(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || match world.task(V, &id) {
+    guarded(&world, &headers, Kind::Other, async || match world.task(V, &id) {
         Some((_, Phase::Done)) => wrapped(&world, &json!({ "total": 5_000_000, "charged": 5_000_000 })),
         _ => not_found(),
     })
@@ -235,7 +235,7 @@ async fn cost(State(world): State<Arc<World>>, Path(id): Path<String>, headers: 
 
 /// The first of two steps: an address to PUT each file to.
 async fn upload(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
-    guarded(&world, &headers, Kind::Read, async || {
+    guarded(&world, &headers, Kind::Other, async || {
         let sent: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let Some(files) = sent["files"].as_array().filter(|files| !files.is_empty()) else {
             return problem(400, "invalid_request", "Bad Request", "files must be a non-empty array");

@@ -165,7 +165,7 @@ async fn read(State(world): State<Arc<World>>, Path(id): Path<String>, headers: 
 }
 
 async fn cancel(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || match world.cancel(V, &id) {
+    guarded(&world, &headers, Kind::Other, async || match world.cancel(V, &id) {
         Some((task, phase, _)) => reply::json(200, &show(&world, &task, phase)),
         None => reply::problem(404, &json!({ "detail": "Not found.", "status": 404 })),
     })
@@ -208,14 +208,14 @@ async fn official(State(world): State<Arc<World>>, headers: HeaderMap) -> Respon
 }
 
 async fn secret(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || {
+    guarded(&world, &headers, Kind::Other, async || {
         reply::json(200, &json!({ "key": world.config.replicate.webhook_secret }))
     })
     .await
 }
 
 async fn account(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || {
+    guarded(&world, &headers, Kind::Other, async || {
         reply::json(200, &json!({ "type": "organization", "username": "sim", "name": "Simulator", "github_url": "" }))
     })
     .await

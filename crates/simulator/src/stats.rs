@@ -52,7 +52,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Books {
     pub(crate) fn enter(&self, kind: Kind) -> Busy<'_> {
         match kind {
-            Kind::Create => {}
+            Kind::Create | Kind::Other => {}
             Kind::Read => count(&self.polls),
             Kind::LookUp => count(&self.look_ups),
         }

@@ -26,7 +26,7 @@ async fn model(
     Path((owner, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    guarded(&world, &headers, Kind::Read, async || {
+    guarded(&world, &headers, Kind::Other, async || {
         if (owner.as_str(), name.as_str()) != (OWNER, NAME) {
             return not_found();
         }
@@ -50,7 +50,7 @@ async fn versions(
     Path((owner, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    guarded(&world, &headers, Kind::Read, async || {
+    guarded(&world, &headers, Kind::Other, async || {
         if (owner.as_str(), name.as_str()) != (OWNER, NAME) {
             return not_found();
         }
@@ -64,7 +64,7 @@ async fn version(
     Path((owner, name, id)): Path<(String, String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    guarded(&world, &headers, Kind::Read, async || {
+    guarded(&world, &headers, Kind::Other, async || {
         if (owner.as_str(), name.as_str(), id.as_str()) != (OWNER, NAME, VERSION) {
             return not_found();
         }

@@ -34,7 +34,7 @@ async fn create(State(world): State<Arc<World>>, headers: HeaderMap, mut form: M
             _ => {}
         }
     }
-    guarded(&world, &headers, Kind::Read, async || {
+    guarded(&world, &headers, Kind::Other, async || {
         let Some((file, kind, bytes)) = content else {
             return reply::problem(400, &json!({ "detail": "Missing content", "status": 400 }));
         };
@@ -57,7 +57,7 @@ fn show(world: &World, id: &str, file: &str, kind: &str, bytes: &Bytes, metadata
 }
 
 async fn read(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || match world.uploaded(&id) {
+    guarded(&world, &headers, Kind::Other, async || match world.uploaded(&id) {
         Some((bytes, kind)) => reply::json(200, &show(&world, &id, "upload", &kind, &bytes, &json!({}))),
         None => not_found(),
     })
@@ -65,7 +65,7 @@ async fn read(State(world): State<Arc<World>>, Path(id): Path<String>, headers: 
 }
 
 async fn remove(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || {
+    guarded(&world, &headers, Kind::Other, async || {
         if world.remove_upload(&id) { empty(StatusCode::NO_CONTENT) } else { not_found() }
     })
     .await
