@@ -1,0 +1,56 @@
+# Songmill's recipes. `./x RECIPE` installs what is missing first.
+
+export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
+
+nextest := if `cargo nextest --version >/dev/null 2>&1 && echo yes || echo no` == "yes" { "yes" } else { "no" }
+
+# Lists the recipes
+default:
+    @just --list
+
+# Runs everything against a simulator: 24 songs in ./songs
+demo *args: build
+    target/debug/songmill demo {{ args }}
+
+# Builds the binary
+build:
+    cargo build --quiet --bin songmill
+
+# Runs songmill with these arguments
+run *args: build
+    target/debug/songmill {{ args }}
+
+# Runs a simulator of the four vendors on port 9090
+sim *args: build
+    target/debug/songmill sim {{ args }}
+
+# Runs all tests: of every crate, and whole journeys over real processes and a real Redis
+test *args: build
+    #!/bin/sh
+    set -eu
+    export SONGMILL_BIN="$PWD/target/debug/songmill"
+    if [ {{ nextest }} = yes ]; then
+        cargo nextest run --workspace --profile "${NEXTEST_PROFILE:-default}" {{ args }}
+    else
+        cargo test --workspace --quiet {{ args }}
+    fi
+
+# Checks form and lints; warnings are errors
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+# Builds the documentation; warnings are errors
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet --document-private-items
+
+# Runs the vendors' official clients from PyPI against the simulator
+clients: build
+    sh tests/clients/run.sh
+
+# Exactly what CI runs
+ci: lint test docs clients
+
+# Formats the code
+fmt:
+    cargo fmt --all
