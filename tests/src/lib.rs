@@ -221,7 +221,13 @@ impl World {
         command.current_dir(self.folder.path()).args(args).arg("--redis-url").arg(self.redis.url());
         command.args(self.settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
         command.env("SONGMILL_LOG__LEVEL", "info");
-        for key in ["REPLICATE_API_TOKEN", "INFERENCE_API_KEY", "SENSEAUDIO_API_KEY", "TENCENT_SECRET_ID", "TENCENT_SECRET_KEY"] {
+        for key in [
+            "REPLICATE_API_TOKEN",
+            "INFERENCE_API_KEY",
+            "SENSEAUDIO_API_KEY",
+            "TENCENT_SECRET_ID",
+            "TENCENT_SECRET_KEY",
+        ] {
             command.env_remove(key);
         }
         Ok(command)
@@ -236,7 +242,11 @@ impl World {
     pub fn json(&self, args: &[&str]) -> Result<Value> {
         let output = self.run(&[args, &["--json"]].concat())?;
         serde_json::from_slice(&output.stdout).with_context(|| {
-            format!("{args:?} printed {:?} and {}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+            format!(
+                "{args:?} printed {:?} and {}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            )
         })
     }
 
@@ -249,7 +259,8 @@ impl World {
     /// Starts roles in a process of their own.
     pub fn serve(&self, roles: &[&str]) -> Result<Process> {
         let log = self.folder.path().join(format!("{}.log", roles.join("-")));
-        let process = Process::spawn(self.command(&[&["serve"], roles].concat())?.stdout(Stdio::null()), &log)?;
+        let process =
+            Process::spawn(self.command(&[&["serve"], roles].concat())?.stdout(Stdio::null()), &log)?;
         if roles.contains(&"listener") {
             until("the listener answers", || Ok(std::net::TcpStream::connect(self.listener).is_ok()))?;
         }
@@ -351,7 +362,10 @@ fn binary() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let path = test.ancestors().nth(2).context("tests lie in target/<profile>/deps")?.join("songmill");
     if !path.is_file() {
-        bail!("{} is not there: build it first (`cargo build --bin songmill`, or run `just test`)", path.display());
+        bail!(
+            "{} is not there: build it first (`cargo build --bin songmill`, or run `just test`)",
+            path.display()
+        );
     }
     Ok(path)
 }
@@ -377,7 +391,10 @@ pub fn http_with(
     use std::io::Read as _;
     let mut stream = std::net::TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\ncontent-length: {}\r\n",
+        body.len()
+    );
     for (name, value) in [("content-type", "application/json")].iter().chain(headers) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

@@ -28,7 +28,9 @@ impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let (status, detail) = match self {
             Self::Taken => return StatusCode::NO_CONTENT.into_response(),
-            Self::Forged => (StatusCode::UNAUTHORIZED, "this delivery is not signed for this address".to_owned()),
+            Self::Forged => {
+                (StatusCode::UNAUTHORIZED, "this delivery is not signed for this address".to_owned())
+            }
             Self::Unknown => (StatusCode::NOT_FOUND, "no job is known here".to_owned()),
             Self::Garbled(why) => (StatusCode::BAD_REQUEST, why),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large".to_owned()),

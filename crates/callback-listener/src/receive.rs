@@ -35,7 +35,8 @@ impl Receiver {
             tracing::warn!(job.id = %job, vendor = %address.vendor, "delivery refused: its address is forged");
             return Answer::Forged;
         }
-        let Some(vendor) = self.vendors.iter().find(|vendor| vendor.card().name.as_str() == address.vendor) else {
+        let Some(vendor) = self.vendors.iter().find(|vendor| vendor.card().name.as_str() == address.vendor)
+        else {
             return Answer::Unknown;
         };
         let name = &vendor.card().name;

@@ -89,7 +89,8 @@ impl Listener {
         keys: CallbackKeys,
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
-        let front = Arc::new(Front { receiver: Receiver { store, vendors, keys }, settings: self.settings.clone() });
+        let front =
+            Arc::new(Front { receiver: Receiver { store, vendors, keys }, settings: self.settings.clone() });
         let router = Router::new()
             .route("/callbacks/{vendor}/{job}/{attempt}/{token}", post(receive))
             .route("/health", get(health))

@@ -23,19 +23,31 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
         BatchCommand::List { limit } => list(global, store, limit).await,
         BatchCommand::Show { name } => {
             let batch = known(store, &name).await?;
-            if global.json { output::json(&batch)? } else { show(&batch)? }
+            if global.json {
+                output::json(&batch)?
+            } else {
+                show(&batch)?
+            }
             Ok(Exit::Ok)
         }
         BatchCommand::Watch { name } => {
             let batch = progress::watch(store, &name, global.json).await?;
-            if global.json { output::json(&batch)? } else { show(&batch)? }
+            if global.json {
+                output::json(&batch)?
+            } else {
+                show(&batch)?
+            }
             Ok(if ended_well(&batch) { Exit::Ok } else { Exit::Some })
         }
         BatchCommand::Cancel { name } => cancel(global, store, &name).await,
         BatchCommand::Results { name, state } => {
             known(store, &name).await?;
             let state = state.map(StateName::from);
-            if global.json { json_results(store, &name, state).await? } else { print_results(store, &name, state).await? }
+            if global.json {
+                json_results(store, &name, state).await?
+            } else {
+                print_results(store, &name, state).await?
+            }
             Ok(Exit::Ok)
         }
     }
@@ -129,12 +141,23 @@ impl JobResult {
     fn of(id: JobId, stored: Option<Stored>) -> Self {
         let Some(Stored { job, request, .. }) = stored else {
             let vendor = String::new();
-            return Self { id, custom_id: None, title: None, state: None, vendor, seconds: None, fault: None, assets: vec![] };
+            return Self {
+                id,
+                custom_id: None,
+                title: None,
+                state: None,
+                vendor,
+                seconds: None,
+                fault: None,
+                assets: vec![],
+            };
         };
         let song: Option<songmill_core::SongRequest> = serde_json::from_str(&request).ok();
         let title = song.and_then(|song| song.title);
         let (ended, fault, assets, vendor) = match &job.state {
-            State::Completed { at, assets, origin } => (Some(*at), None, assets.clone(), origin.vendor.to_string()),
+            State::Completed { at, assets, origin } => {
+                (Some(*at), None, assets.clone(), origin.vendor.to_string())
+            }
             State::Failed { at, fault } => (Some(*at), Some(fault.clone()), vec![], job.vendor().to_string()),
             State::Held { of, .. } => (None, Some(of.fault.clone()), vec![], job.vendor().to_string()),
             State::Canceled { at } => (Some(*at), None, vec![], job.vendor().to_string()),
@@ -146,7 +169,16 @@ impl JobResult {
             | State::Collecting { .. } => (None, None, vec![], job.vendor().to_string()),
         };
         let seconds = ended.map(|at| at.since(job.created).as_millis() as f64 / 1000.0);
-        Self { id, custom_id: job.custom_id.clone(), title, state: Some(job.state.name()), vendor, seconds, fault, assets }
+        Self {
+            id,
+            custom_id: job.custom_id.clone(),
+            title,
+            state: Some(job.state.name()),
+            vendor,
+            seconds,
+            fault,
+            assets,
+        }
     }
 
     fn name(&self) -> String {
@@ -207,7 +239,13 @@ pub(crate) async fn print_results(store: &Store, name: &BatchName, state: Option
         if result.assets.is_empty() {
             let state = result.state.map_or("kept no more", StateName::as_str);
             let fault = result.fault.as_ref().map_or_else(String::new, |fault| format!(": {fault}"));
-            table.add_row([result.name(), result.vendor.clone(), seconds, String::new(), format!("({state}{fault})")]);
+            table.add_row([
+                result.name(),
+                result.vendor.clone(),
+                seconds,
+                String::new(),
+                format!("({state}{fault})"),
+            ]);
         }
         Ok(())
     })

@@ -188,9 +188,13 @@ fn file(global: &Global) -> Result<Option<PathBuf>> {
 /// `path=value`; the value is TOML, or a plain word.
 pub(crate) fn flag(setting: &str) -> Result<Figment> {
     let Some((path, value)) = setting.split_once('=') else {
-        return Err(usage(format!("--set {setting}: write PATH=VALUE, such as listener.listen=0.0.0.0:8180")));
+        return Err(usage(format!(
+            "--set {setting}: write PATH=VALUE, such as listener.listen=0.0.0.0:8180"
+        )));
     };
-    let fits = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    let fits = |part: &str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    };
     if !path.split('.').all(fits) {
         return Err(usage(format!("--set {setting}: {path:?} is no path of a setting")));
     }
@@ -210,19 +214,24 @@ fn kept_key(folder: &Path) -> Result<CallbackKey> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => make_key(folder, &path)?,
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    CallbackKey::new("k0", &secret).with_context(|| format!("{} is damaged; remove it to have another made", path.display()))
+    CallbackKey::new("k0", &secret)
+        .with_context(|| format!("{} is damaged; remove it to have another made", path.display()))
 }
 
 fn make_key(folder: &Path, path: &Path) -> Result<Vec<u8>> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
     let mut bytes = [0u8; 32];
     getrandom::fill(&mut bytes).context("no random bytes from the system")?;
     // Written aside and linked into place, so that two processes that start at once agree on one.
     let aside = folder.join(format!(".callback.key.{}", std::process::id()));
-    let written = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside);
-    written.and_then(|mut file| file.write_all(&bytes)).with_context(|| format!("cannot write {}", aside.display()))?;
+    let written =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&aside);
+    written
+        .and_then(|mut file| file.write_all(&bytes))
+        .with_context(|| format!("cannot write {}", aside.display()))?;
     let linked = std::fs::hard_link(&aside, path);
     std::fs::remove_file(&aside).with_context(|| format!("cannot remove {}", aside.display()))?;
     match linked {

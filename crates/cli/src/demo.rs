@@ -61,13 +61,16 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs) -> Result<Exit> {
     telemetry::start(&config.log, global, true)?;
     if !global.json {
         output::line(format_args!("simulator of four vendors on http://{sim_addr}"))?;
-        output::line(format_args!("private redis, generate, deliver and listener run in this process (callbacks on http://{listener})"))?;
+        output::line(format_args!(
+            "private redis, generate, deliver and listener run in this process (callbacks on http://{listener})"
+        ))?;
     }
     let stop = CancellationToken::new();
     let simulating = tokio::spawn(simulator.serve(stop.clone()));
     let redis = tokio::spawn(redis.supervise(stop.clone()));
     let roles_stop = CancellationToken::new();
-    let roles = tokio::spawn(serve_until(Context::with(config.clone()).await?, &Role::ALL, true, roles_stop.clone()));
+    let roles =
+        tokio::spawn(serve_until(Context::with(config.clone()).await?, &Role::ALL, true, roles_stop.clone()));
 
     let ended = album(global, args, &Context::with(config).await?, folder.path(), begun).await;
     roles_stop.cancel();
@@ -98,12 +101,17 @@ async fn album(
     let lines = input::read(&file, input::Format::of(&file))?;
     let tally = submit::submit(context, &name, lines, &mut bad).await?;
     if !global.json {
-        output::line(format_args!("batch {name}: {} songs queued, {} refused", tally.created, tally.refused))?;
+        output::line(format_args!(
+            "batch {name}: {} songs queued, {} refused",
+            tally.created, tally.refused
+        ))?;
         bad.say()?;
     }
     let batch = progress::watch(&context.store, &name, global.json).await?;
     if global.json {
-        output::json(&serde_json::json!({ "tally": tally, "batch": batch, "seconds": begun.elapsed().as_secs_f64() }))?;
+        output::json(
+            &serde_json::json!({ "tally": tally, "batch": batch, "seconds": begun.elapsed().as_secs_f64() }),
+        )?;
     } else {
         output::line("")?;
         batch::print_results(&context.store, &name, None).await?;

@@ -76,7 +76,9 @@ fn keys(config: &Config, checks: &mut Vec<Check>) {
         list.push(card.name.to_string());
     }
     let (verdict, words) = match (set.is_empty(), unset.is_empty()) {
-        (true, _) => (Verdict::Bad, "no vendor has its key set; see `songmill --help` for their names".to_owned()),
+        (true, _) => {
+            (Verdict::Bad, "no vendor has its key set; see `songmill --help` for their names".to_owned())
+        }
         (false, true) => (Verdict::Ok, format!("set for {}", set.join(", "))),
         (false, false) => (Verdict::Ok, format!("set for {}; not for {}", set.join(", "), unset.join(", "))),
     };
@@ -86,7 +88,9 @@ fn keys(config: &Config, checks: &mut Vec<Check>) {
 fn public_address(config: &Config, checks: &mut Vec<Check>) {
     let (verdict, words) = match config.public_url() {
         None => (Verdict::Warn, "public_url is not set: vendors cannot call back, all is polled".to_owned()),
-        Some(url) if url.starts_with("https://") => (Verdict::Ok, format!("vendors call back at {url}/callbacks/…")),
+        Some(url) if url.starts_with("https://") => {
+            (Verdict::Ok, format!("vendors call back at {url}/callbacks/…"))
+        }
         Some(url) => (Verdict::Warn, format!("{url} is not https: vendors may refuse it")),
     };
     checks.push(Check { what: "callbacks", verdict, words });

@@ -41,7 +41,8 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(|cause| cause.is::<Usage>()) {
         return ExitCode::from(2);
     }
-    let away = error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(StoreError::will_pass);
+    let away =
+        error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(StoreError::will_pass);
     ExitCode::from(if away { 4 } else { 1 })
 }
 

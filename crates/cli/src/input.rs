@@ -108,10 +108,15 @@ fn read_jsonl(mut source: Box<dyn BufRead + Send>, keys: &mut Keys, lines: &Line
         }
         let line = if bytes.len() as u64 > LINE_BYTES {
             skip_line(&mut source, &bytes)?;
-            let fault = Invalid::one("(line)", "is longer than 1 MiB", "put large audio where it has an https address");
+            let fault = Invalid::one(
+                "(line)",
+                "is longer than 1 MiB",
+                "put large audio where it has an https address",
+            );
             Line { number, custom_id: None, read: Err(fault) }
         } else {
-            let text = bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&bytes).trim_ascii();
+            let text =
+                bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&bytes).trim_ascii();
             if text.is_empty() {
                 continue;
             }
@@ -154,7 +159,8 @@ fn read_csv(source: Box<dyn BufRead + Send>, keys: &mut Keys, lines: &Lines) -> 
             Err(error) if error.is_io_error() => return Err(error.into()),
             Err(error) => {
                 let number = error.position().map_or(0, csv::Position::line);
-                let fault = Invalid::one("(line)", error.to_string(), "give every line as many fields as the header");
+                let fault =
+                    Invalid::one("(line)", error.to_string(), "give every line as many fields as the header");
                 Line { number, custom_id: None, read: Err(fault) }
             }
         };
@@ -219,7 +225,10 @@ mod tests {
 
     #[test]
     fn every_line_keeps_its_number_and_bad_ones_their_reason() {
-        let lines = lines("a.jsonl", "\u{feff}{\"prompt\":\"a\"}\n\n{\"promt\":\"b\",\"custom_id\":\"x\"}\nnonsense\n{\"prompt\":\"c\"}");
+        let lines = lines(
+            "a.jsonl",
+            "\u{feff}{\"prompt\":\"a\"}\n\n{\"promt\":\"b\",\"custom_id\":\"x\"}\nnonsense\n{\"prompt\":\"c\"}",
+        );
         let numbers: Vec<_> = lines.iter().map(|line| (line.number, line.read.is_ok())).collect();
         assert_eq!(numbers, [(1, true), (3, false), (4, false), (5, true)]);
         assert_eq!(lines[1].custom_id.as_deref(), Some("x"));
@@ -229,7 +238,9 @@ mod tests {
     #[test]
     fn equal_lines_are_two_songs_and_the_same_two_when_read_again() {
         let text = "{\"prompt\":\"a\"}\n{\"prompt\":\"a\"}\n";
-        let keys = |lines: Vec<Line>| -> Vec<String> { lines.into_iter().map(|line| line.read.unwrap().1).collect() };
+        let keys = |lines: Vec<Line>| -> Vec<String> {
+            lines.into_iter().map(|line| line.read.unwrap().1).collect()
+        };
         let (once, again) = (keys(lines("a.jsonl", text)), keys(lines("b.jsonl", text)));
         assert_ne!(once[0], once[1]);
         assert_eq!(once, again);
@@ -237,14 +248,18 @@ mod tests {
 
     #[test]
     fn a_line_too_long_is_refused_and_the_next_one_read() {
-        let lines = lines("a.jsonl", &format!("{{\"prompt\":\"{}\"}}\n{{\"prompt\":\"b\"}}\n", "x".repeat(2 << 20)));
+        let lines =
+            lines("a.jsonl", &format!("{{\"prompt\":\"{}\"}}\n{{\"prompt\":\"b\"}}\n", "x".repeat(2 << 20)));
         assert_eq!(lines.iter().map(|line| line.read.is_ok()).collect::<Vec<_>>(), [false, true]);
         assert_eq!(lines[1].number, 2);
     }
 
     #[test]
     fn a_csv_says_what_a_json_line_says() {
-        let csv = lines("a.csv", "prompt,vendor,count,instrumental,options.tencent.emotion\n\"a, b\",tencent;replicate,3,true,2\n,,,,\nonly one\n");
+        let csv = lines(
+            "a.csv",
+            "prompt,vendor,count,instrumental,options.tencent.emotion\n\"a, b\",tencent;replicate,3,true,2\n,,,,\nonly one\n",
+        );
         let (song, _) = csv[0].read.as_ref().unwrap();
         let json = SongRequest::from_json(
             br#"{"prompt":"a, b","vendor":["tencent","replicate"],"count":3,"instrumental":true,"options":{"tencent":{"emotion":2}}}"#,

@@ -36,9 +36,18 @@ pub(crate) async fn run(global: &Global, command: JobCommand) -> Result<Exit> {
     match command {
         JobCommand::Show { id } => show(global, &context, id).await,
         JobCommand::Explain { id } => explained(global, &context, id).await,
-        JobCommand::Cancel { id } => act(global, &context, id, &Event::CancelAsked, "has ended already").await,
+        JobCommand::Cancel { id } => {
+            act(global, &context, id, &Event::CancelAsked, "has ended already").await
+        }
         JobCommand::Retry { id } => {
-            act(global, &context, id, &Event::RetryAsked, "is neither failed nor canceled: there is nothing to retry").await
+            act(
+                global,
+                &context,
+                id,
+                &Event::RetryAsked,
+                "is neither failed nor canceled: there is nothing to retry",
+            )
+            .await
         }
         JobCommand::Resolve(args) => {
             let choice = match (args.resubmit, args.adopt, args.fail) {
@@ -46,7 +55,14 @@ pub(crate) async fn run(global: &Global, command: JobCommand) -> Result<Exit> {
                 (_, Some(task), _) => Choice::Adopt(task),
                 (_, None, _) => Choice::Fail,
             };
-            act(global, &context, args.id, &Event::Resolved(choice), "is not held: there is nothing to decide").await
+            act(
+                global,
+                &context,
+                args.id,
+                &Event::Resolved(choice),
+                "is not held: there is nothing to decide",
+            )
+            .await
         }
     }
 }
@@ -67,7 +83,11 @@ async fn act(global: &Global, context: &Context, id: JobId, event: &Event, other
             if global.json {
                 output::json(&serde_json::json!({ "id": id, "state": state, "changed": true }))?;
             } else {
-                let waits = if state.is_live() { format!("; {}", explain(&job, context.store.now()).waits_for) } else { String::new() };
+                let waits = if state.is_live() {
+                    format!("; {}", explain(&job, context.store.now()).waits_for)
+                } else {
+                    String::new()
+                };
                 output::line(format_args!("job {id} is {state}{waits}"))?;
             }
             Ok(Exit::Ok)
@@ -169,12 +189,19 @@ async fn show(global: &Global, context: &Context, id: JobId) -> Result<Exit> {
         view.submissions, view.paid_this_step, view.maybe_paid_twice
     ))?;
     if !view.left_out.is_empty() {
-        output::line(format_args!("left out  {} (not honoured by {})", view.left_out.join(", "), view.vendor))?;
+        output::line(format_args!(
+            "left out  {} (not honoured by {})",
+            view.left_out.join(", "),
+            view.vendor
+        ))?;
     }
     if let songmill_core::State::Completed { assets, .. } = &job.state {
         for asset in assets {
             let length = output::span(asset.duration_ms);
-            output::line(format_args!("file      {} ({length}, {} bytes, sha256 {})", asset.path, asset.bytes, asset.sha256))?;
+            output::line(format_args!(
+                "file      {} ({length}, {} bytes, sha256 {})",
+                asset.path, asset.bytes, asset.sha256
+            ))?;
         }
     }
     output::line(format_args!("request   {}", shortened(&request)))?;
@@ -188,7 +215,8 @@ fn shortened(request: &serde_json::Value) -> serde_json::Value {
     if let Some(audio) = request.get_mut("reference_audio")
         && let Some(text) = audio.as_str().filter(|text| text.len() > 100)
     {
-        *audio = format!("{}… ({} characters)", &text.chars().take(40).collect::<String>(), text.len()).into();
+        *audio =
+            format!("{}… ({} characters)", &text.chars().take(40).collect::<String>(), text.len()).into();
     }
     request
 }
@@ -199,7 +227,9 @@ fn history(job: &Job) -> Result<()> {
     }
     output::line("history")?;
     for Entry(at, what, words) in &job.history {
-        output::line(format_args!("  {}  {what:<15} {words}", output::moment(at.as_millis())).to_string().trim_end())?;
+        output::line(
+            format_args!("  {}  {what:<15} {words}", output::moment(at.as_millis())).to_string().trim_end(),
+        )?;
     }
     Ok(())
 }
@@ -218,7 +248,11 @@ async fn explained(global: &Global, context: &Context, id: JobId) -> Result<Exit
     output::line(format_args!("job {id} is {}", job.state.name()))?;
     output::line(&explanation.waits_for)?;
     if let Some(due) = explanation.due {
-        let when = if due > now { format!("in {}", output::span(due.since(now).as_millis() as u64)) } else { "now".into() };
+        let when = if due > now {
+            format!("in {}", output::span(due.since(now).as_millis() as u64))
+        } else {
+            "now".into()
+        };
         output::line(format_args!("due {when} ({})", output::moment(due.as_millis())))?;
     }
     if claims > 0 {

@@ -13,7 +13,8 @@ pub(crate) fn is_terminal() -> bool {
 
 /// Prints a value as JSON: pretty on a terminal, on one line in a pipe.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
-    let text = if is_terminal() { serde_json::to_string_pretty(value)? } else { serde_json::to_string(value)? };
+    let text =
+        if is_terminal() { serde_json::to_string_pretty(value)? } else { serde_json::to_string(value)? };
     writeln!(std::io::stdout(), "{text}")?;
     Ok(())
 }

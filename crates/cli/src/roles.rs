@@ -74,7 +74,9 @@ pub(crate) async fn serve(global: &Global, args: &ServeArgs) -> Result<Exit> {
     let config = Config::load(global)?;
     telemetry::start(&config.log, global, false)?;
     if config.redis.url.is_empty() {
-        return Err(usage("redis.url is not set: roles in several processes share a Redis (--redis-url redis://…)"));
+        return Err(usage(
+            "redis.url is not set: roles in several processes share a Redis (--redis-url redis://…)",
+        ));
     }
     let mut roles = args.roles.clone();
     roles.sort_unstable();
@@ -128,7 +130,9 @@ pub(crate) async fn serve_until(
                 let address = CallbackAddress::new(config.public_url(), keys.clone());
                 let settings = config.generate.clone();
                 tasks.spawn(async move {
-                    songmill_worker_generate::run(settings, store, vendors, address, stop).await.context("generate")
+                    songmill_worker_generate::run(settings, store, vendors, address, stop)
+                        .await
+                        .context("generate")
                 });
             }
             Role::Deliver => {
@@ -141,7 +145,8 @@ pub(crate) async fn serve_until(
             Role::Listener => {
                 let listener = Listener::bind(config.listener.clone()).await.context("listener")?;
                 let keys = keys.clone();
-                tasks.spawn(async move { listener.run(store, vendors, keys, stop).await.context("listener") });
+                tasks
+                    .spawn(async move { listener.run(store, vendors, keys, stop).await.context("listener") });
             }
         }
     }

@@ -11,7 +11,7 @@ use futures_util::stream;
 use serde::Serialize;
 use songmill_core::BatchName;
 use songmill_core::song::{Invalid, Problem};
-use songmill_producer::{SubmitError, Submission, Tally, plan};
+use songmill_producer::{Submission, SubmitError, Tally, plan};
 use songmill_store::Batch;
 
 use crate::args::Global;
@@ -78,7 +78,8 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
     if !global.json {
         say(&name, &tally, &bad)?;
     }
-    let ended = if args.wait { Some(progress::watch(&context.store, &name, global.json).await?) } else { None };
+    let ended =
+        if args.wait { Some(progress::watch(&context.store, &name, global.json).await?) } else { None };
     if global.json {
         let errors = bad.path_if_any();
         let by_vendor = BTreeMap::new();
@@ -147,7 +148,9 @@ fn as_invalid(error: SubmitError) -> Invalid {
             format!("{key:?} was submitted before with another request (job {job})"),
             "give this line another custom_id, or submit it to another --batch",
         ),
-        error @ (SubmitError::Store(_) | SubmitError::Random) => Invalid::one("(line)", format!("{error:#}"), "try again"),
+        error @ (SubmitError::Store(_) | SubmitError::Random) => {
+            Invalid::one("(line)", format!("{error:#}"), "try again")
+        }
     }
 }
 
@@ -164,8 +167,7 @@ async fn dry_run(
     let (mut by_vendor, mut good) = (BTreeMap::<String, u64>::new(), 0);
     while let Some(line) = lines.recv().await {
         let line = line?;
-        let planned =
-            line.read.and_then(|(song, _)| plan(&song, &vendors, config.default_vendor.as_ref()));
+        let planned = line.read.and_then(|(song, _)| plan(&song, &vendors, config.default_vendor.as_ref()));
         match planned {
             Ok(routes) => {
                 good += 1;
@@ -182,7 +184,10 @@ async fn dry_run(
     } else {
         let split: Vec<_> = by_vendor.iter().map(|(vendor, count)| format!("{count} to {vendor}")).collect();
         let split = if split.is_empty() { String::new() } else { format!(" ({})", split.join(", ")) };
-        output::line(format_args!("dry run of {name}: {good} good{split}, {} refused; nothing was submitted", bad.count))?;
+        output::line(format_args!(
+            "dry run of {name}: {good} good{split}, {} refused; nothing was submitted",
+            bad.count
+        ))?;
         bad.say()?;
     }
     Ok(if bad.count > 0 { Exit::Some } else { Exit::Ok })
@@ -190,13 +195,18 @@ async fn dry_run(
 
 fn say(name: &BatchName, tally: &Tally, bad: &BadLines) -> Result<()> {
     let Tally { created, known, refused } = tally;
-    let known = if *known > 0 { format!(", {known} submitted before: nothing new for them") } else { String::new() };
+    let known =
+        if *known > 0 { format!(", {known} submitted before: nothing new for them") } else { String::new() };
     output::line(format_args!("batch {name}: {created} new jobs{known}, {refused} refused"))?;
     bad.say()
 }
 
 fn named_after(file: &Path) -> Result<BatchName> {
-    let stem = if file == Path::new("-") { "stdin".into() } else { file.file_stem().unwrap_or_default().to_string_lossy() };
+    let stem = if file == Path::new("-") {
+        "stdin".into()
+    } else {
+        file.file_stem().unwrap_or_default().to_string_lossy()
+    };
     let slug: String = stem
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
@@ -231,7 +241,8 @@ const SHOWN: usize = 10;
 impl BadLines {
     fn new(args: &SubmitArgs) -> Self {
         let path = args.errors.clone().unwrap_or_else(|| {
-            let name = if args.file == Path::new("-") { "stdin".into() } else { args.file.clone().into_os_string() };
+            let name =
+                if args.file == Path::new("-") { "stdin".into() } else { args.file.clone().into_os_string() };
             let mut name: std::ffi::OsString = name;
             name.push(".errors.jsonl");
             name.into()
@@ -286,7 +297,10 @@ impl BadLines {
             output::line(line)?;
         }
         if self.count > 0 {
-            output::line(format_args!("every refused line is in {} with its field and reason", self.path.display()))?;
+            output::line(format_args!(
+                "every refused line is in {} with its field and reason",
+                self.path.display()
+            ))?;
         }
         Ok(())
     }

@@ -19,7 +19,8 @@ pub(crate) fn start(log: &Log, global: &Global, quiet: bool) -> anyhow::Result<(
     // What apalis says of its own workers and tasks stands in our own lines.
     let filter = EnvFilter::try_new(format!("{level},apalis=error,apalis_core=error,hyper_util=warn"))
         .map_err(|error| usage(format!("log.level: {error}")))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = match log.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),

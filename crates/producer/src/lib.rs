@@ -15,4 +15,4 @@ mod plan;
 mod producer;
 
 pub use plan::plan;
-pub use producer::{Placed, Producer, SubmitError, Submission, Tally};
+pub use producer::{Placed, Producer, Submission, SubmitError, Tally};

@@ -9,7 +9,11 @@ use songmill_vendors::Vendors;
 ///
 /// One vendor that cannot do it is refused with its reasons; of several, those that cannot are left out as
 /// long as one can.
-pub fn plan(song: &SongRequest, vendors: &Vendors, default: Option<&VendorChoice>) -> Result<Vec<Route>, Invalid> {
+pub fn plan(
+    song: &SongRequest,
+    vendors: &Vendors,
+    default: Option<&VendorChoice>,
+) -> Result<Vec<Route>, Invalid> {
     song.check()?;
     let names = song.vendor.as_ref().or(default).map(VendorChoice::names).unwrap_or_default();
     if names.is_empty() {
@@ -18,7 +22,11 @@ pub fn plan(song: &SongRequest, vendors: &Vendors, default: Option<&VendorChoice
     }
     let mut wrong = Invalid::default();
     for name in song.options.keys().filter(|name| !names.contains(name)) {
-        wrong.push(format!("options.{name}"), "is for a vendor that is not asked for", "name it in vendor or leave it out");
+        wrong.push(
+            format!("options.{name}"),
+            "is for a vendor that is not asked for",
+            "name it in vendor or leave it out",
+        );
     }
     wrong.none_or_err()?;
 
@@ -41,7 +49,11 @@ fn unusable(name: &VendorName, vendors: &Vendors, refused: &mut Invalid) {
         let fix = "set its key (see `songmill config`), or name another vendor";
         refused.push("vendor", format!("names {name}, which has no key set"), fix);
     } else {
-        refused.push("vendor", format!("names {name}, which is not known"), format!("name one of {}", listed(vendors)));
+        refused.push(
+            "vendor",
+            format!("names {name}, which is not known"),
+            format!("name one of {}", listed(vendors)),
+        );
     }
 }
 

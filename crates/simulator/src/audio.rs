@@ -61,7 +61,9 @@ impl Recipe {
     /// The recipe of a file name, whatever stands before it.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         let (stem, extension) = name.rsplit_once('.')?;
-        let format = [Format::Wav, Format::Mp3, Format::Flac].into_iter().find(|known| known.extension() == extension)?;
+        let format = [Format::Wav, Format::Mp3, Format::Flac]
+            .into_iter()
+            .find(|known| known.extension() == extension)?;
         let (head, millis) = stem.rsplit_once('-')?;
         let seed = u64::from_str_radix(head.get(head.len().checked_sub(16)?..)?, 16).ok()?;
         Some(Self { seed, millis: millis.parse().ok().filter(|millis| *millis <= 600_000)?, format })
@@ -81,7 +83,8 @@ pub(crate) fn make(recipe: &Recipe) -> Vec<u8> {
 
 /// A stable number from text.
 pub(crate) fn seed_of(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 const SCALES: [[i32; 5]; 4] = [[0, 2, 4, 7, 9], [0, 3, 5, 7, 10], [0, 2, 3, 7, 8], [0, 4, 5, 7, 11]];

@@ -48,7 +48,11 @@ pub(crate) async fn send(world: &World, vendor: Vendor, task: &str, url: &str, b
         return count(&world.books(vendor).dropped);
     }
     let Some(body) = body(world, task) else { return };
-    let text = if world.chance(faults.callback_garble_rate) { "{\"id\": \"gar".to_owned() } else { body.to_string() };
+    let text = if world.chance(faults.callback_garble_rate) {
+        "{\"id\": \"gar".to_owned()
+    } else {
+        body.to_string()
+    };
     let id = format!("msg_{}", world.id(24));
     deliver(world, vendor, url, &id, &text).await;
     if world.chance(faults.callback_double_rate) {
@@ -66,8 +70,12 @@ async fn deliver(world: &World, vendor: Vendor, url: &str, id: &str, text: &str)
     };
     for attempt in 0..tries {
         let stamp = now() / 1000;
-        let mut request =
-            world.client.post(url).timeout(TIMEOUT).header("content-type", "application/json").body(text.to_owned());
+        let mut request = world
+            .client
+            .post(url)
+            .timeout(TIMEOUT)
+            .header("content-type", "application/json")
+            .body(text.to_owned());
         if vendor == Vendor::Replicate {
             let signature = sign(&world.config.replicate.webhook_secret, id, stamp, text);
             request = request

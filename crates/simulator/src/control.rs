@@ -29,19 +29,24 @@ struct StatsQuery {
 async fn stats(State(world): State<Arc<World>>, Query(query): Query<StatsQuery>) -> Response {
     let with_tokens = query.tokens == Some(1);
     let show = |vendor: Vendor| world.books(vendor).show(world.in_flight(vendor), with_tokens);
-    let vendors: Map<_, _> = Vendor::ALL.into_iter().map(|vendor| (vendor.name().to_owned(), show(vendor))).collect();
+    let vendors: Map<_, _> =
+        Vendor::ALL.into_iter().map(|vendor| (vendor.name().to_owned(), show(vendor))).collect();
     reply::json(200, &json!({ "vendors": vendors }))
 }
 
 async fn show_faults(State(world): State<Arc<World>>) -> Response {
-    let all: Map<_, _> =
-        Vendor::ALL.into_iter().map(|vendor| (vendor.name().to_owned(), json!(world.faults(vendor)))).collect();
+    let all: Map<_, _> = Vendor::ALL
+        .into_iter()
+        .map(|vendor| (vendor.name().to_owned(), json!(world.faults(vendor))))
+        .collect();
     reply::json(200, &Value::Object(all))
 }
 
 /// Changes the faults named in the body, for all vendors or for the one in `vendor`; the others stay.
 async fn set_faults(State(world): State<Arc<World>>, body: Bytes) -> Response {
-    let refuse = |detail: String| reply::problem(400, &json!({ "title": "Bad faults", "status": 400, "detail": detail }));
+    let refuse = |detail: String| {
+        reply::problem(400, &json!({ "title": "Bad faults", "status": 400, "detail": detail }))
+    };
     let mut patch: Map<String, Value> = match serde_json::from_slice(&body) {
         Ok(patch) => patch,
         Err(error) => return refuse(error.to_string()),
@@ -50,7 +55,11 @@ async fn set_faults(State(world): State<Arc<World>>, body: Bytes) -> Response {
         None => Vendor::ALL.to_vec(),
         Some(name) => match Vendor::ALL.into_iter().find(|vendor| name == vendor.name()) {
             Some(vendor) => vec![vendor],
-            None => return refuse(format!("vendor: {name} is none of tencent, inference_sh, replicate, senseaudio")),
+            None => {
+                return refuse(format!(
+                    "vendor: {name} is none of tencent, inference_sh, replicate, senseaudio"
+                ));
+            }
         },
     };
     let mut changed = Vec::new();

@@ -60,7 +60,9 @@ async fn object(
     let name = key.rsplit('/').next().unwrap_or_default();
     if bucket != world.config.tencent.bucket || Recipe::of_name(name).is_none() {
         let code = if bucket == world.config.tencent.bucket { "NoSuchKey" } else { "NoSuchBucket" };
-        let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>not there</Message></Error>");
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>not there</Message></Error>"
+        );
         return reply::typed(404, "application/xml", body);
     }
     audio(&world, Vendor::Tencent, name, &headers).await
@@ -81,7 +83,10 @@ fn gone() -> Response {
 fn served(bytes: Bytes, content_type: &str, headers: &HeaderMap) -> Response {
     let etag: String = Sha256::digest(&bytes)[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     let total = bytes.len();
-    let asked = headers.get(header::RANGE).and_then(|range| range.to_str().ok()).and_then(|range| range_of(range, total));
+    let asked = headers
+        .get(header::RANGE)
+        .and_then(|range| range.to_str().ok())
+        .and_then(|range| range_of(range, total));
     let (status, part, range) = match asked {
         None => (StatusCode::OK, bytes, None),
         Some(Err(())) => {
@@ -148,10 +153,13 @@ async fn put_upload(
     }
 }
 
-async fn get_upload(State(world): State<Arc<World>>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+async fn get_upload(
+    State(world): State<Arc<World>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     match world.uploaded(&name) {
         Some((bytes, content_type)) => served(bytes, &content_type, &headers),
         None => gone(),
     }
 }
-

@@ -34,7 +34,8 @@ pub(crate) async fn pass(
     let books = world.books(vendor);
     let _busy = books.enter(kind);
     if world.chance(faults.throttle_rate) {
-        let response = reply::with((refusals.throttled)(faults.retry_after_s), "retry-after", faults.retry_after_s);
+        let response =
+            reply::with((refusals.throttled)(faults.retry_after_s), "retry-after", faults.retry_after_s);
         return counted(world, vendor, kind, response);
     }
     if world.chance(faults.server_error_rate) {
@@ -55,7 +56,11 @@ pub(crate) async fn pass(
     }
     if done && world.chance(faults.garble_rate) {
         let garbled = "<!doctype html><html><body>maintenance</body></html>";
-        return if world.chance(0.5) { reply::typed(200, "text/html", garbled) } else { reply::typed(200, "application/json", "{\"id\": \"tru") };
+        return if world.chance(0.5) {
+            reply::typed(200, "text/html", garbled)
+        } else {
+            reply::typed(200, "application/json", "{\"id\": \"tru")
+        };
     }
     counted(world, vendor, kind, response)
 }

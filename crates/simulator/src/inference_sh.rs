@@ -57,7 +57,10 @@ fn refused(world: &World, headers: &HeaderMap) -> Option<Response> {
     if bearer(headers) != Some(world.config.inference_sh.key.as_str()) {
         return Some(problem(401, "unauthorized", "Unauthorized", "Invalid or missing API key"));
     }
-    world.faults(V).locked.then(|| problem(402, "payment_required", "Payment Required", "insufficient balance"))
+    world
+        .faults(V)
+        .locked
+        .then(|| problem(402, "payment_required", "Payment Required", "insufficient balance"))
 }
 
 pub(super) async fn guarded(
@@ -106,9 +109,18 @@ async fn create(
         let faults = world.faults(V);
         let (id, created) = (world.id(26), now());
         let seed = seed_of(&format!("{}{}", order.input["lyrics"], order.input["descriptions"]));
-        let asked = order.input["max_duration"].as_u64().unwrap_or(30).min(world.config.audio_seconds_most.into());
-        let recipe = |n: u64| Recipe { seed: seed.wrapping_add(n), millis: world.length(Some(asked)), format: Format::Flac };
-        let outputs = if order.input["generate_type"] == "separate" { vec![recipe(0), recipe(1), recipe(2)] } else { vec![recipe(0)] };
+        let asked =
+            order.input["max_duration"].as_u64().unwrap_or(30).min(world.config.audio_seconds_most.into());
+        let recipe = |n: u64| Recipe {
+            seed: seed.wrapping_add(n),
+            millis: world.length(Some(asked)),
+            format: Format::Flac,
+        };
+        let outputs = if order.input["generate_type"] == "separate" {
+            vec![recipe(0), recipe(1), recipe(2)]
+        } else {
+            vec![recipe(0)]
+        };
         let early = order.webhook.is_some() && world.chance(faults.callback_early_rate);
         let task = Task {
             id: id.clone(),
@@ -146,9 +158,16 @@ async fn waited(world: &World, id: &str) -> Response {
         match phase {
             Phase::Done => return wrapped(world, &slim(world, &task, phase)),
             Phase::Failed | Phase::Canceled => {
-                return problem(422, "validation_error", "Unprocessable Entity", task.failure.as_deref().unwrap_or("canceled"));
+                return problem(
+                    422,
+                    "validation_error",
+                    "Unprocessable Entity",
+                    task.failure.as_deref().unwrap_or("canceled"),
+                );
             }
-            Phase::Starting | Phase::Running => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+            Phase::Starting | Phase::Running => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await
+            }
         }
     }
 }
@@ -171,7 +190,10 @@ async fn status(State(world): State<Arc<World>>, Path(id): Path<String>, headers
     guarded(&world, &headers, Kind::Read, async || match world.task(V, &id) {
         Some((task, phase)) => {
             let updated = rfc3339(task.ended.or(task.canceled).unwrap_or(task.created));
-            wrapped(&world, &json!({ "id": id, "status": number(&world, &task, phase), "updated_at": updated }))
+            wrapped(
+                &world,
+                &json!({ "id": id, "status": number(&world, &task, phase), "updated_at": updated }),
+            )
         }
         None => not_found(),
     })
@@ -191,7 +213,9 @@ async fn cancel(State(world): State<Arc<World>>, Path(id): Path<String>, headers
 
 async fn remove(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     guarded(&world, &headers, Kind::Other, async || match world.task(V, &id) {
-        Some((_, phase)) if !phase.has_ended() => problem(409, "conflict", "Conflict", "task is still running"),
+        Some((_, phase)) if !phase.has_ended() => {
+            problem(409, "conflict", "Conflict", "task is still running")
+        }
         Some(_) => {
             world.forget(V, &id);
             wrapped(&world, &Value::Null)
@@ -212,10 +236,16 @@ async fn logs(State(world): State<Arc<World>>, Path(id): Path<String>, headers: 
 async fn files(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     guarded(&world, &headers, Kind::Other, async || match world.task(V, &id) {
         Some((task, Phase::Done)) => {
-            let files: Vec<Value> = task.outputs.iter().map(|recipe| json!({
-                "id": world.id(26), "role": "output", "uri": uri(&world, &task, recipe),
-                "filename": recipe.name(), "content_type": "audio/flac",
-            })).collect();
+            let files: Vec<Value> = task
+                .outputs
+                .iter()
+                .map(|recipe| {
+                    json!({
+                        "id": world.id(26), "role": "output", "uri": uri(&world, &task, recipe),
+                        "filename": recipe.name(), "content_type": "audio/flac",
+                    })
+                })
+                .collect();
             wrapped(&world, &json!(files))
         }
         Some(_) => wrapped(&world, &json!([])),
@@ -243,7 +273,10 @@ async fn upload(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
         let mut shown = Vec::new();
         for file in files {
             let kind = file["content_type"].as_str().unwrap_or("application/octet-stream");
-            let extension = file["filename"].as_str().and_then(|name| name.rsplit_once('.')).map_or("bin", |(_, end)| end);
+            let extension = file["filename"]
+                .as_str()
+                .and_then(|name| name.rsplit_once('.'))
+                .map_or("bin", |(_, end)| end);
             let name = format!("{}.{extension}", world.id(26));
             world.upload(&name, Bytes::new(), kind);
             let uri = format!("{}/_uploads/{name}", world.base());
@@ -260,7 +293,8 @@ async fn upload(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
 
 /// The status in the numbering that is set, or in the other one when that goes wrong.
 pub(super) fn number(world: &World, task: &Task, phase: Phase) -> u8 {
-    let legacy = (world.config.inference_sh.numbering == Numbering::Legacy) != world.faults(V).wrong_numbering;
+    let legacy =
+        (world.config.inference_sh.numbering == Numbering::Legacy) != world.faults(V).wrong_numbering;
     let age = now().saturating_sub(task.created);
     match (phase, legacy) {
         (Phase::Starting, _) => 1,

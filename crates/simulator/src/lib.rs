@@ -19,7 +19,7 @@ mod tencent;
 mod world;
 
 pub use config::{
-    CallbackForm, Config, Envelope, Faults, InferenceSh, LyricsMode, Numbering, OutputForm, Replicate, SenseAudio,
-    Tencent, WEBHOOK_SECRET, WebhookForm,
+    CallbackForm, Config, Envelope, Faults, InferenceSh, LyricsMode, Numbering, OutputForm, Replicate,
+    SenseAudio, Tencent, WEBHOOK_SECRET, WebhookForm,
 };
 pub use server::{Error, Simulator};

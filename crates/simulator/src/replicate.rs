@@ -45,7 +45,12 @@ fn refusals() -> Refusals {
             let detail = format!("Request was throttled. Your rate limit resets in ~{wait}s.");
             reply::problem(429, &json!({ "detail": detail, "status": 429, "retry_after": wait }))
         },
-        failed: || reply::problem(500, &json!({ "title": "Internal server error", "detail": "Internal server error", "status": 500 })),
+        failed: || {
+            reply::problem(
+                500,
+                &json!({ "title": "Internal server error", "detail": "Internal server error", "status": 500 }),
+            )
+        },
     }
 }
 
@@ -56,7 +61,10 @@ fn not_found() -> Response {
 fn refused(world: &World, headers: &HeaderMap) -> Option<Response> {
     if bearer(headers) != Some(world.config.replicate.token.as_str()) {
         let detail = "You did not pass a valid authentication token";
-        return Some(reply::problem(401, &json!({ "title": "Unauthenticated", "detail": detail, "status": 401 })));
+        return Some(reply::problem(
+            401,
+            &json!({ "title": "Unauthenticated", "detail": detail, "status": 401 }),
+        ));
     }
     world.faults(V).locked.then(|| {
         let detail = "You have insufficient credit to run this model. Go to https://replicate.com/account/billing#billing to purchase credit. Once you purchase credit, please wait a few minutes before trying again.";
@@ -87,13 +95,17 @@ async fn create(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
         let faults = world.faults(V);
         let (id, created) = (world.id(26), now());
         let text = order.input.get("prompt").map(Value::to_string).unwrap_or_default();
-        let format = if order.input.get("output_format") == Some(&json!("mp3")) { Format::Mp3 } else { Format::Wav };
+        let format =
+            if order.input.get("output_format") == Some(&json!("mp3")) { Format::Mp3 } else { Format::Wav };
         let seed = order.input.get("seed").and_then(Value::as_u64).unwrap_or(0);
         let asked = order.input.get("duration").and_then(Value::as_u64).unwrap_or(8);
-        let recipe = Recipe { seed: seed_of(&text).wrapping_add(seed), millis: world.length(Some(asked)), format };
+        let recipe =
+            Recipe { seed: seed_of(&text).wrapping_add(seed), millis: world.length(Some(asked)), format };
         let early = order.webhook.is_some() && world.chance(faults.callback_early_rate);
         let failure = order.doomed.or_else(|| {
-            world.chance(faults.fail_rate).then(|| "Prediction interrupted; please retry (code: PA)".to_owned())
+            world
+                .chance(faults.fail_rate)
+                .then(|| "Prediction interrupted; please retry (code: PA)".to_owned())
         });
         let task = Task {
             id: id.clone(),
@@ -179,22 +191,37 @@ struct ListQuery {
     created_before: Option<String>,
 }
 
-async fn list(State(world): State<Arc<World>>, Query(query): Query<ListQuery>, headers: HeaderMap) -> Response {
+async fn list(
+    State(world): State<Arc<World>>,
+    Query(query): Query<ListQuery>,
+    headers: HeaderMap,
+) -> Response {
     guarded(&world, &headers, Kind::LookUp, async || {
         let moment = |text: &Option<String>| {
-            text.as_ref().map(|text| text.parse::<jiff::Timestamp>().map(|moment| moment.as_millisecond() as u64))
+            text.as_ref()
+                .map(|text| text.parse::<jiff::Timestamp>().map(|moment| moment.as_millisecond() as u64))
         };
-        let (after, before) = match (moment(&query.created_after).transpose(), moment(&query.created_before).transpose()) {
-            (Ok(after), Ok(before)) => (after.unwrap_or(0), before.unwrap_or(u64::MAX)),
-            _ => return reply::problem(400, &json!({ "detail": "created_after and created_before are ISO 8601", "status": 400 })),
-        };
+        let (after, before) =
+            match (moment(&query.created_after).transpose(), moment(&query.created_before).transpose()) {
+                (Ok(after), Ok(before)) => (after.unwrap_or(0), before.unwrap_or(u64::MAX)),
+                _ => {
+                    return reply::problem(
+                        400,
+                        &json!({ "detail": "created_after and created_before are ISO 8601", "status": 400 }),
+                    );
+                }
+            };
         let skip = query.cursor.as_deref().and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
         let found = world.list(V, skip, PAGE + 1, |task| (after..=before).contains(&task.created));
         let more = found.len() > PAGE;
         let results: Vec<Value> =
             found.iter().take(PAGE).map(|(task, phase)| show(&world, task, *phase)).collect();
         let next = more.then(|| {
-            let filter = query.created_after.as_ref().map(|after| format!("&created_after={after}")).unwrap_or_default();
+            let filter = query
+                .created_after
+                .as_ref()
+                .map(|after| format!("&created_after={after}"))
+                .unwrap_or_default();
             format!("{}/v1/predictions?cursor={}{filter}", world.base(), skip + PAGE)
         });
         reply::json(200, &json!({ "next": next, "previous": null, "results": results }))
@@ -216,7 +243,10 @@ async fn secret(State(world): State<Arc<World>>, headers: HeaderMap) -> Response
 
 async fn account(State(world): State<Arc<World>>, headers: HeaderMap) -> Response {
     guarded(&world, &headers, Kind::Other, async || {
-        reply::json(200, &json!({ "type": "organization", "username": "sim", "name": "Simulator", "github_url": "" }))
+        reply::json(
+            200,
+            &json!({ "type": "organization", "username": "sim", "name": "Simulator", "github_url": "" }),
+        )
     })
     .await
 }
@@ -231,7 +261,8 @@ fn show(world: &World, task: &Task, phase: Phase) -> Value {
         Phase::Canceled => "canceled",
     };
     let ended = task.ended.or(task.canceled);
-    let purged = ended.is_some_and(|ended| now().saturating_sub(ended) / 1000 > world.config.replicate.retention_s);
+    let purged =
+        ended.is_some_and(|ended| now().saturating_sub(ended) / 1000 > world.config.replicate.retention_s);
     let mut shown = task.request.clone();
     shown["id"] = json!(task.id);
     shown["model"] = json!(format!("{OWNER}/{NAME}"));

@@ -163,7 +163,11 @@ async fn song(
 
 /// There is no id of the caller's: equal bodies are counted together, with how often they came.
 fn token(body: &Bytes) -> String {
-    format!("{:016x}-{}", seed_of(&String::from_utf8_lossy(body)), NTH.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    format!(
+        "{:016x}-{}",
+        seed_of(&String::from_utf8_lossy(body)),
+        NTH.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    )
 }
 
 static NTH: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);

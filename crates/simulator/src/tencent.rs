@@ -52,7 +52,10 @@ async fn job(State(world): State<Arc<World>>, body: Bytes) -> Response {
         let Ok(sent) = parsed else { return refuse(&world, "invalid request: body is not a JSON object") };
         let is = |field: &str, known: &str| sent.get(field).and_then(Value::as_str) == Some(known);
         let settings = &world.config.tencent;
-        if world.faults(V).locked || !is("secretId", &settings.secret_id) || !is("secretKey", &settings.secret_key) {
+        if world.faults(V).locked
+            || !is("secretId", &settings.secret_id)
+            || !is("secretKey", &settings.secret_key)
+        {
             return refuse(&world, "authentication failed: invalid secretId or secretKey");
         }
         match action.as_deref() {
@@ -66,7 +69,9 @@ async fn job(State(world): State<Arc<World>>, body: Bytes) -> Response {
 }
 
 async fn create(world: &Arc<World>, sent: &Map<String, Value>) -> Response {
-    if let Some(extra) = sent.keys().find(|key| !["action", "secretId", "secretKey", "createJobRequest", "requestId"].contains(&key.as_str())) {
+    if let Some(extra) = sent.keys().find(|key| {
+        !["action", "secretId", "secretKey", "createJobRequest", "requestId"].contains(&key.as_str())
+    }) {
         return refuse(world, &format!("invalid parameter {extra}"));
     }
     let order = match form::order(sent.get("createJobRequest"), &world.config.tencent) {
@@ -76,7 +81,11 @@ async fn create(world: &Arc<World>, sent: &Map<String, Value>) -> Response {
     let faults = world.faults(V);
     let (id, created) = (world.uuid(), now());
     let outputs = (0..order.quantity)
-        .map(|n| Recipe { seed: seed_of(&order.text).wrapping_add(n), millis: world.length(None), format: Format::Mp3 })
+        .map(|n| Recipe {
+            seed: seed_of(&order.text).wrapping_add(n),
+            millis: world.length(None),
+            format: Format::Mp3,
+        })
         .collect();
     let early = order.callback.is_some() && world.chance(faults.callback_early_rate);
     let ends = if early { created } else { world.plan_end(created) };
@@ -125,7 +134,10 @@ fn list(world: &World, sent: &Map<String, Value>) -> Response {
         .map(|(task, phase)| show(task, *phase))
         .collect();
     let total = jobs.len();
-    reply::json(200, &json!({ "requestId": world.uuid(), "listJobsResponse": { "jobs": jobs, "total": total } }))
+    reply::json(
+        200,
+        &json!({ "requestId": world.uuid(), "listJobsResponse": { "jobs": jobs, "total": total } }),
+    )
 }
 
 /// A job as the page shows it: moments are milliseconds in text, `"0"` for not yet.
@@ -147,9 +159,15 @@ fn show(task: &Task, phase: Phase) -> Value {
         "completedAt": task.ended.unwrap_or(0).to_string(),
     });
     if phase == Phase::Done {
-        let prefix = job["outputs"][0]["smartContentDescriptor"]["outputPrefix"].as_str().unwrap_or_default().to_owned();
-        let songs: Vec<Value> =
-            task.outputs.iter().map(|recipe| json!({ "songName": format!("{prefix}{}", recipe.name()) })).collect();
+        let prefix = job["outputs"][0]["smartContentDescriptor"]["outputPrefix"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let songs: Vec<Value> = task
+            .outputs
+            .iter()
+            .map(|recipe| json!({ "songName": format!("{prefix}{}", recipe.name()) }))
+            .collect();
         job["outputs"][0]["smartContentResult"] = json!({ "textBgmGeneration": songs });
     }
     job

@@ -141,13 +141,22 @@ impl World {
 
     /// An id of so many characters of 0-9 and a-z.
     pub(crate) fn id(&self, chars: usize) -> String {
-        (0..chars).map(|_| char::from(b"0123456789abcdefghjkmnpqrstvwxyz"[(self.roll() >> 40) as usize % 32])).collect()
+        (0..chars)
+            .map(|_| char::from(b"0123456789abcdefghjkmnpqrstvwxyz"[(self.roll() >> 40) as usize % 32]))
+            .collect()
     }
 
     /// An id in the form of a UUID.
     pub(crate) fn uuid(&self) -> String {
         let (a, b) = (self.roll(), self.roll());
-        format!("{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}", a >> 32, a >> 16 & 0xffff, a & 0xfff, b >> 52, b & 0xffff_ffff_ffff)
+        format!(
+            "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+            a >> 32,
+            a >> 16 & 0xffff,
+            a & 0xfff,
+            b >> 52,
+            b & 0xffff_ffff_ffff
+        )
     }
 
     pub(crate) fn faults(&self, vendor: Vendor) -> Faults {
@@ -279,7 +288,11 @@ impl World {
     }
 
     pub(crate) fn in_flight(&self, vendor: Vendor) -> usize {
-        self.tasks(vendor).by_id.values().filter(|task| task.ended.is_none() && task.canceled.is_none()).count()
+        self.tasks(vendor)
+            .by_id
+            .values()
+            .filter(|task| task.ended.is_none() && task.canceled.is_none())
+            .count()
     }
 
     /// The audio of a recipe, made when it is first asked for.

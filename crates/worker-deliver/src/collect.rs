@@ -28,7 +28,8 @@ impl Collector {
     /// Brings all outputs of a job in and says what came of it.
     pub(crate) async fn collect(&self, lease: &Lease) -> Event {
         let State::Collecting { outputs, .. } = &lease.job.state else {
-            let fault = Fault::new(FaultKind::Unavailable, "not_collecting", "the job has nothing to collect");
+            let fault =
+                Fault::new(FaultKind::Unavailable, "not_collecting", "the job has nothing to collect");
             return Event::CollectFailed { fault };
         };
         let title = lease.song().ok().and_then(|song| song.title);

@@ -38,7 +38,8 @@ impl Fetcher {
             .read_timeout(Duration::from_secs(30))
             .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        let (redirects, max_bytes, timeout) = (settings.redirects, settings.max_bytes, settings.timeout.get());
+        let (redirects, max_bytes, timeout) =
+            (settings.redirects, settings.max_bytes, settings.timeout.get());
         Ok(Self { client, guard, redirects, max_bytes, timeout })
     }
 
@@ -76,18 +77,24 @@ impl Fetcher {
         for _ in 0..=self.redirects {
             let mut request = self.client.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
             if let Some(tag) = tag.filter(|_| had > 0) {
-                request = request.header(header::RANGE, format!("bytes={had}-")).header(header::IF_RANGE, tag);
+                request =
+                    request.header(header::RANGE, format!("bytes={had}-")).header(header::IF_RANGE, tag);
             }
             let response = request.send().await.map_err(|error| lost(&error))?;
             if !response.status().is_redirection() {
                 return sorted(response);
             }
             let target = response.headers().get(header::LOCATION).and_then(|target| target.to_str().ok());
-            let next = target.and_then(|target| url.join(target).ok()).ok_or_else(|| refuse(&Refused::Invalid))?;
+            let next =
+                target.and_then(|target| url.join(target).ok()).ok_or_else(|| refuse(&Refused::Invalid))?;
             self.guard.check_url(&next).map_err(|refused| refuse(&refused))?;
             url = next;
         }
-        Err(Fault::new(FaultKind::Garbled, "address_refused", format!("more than {} redirects", self.redirects)))
+        Err(Fault::new(
+            FaultKind::Garbled,
+            "address_refused",
+            format!("more than {} redirects", self.redirects),
+        ))
     }
 
     async fn read(&self, mut response: Response, file: &mut File, had: &mut u64) -> Result<Part, Fault> {
@@ -123,7 +130,8 @@ fn sorted(response: Response) -> Result<Response, Fault> {
         200 | 206 => Ok(response),
         401 | 403 | 404 | 410 | 416 => Err(Fault::new(FaultKind::Rejected, "output_expired", words)),
         429 => {
-            let wait = response.headers().get(header::RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
+            let wait =
+                response.headers().get(header::RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
             Err(Fault::new(FaultKind::Throttled, "rate_limited", words).after(wait.map(Duration::from_secs)))
         }
         _ => Err(unreachable(words)),

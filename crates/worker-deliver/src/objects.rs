@@ -21,8 +21,12 @@ pub(crate) struct Objects {
 
 impl Objects {
     pub(crate) fn new(settings: &Settings) -> Result<Self, object_store::Error> {
-        let stores = settings.objects.iter().map(|(name, bucket)| Ok((name.clone(), opened(settings, bucket)?)));
-        Ok(Self { stores: stores.collect::<Result<_, object_store::Error>>()?, max_bytes: settings.max_bytes })
+        let stores =
+            settings.objects.iter().map(|(name, bucket)| Ok((name.clone(), opened(settings, bucket)?)));
+        Ok(Self {
+            stores: stores.collect::<Result<_, object_store::Error>>()?,
+            max_bytes: settings.max_bytes,
+        })
     }
 
     /// Reads an object into a file.
@@ -68,15 +72,22 @@ fn opened(settings: &Settings, bucket: &ObjectSettings) -> Result<AmazonS3, obje
     if bucket.access_key_id.is_empty() {
         return builder.with_skip_signature(true).build();
     }
-    builder.with_access_key_id(&bucket.access_key_id).with_secret_access_key(&bucket.secret_access_key).build()
+    builder
+        .with_access_key_id(&bucket.access_key_id)
+        .with_secret_access_key(&bucket.secret_access_key)
+        .build()
 }
 
 fn sorted(error: &object_store::Error) -> Fault {
     use object_store::Error as E;
     let words = error.to_string();
     match error {
-        E::NotFound { .. } => Fault::new(FaultKind::Rejected, "output_expired", "the object is not in the bucket"),
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => Fault::new(FaultKind::Locked, "store_refused", words),
+        E::NotFound { .. } => {
+            Fault::new(FaultKind::Rejected, "output_expired", "the object is not in the bucket")
+        }
+        E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
+            Fault::new(FaultKind::Locked, "store_refused", words)
+        }
         _ => Fault::new(FaultKind::Unavailable, "output_unreachable", words),
     }
 }

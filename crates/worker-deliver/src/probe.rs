@@ -63,8 +63,13 @@ fn probed(path: &Path) -> Result<Probed, NotAudio> {
         .map_err(|error| damaged(&error))?;
     let track = reader.default_track(TrackType::Audio).ok_or_else(|| damaged(&"it has no audio track"))?;
     let id = track.id;
-    let params = track.codec_params.as_ref().and_then(|params| params.audio()).ok_or_else(|| damaged(&"its codec is not known"))?;
-    let rate = params.sample_rate.filter(|rate| *rate > 0).ok_or_else(|| damaged(&"it has no sample rate"))?;
+    let params = track
+        .codec_params
+        .as_ref()
+        .and_then(|params| params.audio())
+        .ok_or_else(|| damaged(&"its codec is not known"))?;
+    let rate =
+        params.sample_rate.filter(|rate| *rate > 0).ok_or_else(|| damaged(&"it has no sample rate"))?;
     let base = track.time_base;
     let mut decoder = symphonia::default::get_codecs()
         .make_audio_decoder(params, &AudioDecoderOptions::default())

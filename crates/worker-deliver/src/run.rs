@@ -53,7 +53,8 @@ pub async fn run(
         let name = format!("collect-{vendor}-{}", std::process::id());
         let queue = StageQueue::start(store.clone(), Stage::Collect, vendor, settings.queue);
         stops.push(queue.stop_token());
-        let worker = WorkerBuilder::new(name).backend(queue).data(collector.clone()).catch_panic().build(handle);
+        let worker =
+            WorkerBuilder::new(name).backend(queue).data(collector.clone()).catch_panic().build(handle);
         let run: BoxFuture<'static, _> = Box::pin(worker.run());
         workers.spawn(run);
     }
@@ -65,9 +66,8 @@ pub async fn run(
         Some(result) = workers.join_next() => ended = Err(Error::Worker(format!("{result:?}"))),
     }
     stops.iter().for_each(CancellationToken::cancel);
-    let drained = tokio::time::timeout(settings.drain.get(), async {
-        while workers.join_next().await.is_some() {}
-    });
+    let drained =
+        tokio::time::timeout(settings.drain.get(), async { while workers.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(left = workers.len(), "deliver: not all work ended in time; its leases run out");
     }

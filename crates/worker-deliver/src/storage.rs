@@ -90,7 +90,12 @@ impl Storage {
         let mut buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(PART).min(PART));
         if size <= PART as u64 {
             from.read_to_end(&mut buffer).await.map_err(|error| crate::fetch::no_room(&error))?;
-            return self.store.put(&to, PutPayload::from(buffer)).await.map(drop).map_err(|error| sorted(&error));
+            return self
+                .store
+                .put(&to, PutPayload::from(buffer))
+                .await
+                .map(drop)
+                .map_err(|error| sorted(&error));
         }
         let upload = self.store.put_multipart(&to).await.map_err(|error| sorted(&error))?;
         let mut parts = WriteMultipart::new_with_chunk_size(upload, PART);
@@ -125,10 +130,13 @@ fn sorted(error: &object_store::Error) -> Fault {
     use object_store::Error as E;
     let words = error.to_string();
     match error {
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::NotFound { .. } | E::NotSupported { .. } => {
+        E::PermissionDenied { .. }
+        | E::Unauthenticated { .. }
+        | E::NotFound { .. }
+        | E::NotSupported { .. } => Fault::new(FaultKind::Locked, "storage_refused", words),
+        E::Generic { store: "LocalFileSystem", .. } => {
             Fault::new(FaultKind::Locked, "storage_refused", words)
         }
-        E::Generic { store: "LocalFileSystem", .. } => Fault::new(FaultKind::Locked, "storage_refused", words),
         _ => Fault::new(FaultKind::Unavailable, "storage_unreachable", words),
     }
 }
@@ -154,7 +162,8 @@ pub(crate) fn path(job: &Job, output: &Output, n: usize, of: usize, extension: &
 
 /// Letters and digits of any language; what else there is becomes a dash.
 fn slug(text: &str) -> String {
-    let kept: String = text.chars().take(60).map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect();
+    let kept: String =
+        text.chars().take(60).map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect();
     kept.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }
 

@@ -81,13 +81,15 @@ impl Driver {
                 Next::Then(next) => exchange = next,
             }
         }
-        Err(Fault::new(FaultKind::Unavailable, "look_up_unfinished", format!("no end after {HOPS} requests")).into())
+        Err(Fault::new(FaultKind::Unavailable, "look_up_unfinished", format!("no end after {HOPS} requests"))
+            .into())
     }
 
     async fn send(&self, request: Request<Bytes>, cost: Cost) -> Result<Response<Bytes>, Fault> {
         let lost = |error: &reqwest::Error| lost(error, cost);
-        let request = reqwest::Request::try_from(request)
-            .map_err(|error| Fault::new(FaultKind::Locked, "address_invalid", error.without_url().to_string()))?;
+        let request = reqwest::Request::try_from(request).map_err(|error| {
+            Fault::new(FaultKind::Locked, "address_invalid", error.without_url().to_string())
+        })?;
         let mut reply = self.client.execute(request).await.map_err(|error| lost(&error))?;
         let mut body = BytesMut::new();
         while let Some(chunk) = reply.chunk().await.map_err(|error| lost(&error))? {

@@ -149,9 +149,8 @@ pub async fn run(
         }
     }
     stops.iter().for_each(CancellationToken::cancel);
-    let drained = tokio::time::timeout(settings.drain.get(), async {
-        while workers.join_next().await.is_some() {}
-    });
+    let drained =
+        tokio::time::timeout(settings.drain.get(), async { while workers.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!(left = workers.len(), "generate: not all work ended in time; its leases run out");
     }

@@ -35,8 +35,12 @@ impl Bench {
             (Stage::Resolve, State::Submitting(attempt) | State::Uncertain { attempt, .. }) => {
                 Ok(self.resolve(lease, *attempt).await)
             }
-            (Stage::Poll, State::Generating { attempt, task, .. }) => Ok(self.poll(lease, *attempt, task).await),
-            (Stage::Cancel, State::Canceling { attempt, task, .. }) => Ok(self.cancel(lease, *attempt, task).await),
+            (Stage::Poll, State::Generating { attempt, task, .. }) => {
+                Ok(self.poll(lease, *attempt, task).await)
+            }
+            (Stage::Cancel, State::Canceling { attempt, task, .. }) => {
+                Ok(self.cancel(lease, *attempt, task).await)
+            }
             (stage, state) => Err(Misplaced { job: lease.job.id, state: state.name().as_str(), stage }),
         }
     }

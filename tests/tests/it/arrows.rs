@@ -33,20 +33,20 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What a crate must never depend on.
-const NEVER: &[(&str, &[&str])] = &[
-    ("core", &["tokio", "redis", "reqwest", "axum"]),
-    ("vendors", &["tokio", "redis", "reqwest", "axum"]),
-];
+const NEVER: &[(&str, &[&str])] =
+    &[("core", &["tokio", "redis", "reqwest", "axum"]), ("vendors", &["tokio", "redis", "reqwest", "axum"])];
 
 fn dependencies() -> Result<BTreeMap<String, BTreeSet<String>>> {
     let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().exec()?;
     let of = |package: &cargo_metadata::Package| {
-        let normal = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+        let normal =
+            package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
         normal.map(|dependency| dependency.name.clone()).collect()
     };
-    let ours = metadata.packages.iter().filter_map(|package| {
-        Some((package.name.strip_prefix("songmill-")?.to_owned(), of(package)))
-    });
+    let ours = metadata
+        .packages
+        .iter()
+        .filter_map(|package| Some((package.name.strip_prefix("songmill-")?.to_owned(), of(package))));
     Ok(ours.collect())
 }
 

@@ -70,7 +70,8 @@ fn a_forged_callback_is_refused_and_changes_nothing() -> Result<()> {
     until("the task is known", || Ok(world.job("b", "r")?["state"] == "generating"))?;
     let before = world.job("b", "r")?;
     let id = before["id"].as_str().context("id")?;
-    let body = json!({ "id": "x", "status": "succeeded", "output": "https://evil.example/a.wav" }).to_string();
+    let body =
+        json!({ "id": "x", "status": "succeeded", "output": "https://evil.example/a.wav" }).to_string();
     let mark = format!("/callbacks/replicate/{id}/1/k0.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
     assert_eq!(http_with(world.listener, "POST", &mark, &[], body.as_bytes())?.0, 401);
     // The address of the attempt, taken from the vendor, but without the vendor's signature.

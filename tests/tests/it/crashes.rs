@@ -17,7 +17,9 @@ fn a_worker_killed_in_the_middle_of_a_submission_leaves_nothing_paid_twice() -> 
     world.submit("b", &one_each())?;
     until("every submission is under way", || {
         let stats = world.stats()?;
-        Ok(songmill_tests::VENDORS.iter().all(|vendor| stats["vendors"][*vendor]["tasks_created"].as_u64() >= Some(1)))
+        Ok(songmill_tests::VENDORS
+            .iter()
+            .all(|vendor| stats["vendors"][*vendor]["tasks_created"].as_u64() >= Some(1)))
     })?;
     generate.crash();
     world.faults(&json!({ "latency_ms": [0, 0] }))?;
@@ -65,7 +67,9 @@ fn redis_gone_for_five_seconds_loses_nothing() -> Result<()> {
         })
         .collect();
     world.submit("b", &lines)?;
-    until("work is under way", || Ok(world.json(&["batch", "show", "b"])?["counts"]["generating"].as_u64() >= Some(5)))?;
+    until("work is under way", || {
+        Ok(world.json(&["batch", "show", "b"])?["counts"]["generating"].as_u64() >= Some(5))
+    })?;
     world.redis.stop()?;
     std::thread::sleep(Duration::from_secs(5));
     world.redis.resume()?;
@@ -91,7 +95,9 @@ fn a_role_told_to_stop_ends_in_time_and_the_next_one_goes_on() -> Result<()> {
         .collect();
     let generate = world.serve(&["generate", "deliver"])?;
     world.submit("b", &lines)?;
-    until("work is under way", || Ok(world.stats()?["vendors"]["replicate"]["tasks_created"].as_u64() >= Some(10)))?;
+    until("work is under way", || {
+        Ok(world.stats()?["vendors"]["replicate"]["tasks_created"].as_u64() >= Some(10))
+    })?;
     let (took, code) = generate.stop()?;
     assert_eq!(code, Some(0), "{}", world.log("generate-deliver"));
     assert!(took < Duration::from_secs(8), "{took:?}");

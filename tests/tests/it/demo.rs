@@ -19,7 +19,10 @@ fn the_demo_ends_with_twenty_four_jobs_completed_and_their_files() -> Result<()>
             let path = entry?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| ["mp3", "wav", "flac"].iter().any(|known| extension == *known)) {
+            } else if path
+                .extension()
+                .is_some_and(|extension| ["mp3", "wav", "flac"].iter().any(|known| extension == *known))
+            {
                 files += 1;
             }
         }

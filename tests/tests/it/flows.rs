@@ -8,11 +8,18 @@ use songmill_tests::{World, one_each};
 fn tencent_makes_several_songs_in_one_task() -> Result<()> {
     let world = World::start(&[])?;
     let _roles = world.serve(&["generate", "deliver"])?;
-    world.submit("b", &[json!({ "custom_id": "t", "vendor": "tencent", "prompt": "山间的雨声", "count": 3 })])?;
+    world.submit(
+        "b",
+        &[json!({ "custom_id": "t", "vendor": "tencent", "prompt": "山间的雨声", "count": 3 })],
+    )?;
     assert_eq!(world.settled("b")?, json!({ "completed": 1 }));
     let results = world.results("b")?;
-    let paths: std::collections::BTreeSet<_> =
-        results[0]["assets"].as_array().into_iter().flatten().map(|asset| asset["path"].to_string()).collect();
+    let paths: std::collections::BTreeSet<_> = results[0]["assets"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|asset| asset["path"].to_string())
+        .collect();
     assert_eq!(paths.len(), 3);
     assert_eq!(world.stats()?["vendors"]["tencent"]["tasks_created"], 1);
     Ok(())

@@ -12,7 +12,10 @@ fn jobs_complete_by_polling_when_nobody_can_call_back() -> Result<()> {
     assert_eq!(world.settled("b")?, json!({ "completed": 4 }));
     for job in world.results("b")? {
         let asset = &job["assets"][0];
-        assert!(world.folder.path().join("songs").join(asset["path"].as_str().unwrap_or("-")).is_file(), "{job}");
+        assert!(
+            world.folder.path().join("songs").join(asset["path"].as_str().unwrap_or("-")).is_file(),
+            "{job}"
+        );
         assert!(asset["duration_ms"].as_u64() > Some(1000), "{job}");
     }
     world.audit()

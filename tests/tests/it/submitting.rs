@@ -22,7 +22,8 @@ fn bad_lines_are_named_and_good_ones_run() -> Result<()> {
     assert_eq!((&summary["created"], &summary["refused"]), (&json!(2), &json!(3)));
     let errors = std::fs::read_to_string(world.folder.path().join("mixed.jsonl.errors.jsonl"))?;
     let errors: Vec<Value> = errors.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
-    let named: Vec<_> = errors.iter().map(|error| (error["line"].as_u64(), error["field"].as_str())).collect();
+    let named: Vec<_> =
+        errors.iter().map(|error| (error["line"].as_u64(), error["field"].as_str())).collect();
     assert_eq!(named[0], (Some(2), Some("duration_s")));
     assert_eq!(named[1], (Some(3), Some("(line)")));
     assert_eq!(named[2].0, Some(4));
@@ -37,7 +38,10 @@ fn the_same_file_again_creates_nothing_new_and_says_so() -> Result<()> {
     let world = World::start(&[])?;
     let mut lines = one_each();
     // Two lines without an id that are alike are two songs.
-    lines.extend([json!({ "vendor": "replicate", "prompt": "twin" }), json!({ "vendor": "replicate", "prompt": "twin" })]);
+    lines.extend([
+        json!({ "vendor": "replicate", "prompt": "twin" }),
+        json!({ "vendor": "replicate", "prompt": "twin" }),
+    ]);
     let first = world.submit("b", &lines)?;
     assert_eq!((&first["created"], &first["known"]), (&json!(6), &json!(0)));
     let again = world.run(&["submit", "b.jsonl", "--batch", "b"])?;
@@ -63,7 +67,10 @@ fn a_dry_run_needs_no_redis_and_submits_nothing() -> Result<()> {
     world.file("b.jsonl", &one_each())?;
     world.redis.stop()?;
     let summary = world.json(&["submit", "b.jsonl", "--dry-run"])?;
-    assert_eq!(summary["by_vendor"], json!({ "inference_sh": 1, "replicate": 1, "senseaudio": 1, "tencent": 1 }));
+    assert_eq!(
+        summary["by_vendor"],
+        json!({ "inference_sh": 1, "replicate": 1, "senseaudio": 1, "tencent": 1 })
+    );
     let output = world.run(&["submit", "b.jsonl"])?;
     assert_eq!(output.status.code(), Some(4), "Redis is away");
     Ok(())

@@ -48,7 +48,8 @@ fn subframe(block: &[i16], bits: &mut Bits) {
     }
     let at = |i: usize| i32::from(block[i]);
     let residual = |i: usize| at(i) - 2 * at(i - 1) + at(i - 2);
-    let folded: Vec<u32> = (order..block.len()).map(residual).map(|r| ((r << 1) ^ (r >> 31)).cast_unsigned()).collect();
+    let folded: Vec<u32> =
+        (order..block.len()).map(residual).map(|r| ((r << 1) ^ (r >> 31)).cast_unsigned()).collect();
     let mean = folded.iter().map(|&value| u64::from(value)).sum::<u64>() / (folded.len().max(1) as u64);
     let rice = (u64::BITS - mean.leading_zeros()).saturating_sub(1).min(14);
     bits.put(0, 6);
@@ -112,6 +113,9 @@ fn crc8(bytes: &[u8]) -> u8 {
 
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc: u16, byte| {
-        (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| if crc & 0x8000 != 0 { crc << 1 ^ 0x8005 } else { crc << 1 })
+        (0..8).fold(
+            crc ^ u16::from(*byte) << 8,
+            |crc, _| if crc & 0x8000 != 0 { crc << 1 ^ 0x8005 } else { crc << 1 },
+        )
     })
 }

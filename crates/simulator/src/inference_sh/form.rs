@@ -15,12 +15,36 @@ pub(super) struct Order {
 }
 
 const KNOWN: [&str; 16] = [
-    "app", "app_id", "version_id", "infra", "workers", "webhook", "setup", "input", "stream", "wait", "function",
-    "session", "session_timeout", "run_at", "metadata", "variant",
+    "app",
+    "app_id",
+    "version_id",
+    "infra",
+    "workers",
+    "webhook",
+    "setup",
+    "input",
+    "stream",
+    "wait",
+    "function",
+    "session",
+    "session_timeout",
+    "run_at",
+    "metadata",
+    "variant",
 ];
 const STYLES: [&str; 12] = [
-    "Pop", "R&B", "Dance", "Jazz", "Folk", "Rock", "Chinese Style", "Chinese Tradition", "Metal", "Reggae",
-    "Chinese Opera", "Auto",
+    "Pop",
+    "R&B",
+    "Dance",
+    "Jazz",
+    "Folk",
+    "Rock",
+    "Chinese Style",
+    "Chinese Tradition",
+    "Metal",
+    "Reggae",
+    "Chinese Opera",
+    "Auto",
 ];
 const TYPES: [&str; 4] = ["vocal", "bgm", "separate", "mixed"];
 
@@ -58,7 +82,9 @@ pub(super) fn order(body: &Bytes) -> Result<Order, Response> {
 }
 
 fn check(input: &Map<String, Value>, faults: &mut Vec<Value>) {
-    let mut fault = |field: &str, words: &str| faults.push(json!({ "path": format!("/input/{field}"), "message": words }));
+    let mut fault = |field: &str, words: &str| {
+        faults.push(json!({ "path": format!("/input/{field}"), "message": words }))
+    };
     if !input.get("lyrics").is_some_and(Value::is_string) {
         fault("lyrics", "is required and must be a string");
     }

@@ -18,7 +18,11 @@ use crate::world::{Phase, World};
 /// Between two looks at the task.
 const LOOK: Duration = Duration::from_millis(50);
 
-pub(super) async fn stream(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+pub(super) async fn stream(
+    State(world): State<Arc<World>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     guarded(&world, &headers, Kind::Read, async || {
         if world.task(V, &id).is_none() {
             return not_found();

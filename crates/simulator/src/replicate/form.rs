@@ -86,9 +86,14 @@ pub(super) fn order(body: &Bytes) -> Result<Order, Response> {
             faults.note("required", "", format!("{required} is required"));
         }
     }
-    const KNOWN: [&str; 6] = ["version", "input", "webhook", "webhook_events_filter", "webhook_completed", "stream"];
+    const KNOWN: [&str; 6] =
+        ["version", "input", "webhook", "webhook_events_filter", "webhook_completed", "stream"];
     for key in sent.keys().filter(|key| !KNOWN.contains(&key.as_str())) {
-        faults.note("additional_property_not_allowed", "", format!("Additional property {key} is not allowed"));
+        faults.note(
+            "additional_property_not_allowed",
+            "",
+            format!("Additional property {key} is not allowed"),
+        );
     }
     let input = sent.get("input").and_then(Value::as_object).cloned();
     if sent.contains_key("input") && input.is_none() {
@@ -182,7 +187,9 @@ fn webhook(sent: &Map<String, Value>, faults: &mut Faults) -> Option<String> {
 
 /// Faults that the model itself finds, when it runs.
 fn doomed(input: &Map<String, Value>) -> Option<String> {
-    let given = |field: &str| input.get(field).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()));
+    let given = |field: &str| {
+        input.get(field).is_some_and(|value| value.as_str().is_some_and(|text| !text.is_empty()))
+    };
     if !given("prompt") && !given("input_audio") {
         return Some("Must provide either prompt or input_audio".into());
     }

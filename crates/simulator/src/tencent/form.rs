@@ -32,7 +32,9 @@ pub(super) fn order(request: Option<&Value>, settings: &Tencent) -> Checked<Orde
     let custom_id = text_of(request, "customId", 63)?;
     let timeout_s = match request.get("timeout") {
         None => None,
-        Some(timeout) => Some(timeout.as_u64().filter(|timeout| *timeout > 0).ok_or("timeout must be a positive int")?),
+        Some(timeout) => {
+            Some(timeout.as_u64().filter(|timeout| *timeout > 0).ok_or("timeout must be a positive int")?)
+        }
     };
     let outputs = list(request, "outputs")?;
     let output = object(outputs.first(), "outputs[0]")?;
@@ -68,7 +70,8 @@ fn descriptor(descriptor: Option<&Value>, settings: &Tencent) -> Checked<u64> {
         },
     };
     let quantity = number("songQuantity", 100)?.ok_or("textBgmGeneration.songQuantity is required")?;
-    let (emotion, genre, kind) = (number("emotion", 11)?, number("genre", 5)?, number("type", 2)?.unwrap_or(1));
+    let (emotion, genre, kind) =
+        (number("emotion", 11)?, number("genre", 5)?, number("type", 2)?.unwrap_or(1));
     if settings.reject_combinations {
         if emotion.is_some_and(|emotion| emotion > 9) && kind != 2 {
             return Err("textBgmGeneration.emotion needs type MULTITRACK".into());

@@ -14,7 +14,10 @@ use crate::contract::{Accepted, Cost, Exchange, Next, Order, TaskRef};
 use crate::tolerant::{Object, Reply, garbled, get, post_json, text};
 
 /// Has lyrics written.
-pub(super) fn create_lyrics(settings: &Arc<Settings>, order: &Order<'_>) -> Result<Exchange<Accepted>, Fault> {
+pub(super) fn create_lyrics(
+    settings: &Arc<Settings>,
+    order: &Order<'_>,
+) -> Result<Exchange<Accepted>, Fault> {
     let Some(prompt) = order.song.lyrics_prompt.as_deref() else {
         return Err(Fault::new(FaultKind::Rejected, "request_refused", "lyrics_prompt is missing"));
     };
@@ -23,7 +26,8 @@ pub(super) fn create_lyrics(settings: &Arc<Settings>, order: &Order<'_>) -> Resu
         Generation::L => &["v1", "song", "lyrics", "create"],
         Generation::V1 => &["v1", "music", "lyrics", "create"],
     };
-    let request = post_json(settings.base_url.at(path), Some(&settings.key), &CreateLyrics { prompt, provider });
+    let request =
+        post_json(settings.base_url.at(path), Some(&settings.key), &CreateLyrics { prompt, provider });
     Ok(creating(settings, request, StepKind::Lyrics))
 }
 

@@ -65,20 +65,34 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
         draft.wrong_option("vocal_gender", "stands beside instrumental: true", "leave one of the two out");
     }
     if own.custom_mode.is_some() && settings.generation == Generation::L {
-        draft.wrong_option("custom_mode", "is not known to generation l", "leave it out, or set vendors.senseaudio.generation to v1");
+        draft.wrong_option(
+            "custom_mode",
+            "is not known to generation l",
+            "leave it out, or set vendors.senseaudio.generation to v1",
+        );
     }
     if song.format.is_some_and(|format| format != Format::Mp3) {
         draft.leave_out(Field::Format, "is not mp3, and this vendor writes mp3 only");
     }
     let style = own.style.or_else(|| joined(song));
-    for (field, text) in [(Field::Lyrics, &song.lyrics), (Field::LyricsPrompt, &song.lyrics_prompt), (Field::Style, &style)] {
+    for (field, text) in
+        [(Field::Lyrics, &song.lyrics), (Field::LyricsPrompt, &song.lyrics_prompt), (Field::Style, &style)]
+    {
         let chars = text.as_ref().map_or(0, |text| text.chars().count());
         if chars > settings.text_max {
-            draft.wrong(field, format!("has {chars} characters"), format!("use at most {}", settings.text_max));
+            draft.wrong(
+                field,
+                format!("has {chars} characters"),
+                format!("use at most {}", settings.text_max),
+            );
         }
     }
     if style.is_none() && song.lyrics.is_none() && song.lyrics_prompt.is_none() {
-        draft.wrong(Field::Style, "is missing, and so are lyrics", "give lyrics, a lyrics_prompt, a style or a prompt");
+        draft.wrong(
+            Field::Style,
+            "is missing, and so are lyrics",
+            "give lyrics, a lyrics_prompt, a style or a prompt",
+        );
     }
     let instrumental = song.instrumental == Some(true);
     let mut lyrics = song.lyrics.clone();
@@ -86,7 +100,11 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
         if instrumental {
             lyrics = Some(INSTRUMENTAL.to_owned());
         } else {
-            draft.wrong(Field::Lyrics, "is missing, which generation v1 needs", "give lyrics or a lyrics_prompt");
+            draft.wrong(
+                Field::Lyrics,
+                "is missing, which generation v1 needs",
+                "give lyrics or a lyrics_prompt",
+            );
         }
     }
     Input {
@@ -100,12 +118,18 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
             Vocal::Male => Gender::Male,
         })),
         negative_tags: own.negative_tags,
-        custom_mode: own.custom_mode.or(settings.custom_mode).filter(|_| settings.generation == Generation::V1),
+        custom_mode: own
+            .custom_mode
+            .or(settings.custom_mode)
+            .filter(|_| settings.generation == Generation::V1),
     }
 }
 
 fn joined(song: &SongRequest) -> Option<String> {
-    let parts: Vec<&str> =
-        [&song.style, &song.genre, &song.mood, &song.prompt].into_iter().flatten().map(|text| text.trim()).collect();
+    let parts: Vec<&str> = [&song.style, &song.genre, &song.mood, &song.prompt]
+        .into_iter()
+        .flatten()
+        .map(|text| text.trim())
+        .collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }

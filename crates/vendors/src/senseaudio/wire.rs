@@ -50,12 +50,18 @@ pub(super) fn report(body: &Object, step: StepKind) -> Result<Report, Fault> {
             let words = words.unwrap_or_else(|| "the vendor gives no reason".to_owned());
             Ok(Report::Failed(Fault::new(FaultKind::Unavailable, "task_failed", words)))
         }
-        _ => Ok(Report::Pending),
+        "PENDING" => Ok(Report::Pending),
+        _ if text(body, &["task_id"]).is_some() => Ok(Report::Pending),
+        _ => Err(garbled("neither a status that is known nor a task_id")),
     }
 }
 
 fn missing() -> Report {
-    Report::Failed(Fault::new(FaultKind::Unavailable, "output_missing", "the task ended without what was asked for"))
+    Report::Failed(Fault::new(
+        FaultKind::Unavailable,
+        "output_missing",
+        "the task ended without what was asked for",
+    ))
 }
 
 /// What stands in `data`; none when nothing usable does.

@@ -70,9 +70,11 @@ pub(super) fn get(vendor: &Tencent, id: &TaskId) -> Exchange<Report> {
 pub(super) fn report(job: &Job) -> Report {
     match job.state {
         State::Live => Report::Pending,
-        State::Completed if job.outputs.is_empty() => {
-            Report::Failed(Fault::new(FaultKind::Unavailable, "output_missing", "the job completed without songs"))
-        }
+        State::Completed if job.outputs.is_empty() => Report::Failed(Fault::new(
+            FaultKind::Unavailable,
+            "output_missing",
+            "the job completed without songs",
+        )),
         State::Completed => Report::Done(Product::Audio(job.outputs.clone())),
         State::Error => Report::Failed(Fault::new(FaultKind::Unavailable, "task_failed", &job.words)),
         State::Canceled => Report::Canceled,
@@ -106,7 +108,11 @@ fn found(response: Response<Bytes>, wanted: &str, settings: &Settings) -> Result
     Ok(ours.into_iter().next().map(|job| job.id))
 }
 
-fn request<'a>(vendor: &'a Tencent, action: &'static str, fill: impl FnOnce(&mut Call<'a>)) -> Request<Bytes>
+fn request<'a>(
+    vendor: &'a Tencent,
+    action: &'static str,
+    fill: impl FnOnce(&mut Call<'a>),
+) -> Request<Bytes>
 where
 {
     let settings = &vendor.settings;

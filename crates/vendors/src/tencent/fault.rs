@@ -43,7 +43,9 @@ pub(super) fn of_words(words: &str, cost: Cost, settings: &Settings) -> Fault {
             Fault::new(FaultKind::Rejected, "task_gone", words)
         }
         None if has(&["contentid", "content id"]) => Fault::new(FaultKind::Locked, "store_unknown", words),
-        None if has(&["param", "invalid", "illegal", "unsupported", "参数", "非法"]) && cost == Cost::Creates => {
+        None if has(&["param", "invalid", "illegal", "unsupported", "参数", "非法"])
+            && cost == Cost::Creates =>
+        {
             Fault::new(FaultKind::Rejected, "request_refused", words)
         }
         None => Fault::new(FaultKind::Unavailable, "vendor_error", words),

@@ -37,11 +37,19 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
     let multitrack = kind == Some(Kind::Multitrack);
     let emotion = own.emotion.or_else(|| mood(song, multitrack, draft));
     if own.emotion.is_some_and(needs_multitrack) && !multitrack {
-        draft.wrong_option("emotion", "is warm or angry without type multitrack", "set type to multitrack, or choose another emotion");
+        draft.wrong_option(
+            "emotion",
+            "is warm or angry without type multitrack",
+            "set type to multitrack, or choose another emotion",
+        );
     }
     let genre = own.genre.or_else(|| genre(song, multitrack, draft));
     if own.genre.is_some() && multitrack {
-        draft.wrong_option("genre", "stands beside type multitrack", "leave the genre out, or set type to large_model");
+        draft.wrong_option(
+            "genre",
+            "stands beside type multitrack",
+            "leave the genre out, or set type to large_model",
+        );
     }
     Input {
         text: text(song, settings, draft),
@@ -55,7 +63,8 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
 }
 
 fn text(song: &SongRequest, settings: &Settings, draft: &mut Draft<'_>) -> String {
-    let parts: Vec<&str> = [&song.prompt, &song.style].into_iter().flatten().map(|text| text.trim()).collect();
+    let parts: Vec<&str> =
+        [&song.prompt, &song.style].into_iter().flatten().map(|text| text.trim()).collect();
     if parts.is_empty() {
         draft.wrong(Field::Prompt, "is missing", "say in Chinese what the music should be");
         return String::new();
@@ -67,7 +76,11 @@ fn text(song: &SongRequest, settings: &Settings, draft: &mut Draft<'_>) -> Strin
         draft.wrong(Field::Prompt, fault, format!("use at most {}", settings.text_max));
     }
     if settings.require_chinese && !text.chars().any(is_han) {
-        draft.wrong(Field::Prompt, "has no Chinese characters", "write it in Chinese: this vendor understands nothing else");
+        draft.wrong(
+            Field::Prompt,
+            "has no Chinese characters",
+            "write it in Chinese: this vendor understands nothing else",
+        );
     }
     text
 }

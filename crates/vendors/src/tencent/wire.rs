@@ -94,14 +94,17 @@ impl Job {
         let id = text(job, &["id"]).ok_or_else(|| garbled("a job without an id"))?;
         let id = TaskId::new(id).map_err(|error| garbled(&error.to_string()))?;
         let state = state(job).ok_or_else(|| garbled("a job without a state"))?;
-        let created = job.get("timing").and_then(Value::as_object).and_then(|timing| int(timing, &["createdAt"]));
+        let created =
+            job.get("timing").and_then(Value::as_object).and_then(|timing| int(timing, &["createdAt"]));
         Ok(Self {
             id,
             state,
             custom_id: text(job, &["customId"]).map(str::to_owned),
             created: created.and_then(|created| u64::try_from(created).ok()).unwrap_or(0),
             outputs: outputs(job, content_id),
-            words: text(job, &["message", "errorMessage", "error"]).unwrap_or("the vendor gives no reason").to_owned(),
+            words: text(job, &["message", "errorMessage", "error"])
+                .unwrap_or("the vendor gives no reason")
+                .to_owned(),
         })
     }
 }
@@ -127,7 +130,9 @@ fn state(job: &Object) -> Option<State> {
 /// Songs lie in the bucket under destination and name; the name carries the prefix already.
 fn outputs(job: &Object, content_id: &str) -> Vec<Output> {
     let mut found = Vec::new();
-    for output in job.get("outputs").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object) {
+    for output in
+        job.get("outputs").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object)
+    {
         let store = text(output, &["contentId"]).unwrap_or(content_id);
         let folder = text(output, &["destination"]).unwrap_or_default().trim_matches('/');
         let songs = output
@@ -138,7 +143,12 @@ fn outputs(job: &Object, content_id: &str) -> Vec<Output> {
             .flatten()
             .filter_map(|song| text(song.as_object()?, &["songName"]));
         for song in songs {
-            let key = [folder, song.trim_matches('/')].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("/");
+            let key = [folder, song.trim_matches('/')]
+                .iter()
+                .filter(|part| !part.is_empty())
+                .copied()
+                .collect::<Vec<_>>()
+                .join("/");
             let source = Source::Object { store: store.to_owned(), key };
             found.push(Output { source, part: None, title: None, expires: None });
         }

@@ -6,3 +6,5 @@ mod conformance;
 mod inference_sh;
 mod registry;
 mod replicate;
+mod senseaudio;
+mod tencent;
