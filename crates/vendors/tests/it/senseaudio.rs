@@ -91,10 +91,22 @@ fn every_rule_is_checked() {
         let Err(invalid) = vendor().plan(&song(json)) else { return vec![] };
         invalid.problems.into_iter().map(|problem| problem.field).collect()
     };
-    assert_eq!(refused(r#"{"style":"p","options":{"senseaudio":{"style_weight":1.5}}}"#), ["options.senseaudio.style_weight"]);
-    assert_eq!(refused(r#"{"style":"p","options":{"senseaudio":{"vocal_gender":"x"}}}"#), ["options.senseaudio.vocal_gender"]);
-    assert_eq!(refused(r#"{"style":"p","options":{"senseaudio":{"tempo":1}}}"#), ["options.senseaudio.tempo"]);
-    assert_eq!(refused(r#"{"style":"p","options":{"senseaudio":{"custom_mode":true}}}"#), ["options.senseaudio.custom_mode"]);
+    assert_eq!(
+        refused(r#"{"style":"p","options":{"senseaudio":{"style_weight":1.5}}}"#),
+        ["options.senseaudio.style_weight"]
+    );
+    assert_eq!(
+        refused(r#"{"style":"p","options":{"senseaudio":{"vocal_gender":"x"}}}"#),
+        ["options.senseaudio.vocal_gender"]
+    );
+    assert_eq!(
+        refused(r#"{"style":"p","options":{"senseaudio":{"tempo":1}}}"#),
+        ["options.senseaudio.tempo"]
+    );
+    assert_eq!(
+        refused(r#"{"style":"p","options":{"senseaudio":{"custom_mode":true}}}"#),
+        ["options.senseaudio.custom_mode"]
+    );
     let sung = r#"{"style":"p","instrumental":true,"options":{"senseaudio":{"vocal_gender":"f"}}}"#;
     assert_eq!(refused(sung), ["options.senseaudio.vocal_gender"]);
     assert_eq!(refused(&format!(r#"{{"lyrics":"{}"}}"#, "字".repeat(2001))), ["lyrics"]);
@@ -114,32 +126,47 @@ fn every_status_is_understood() {
     assert_eq!(song(json!({ "task_id": "t", "status": "PENDING", "response": null })), "Pending");
     assert_eq!(song(json!({ "task_id": "t", "status": "WAITING" })), "Pending");
     assert!(song(json!({ "status": "FAILED", "fail_reason": "内容违规" })).contains("内容违规"));
-    assert!(song(json!({ "status": "SUCCESS", "response": { "data": [{ "audio_url": "" }] } })).contains("output_missing"));
+    assert!(
+        song(json!({ "status": "SUCCESS", "response": { "data": [{ "audio_url": "" }] } }))
+            .contains("output_missing")
+    );
     assert!(song(json!({ "status": "SUCCESS" })).contains("output_missing"));
     let done = song(json!({ "status": "SUCCESS", "response": { "data": [
         { "audio_url": "https://cdn.example.com/a song.mp3", "duration": 110, "title": "" },
     ] } }));
     assert!(done.contains("https://cdn.example.com/a%20song.mp3"), "{done}");
-    assert!(song(json!({ "status": "SUCCESS", "response": { "data": [{ "audio_url": "ftp://x" }] } })).contains("reply_garbled"));
+    assert!(
+        song(json!({ "status": "SUCCESS", "response": { "data": [{ "audio_url": "ftp://x" }] } }))
+            .contains("reply_garbled")
+    );
 }
 
 #[test]
 fn every_refusal_of_a_submission_says_what_to_do() {
     let answer = |status, body: &str| {
-        outcome(ordered(&vendor(), StepKind::Song, r#"{"style":"pop"}"#, None), reply(status, body.to_owned()))
+        outcome(
+            ordered(&vendor(), StepKind::Song, r#"{"style":"pop"}"#, None),
+            reply(status, body.to_owned()),
+        )
     };
-    assert_snapshot!([
-        answer(400, r#"{"code":"invalid","message":"无效的歌词格式","ref_code":400000}"#),
-        answer(401, r#"{"code":"authentication_error","message":"incorrect API key provided: sk-secret"}"#),
-        answer(402, r#"{"code":"INSUFFICIENT_BALANCE","message":"insufficient balance"}"#),
-        answer(403, r#"{"error":{"message":"user disabled"}}"#),
-        answer(404, r#"{"code":"notfound","message":"未找到资源"}"#),
-        answer(429, r#"{"code":"rate_limit_error","message":"too many requests"}"#),
-        answer(429, r#"{"code":"quota","message":"API Key 配额不足"}"#),
-        answer(500, r#"{"base_resp":{"status_code":1000,"status_msg":"busy"}}"#),
-        answer(503, "<html>busy</html>"),
-        answer(200, r#"{"task":"x"}"#),
-    ].join("\n"));
+    assert_snapshot!(
+        [
+            answer(400, r#"{"code":"invalid","message":"无效的歌词格式","ref_code":400000}"#),
+            answer(
+                401,
+                r#"{"code":"authentication_error","message":"incorrect API key provided: sk-secret"}"#
+            ),
+            answer(402, r#"{"code":"INSUFFICIENT_BALANCE","message":"insufficient balance"}"#),
+            answer(403, r#"{"error":{"message":"user disabled"}}"#),
+            answer(404, r#"{"code":"notfound","message":"未找到资源"}"#),
+            answer(429, r#"{"code":"rate_limit_error","message":"too many requests"}"#),
+            answer(429, r#"{"code":"quota","message":"API Key 配额不足"}"#),
+            answer(500, r#"{"base_resp":{"status_code":1000,"status_msg":"busy"}}"#),
+            answer(503, "<html>busy</html>"),
+            answer(200, r#"{"task":"x"}"#),
+        ]
+        .join("\n")
+    );
 }
 
 #[test]

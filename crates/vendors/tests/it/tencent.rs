@@ -46,10 +46,13 @@ fn job(state: Value, more: &Value) -> Value {
 }
 
 fn done() -> Value {
-    job(json!(3), &json!({ "outputs": [{
+    job(
+        json!(3),
+        &json!({ "outputs": [{
         "contentId": "store-1", "destination": "/songmill/x/",
         "smartContentResult": { "textBgmGeneration": [{ "songName": "a.mp3" }, { "songName": "b.mp3" }] },
-    }] }))
+    }] }),
+    )
 }
 
 fn polled(job: &Value) -> String {
@@ -69,7 +72,10 @@ fn a_request_with_everything_becomes_this_job() {
 
 #[test]
 fn own_fields_take_the_place_of_neutral_ones_in_both_forms() {
-    let named = Tencent::new(Settings { enum_form: EnumForm::Name, type_key: "songType".to_owned(), ..settings() }, clock);
+    let named = Tencent::new(
+        Settings { enum_form: EnumForm::Name, type_key: "songType".to_owned(), ..settings() },
+        clock,
+    );
     let json = r#"{"prompt":"海","mood":"happy","count":2,"options":{"tencent":{"type":2,"emotion":11,"song_quantity":5}}}"#;
     let bgm = |vendor: &dyn Vendor| {
         let body: Value = serde_json::from_slice(submit(vendor, json).request.body()).unwrap();
@@ -81,7 +87,12 @@ fn own_fields_take_the_place_of_neutral_ones_in_both_forms() {
 
 #[test]
 fn every_rule_of_the_page_is_checked() {
-    assert!(problems(r#"{"emotion":9,"genre":5,"type":1,"song_quantity":100,"output_prefix":"abc_def-ghijklmnop1"}"#).is_empty());
+    assert!(
+        problems(
+            r#"{"emotion":9,"genre":5,"type":1,"song_quantity":100,"output_prefix":"abc_def-ghijklmnop1"}"#
+        )
+        .is_empty()
+    );
     assert!(problems(r#"{"emotion":"warm","type":"multitrack"}"#).is_empty());
     assert_eq!(problems(r#"{"emotion":10}"#), ["options.tencent.emotion"]);
     assert_eq!(problems(r#"{"emotion":"angry","type":1}"#), ["options.tencent.emotion"]);
@@ -102,11 +113,13 @@ fn every_rule_of_the_page_is_checked() {
 
 #[test]
 fn what_it_has_no_word_for_is_left_out_or_refused() {
-    let json = r#"{"prompt":"海","mood":"angry","genre":"metal","format":"wav","seed":3,"lyrics":"[verse] a"}"#;
+    let json =
+        r#"{"prompt":"海","mood":"angry","genre":"metal","format":"wav","seed":3,"lyrics":"[verse] a"}"#;
     let plan = vendor().plan(&song(json)).unwrap();
     assert_eq!(plan.dropped, [Field::Lyrics, Field::Mood, Field::Genre, Field::Seed, Field::Format]);
     let required = json.replace("\"seed\":3", "\"seed\":3,\"require\":[\"mood\",\"seed\"]");
-    let fields: Vec<_> = vendor().plan(&song(&required)).unwrap_err().problems.into_iter().map(|p| p.field).collect();
+    let fields: Vec<_> =
+        vendor().plan(&song(&required)).unwrap_err().problems.into_iter().map(|p| p.field).collect();
     assert_eq!(fields, ["seed", "mood"]);
 }
 
@@ -126,24 +139,31 @@ fn a_callback_address_that_nobody_listens_at_is_left_out() {
 
 #[test]
 fn every_answer_to_a_submission_is_sorted() {
-    let answer = |status, body: &str| outcome(submit(&vendor(), r#"{"prompt":"海"}"#), reply(status, body.to_owned()));
-    let created = json!({ "requestId": "r", "createJobResponse": { "job": job(json!(1), &json!({})) } }).to_string();
-    let error = |message: &str| answer(200, &json!({ "requestId": "r", "errorResponse": { "message": message } }).to_string());
-    assert_snapshot!([
-        answer(200, &created),
-        error("invalid parameter: songQuantity"),
-        error("authentication failed: very-secret"),
-        error("insufficient balance"),
-        error("request frequency exceeded"),
-        error("something else"),
-        answer(401, r#"{"message":"HMAC signature does not match"}"#),
-        answer(404, r#"{"message":"There is no api match uri"}"#),
-        answer(429, r#"{"message":"API rate limit exceeded"}"#),
-        answer(429, r#"{"message":"API quota exceeded"}"#),
-        answer(499, ""),
-        answer(504, "<html>Gateway Time-out</html>"),
-        answer(200, "{}"),
-    ].join("\n"));
+    let answer =
+        |status, body: &str| outcome(submit(&vendor(), r#"{"prompt":"海"}"#), reply(status, body.to_owned()));
+    let created =
+        json!({ "requestId": "r", "createJobResponse": { "job": job(json!(1), &json!({})) } }).to_string();
+    let error = |message: &str| {
+        answer(200, &json!({ "requestId": "r", "errorResponse": { "message": message } }).to_string())
+    };
+    assert_snapshot!(
+        [
+            answer(200, &created),
+            error("invalid parameter: songQuantity"),
+            error("authentication failed: very-secret"),
+            error("insufficient balance"),
+            error("request frequency exceeded"),
+            error("something else"),
+            answer(401, r#"{"message":"HMAC signature does not match"}"#),
+            answer(404, r#"{"message":"There is no api match uri"}"#),
+            answer(429, r#"{"message":"API rate limit exceeded"}"#),
+            answer(429, r#"{"message":"API quota exceeded"}"#),
+            answer(499, ""),
+            answer(504, "<html>Gateway Time-out</html>"),
+            answer(200, "{}"),
+        ]
+        .join("\n")
+    );
 }
 
 #[test]
@@ -199,17 +219,18 @@ fn a_lost_submission_is_found_by_its_custom_id() {
 fn callbacks_are_read_in_every_form_and_believed_only_when_set() {
     let headers = HeaderMap::new();
     let trusting = Tencent::new(Settings { callbacks: Callbacks::Accept, ..settings() }, clock);
-    for body in [
-        done(),
-        json!({ "job": done() }),
-        json!({ "requestId": "r", "getJobResponse": { "job": done() } }),
-    ] {
+    for body in
+        [done(), json!({ "job": done() }), json!({ "requestId": "r", "getJobResponse": { "job": done() } })]
+    {
         let body = body.to_string();
         let delivery = Delivery { headers: &headers, body: body.as_bytes() };
         let reading = vendor().read_delivery(&delivery, clock()).unwrap();
         assert!(!reading.believed && reading.task == Some(task_id("13f342e4-6866")));
         let Report::Done(Product::Audio(outputs)) = reading.report else { panic!("{body}") };
-        assert_eq!(outputs[1].source, Source::Object { store: "store-1".into(), key: "songmill/x/b.mp3".into() });
+        assert_eq!(
+            outputs[1].source,
+            Source::Object { store: "store-1".into(), key: "songmill/x/b.mp3".into() }
+        );
         assert!(trusting.read_delivery(&delivery, clock()).unwrap().believed);
     }
     let garbled = Delivery { headers: &headers, body: b"{\"job\":{}}" };
@@ -229,7 +250,12 @@ fn the_gateway_is_signed_for_where_it_wants_that() {
     let headers = &exchange.request.headers();
     assert_eq!(headers["x-date"], "Mon, 02 Jan 2006 15:04:05 GMT");
     assert_eq!(headers["source"], "uin_demo");
-    assert!(headers["authorization"].to_str().unwrap().starts_with("hmac id=\"gate\", algorithm=\"hmac-sha1\", headers=\"x-date source\""));
+    assert!(
+        headers["authorization"]
+            .to_str()
+            .unwrap()
+            .starts_with("hmac id=\"gate\", algorithm=\"hmac-sha1\", headers=\"x-date source\"")
+    );
     assert!(!vendor().poll(&task(&task_id("x"))).request.headers().contains_key("authorization"));
 }
 

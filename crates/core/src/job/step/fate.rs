@@ -73,7 +73,7 @@ impl Turn<'_> {
 
     /// Known not to have been done.
     pub(super) fn not_done(&mut self, fault: &Fault) -> Changed {
-        self.job.strikes += 1;
+        self.job.strikes = self.job.strikes.saturating_add(1);
         if self.job.strikes >= self.policy.vendor(self.job.vendor()).strikes {
             return self.next_route(fault);
         }
