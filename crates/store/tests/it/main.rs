@@ -1,0 +1,6 @@
+//! The store on a real Redis; each test has a server of its own, on a socket in a folder of its own.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
+
+mod jobs;
+mod queues;
+mod tools;

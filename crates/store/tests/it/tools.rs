@@ -1,0 +1,129 @@
+//! A Redis, and jobs to put into it.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use songmill_core::job::{Accepted, JobPolicy, Route, StepKind, VendorPolicy};
+use songmill_core::time::Span;
+use songmill_core::{BatchName, Event, Fault, FaultKind, Job, JobId, Policy, TaskId, VendorName};
+use songmill_store::{NewJob, Retention, Settings, Store};
+use tempfile::TempDir;
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Redis {
+    folder: TempDir,
+    child: Option<Child>,
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Redis {
+    pub(crate) fn start(more: &[&str]) -> Self {
+        let mut redis = Self { folder: TempDir::new().unwrap(), child: None };
+        redis.resume(more);
+        redis
+    }
+
+    /// Starts it, with what its file holds.
+    pub(crate) fn resume(&mut self, more: &[&str]) {
+        let mut command = Command::new("redis-server");
+        command.current_dir(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(["--port", "0", "--unixsocket", "s", "--save", "", "--appendonly", "yes"]);
+        command.args(["--appendfsync", "always", "--maxmemory-policy", "noeviction"]).args(more);
+        self.child = Some(command.spawn().unwrap());
+        let begun = Instant::now();
+        while std::os::unix::net::UnixStream::connect(self.folder.path().join("s")).is_err() {
+            assert!(begun.elapsed() < PATIENCE, "redis-server does not answer");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub(crate) async fn store(&self) -> Store {
+        self.store_with(Retention::default()).await
+    }
+
+    pub(crate) async fn store_with(&self, retention: Retention) -> Store {
+        let url = format!("unix:{}", self.folder.path().join("s").display());
+        Store::connect(&Settings { url, ..Settings::default() }, retention, policy()).await.unwrap()
+    }
+
+    /// A command to the server, as an operator would give it.
+    pub(crate) fn command(&self, args: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .arg("-s")
+            .arg(self.folder.path().join("s"))
+            .args(args)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+}
+
+pub(crate) fn vendor() -> VendorName {
+    VendorName::new("acme").unwrap()
+}
+
+pub(crate) fn batch() -> BatchName {
+    BatchName::new("b").unwrap()
+}
+
+fn policy() -> Policy {
+    let own = VendorPolicy {
+        look_up: true,
+        backoff: Span::millis(1),
+        backoff_most: Span::millis(2),
+        settle: Span::millis(1),
+        looks: 1,
+        poll_first: Span::millis(1),
+        ..VendorPolicy::default()
+    };
+    Policy::new(BTreeMap::from([(vendor(), own)]), JobPolicy { claims: 3, ..JobPolicy::default() })
+}
+
+/// The job of this number, in the batch.
+pub(crate) fn new_job(store: &Store, n: usize) -> NewJob {
+    let route = Route { vendor: vendor(), steps: vec![StepKind::Song], dropped: vec![] };
+    let now = store.now();
+    let mut job =
+        Job::new(JobId::derive("t", &n.to_string()), vec![route], now, now + Duration::from_secs(3600));
+    job.batch = Some(batch());
+    NewJob { job, request: Arc::from(format!(r#"{{"prompt":"song {n}"}}"#)) }
+}
+
+pub(crate) async fn enqueue(store: &Store, count: usize) -> Vec<JobId> {
+    let jobs: Vec<_> = (0..count).map(|n| new_job(store, n)).collect();
+    store.enqueue(Some(&batch()), &jobs).await.unwrap();
+    jobs.iter().map(|new| new.job.id).collect()
+}
+
+pub(crate) fn accepted(attempt: u32) -> Event {
+    Event::Accepted { attempt, accepted: Accepted::Task(TaskId::new("task").unwrap()) }
+}
+
+pub(crate) fn rejected(attempt: u32) -> Event {
+    Event::SubmitFailed { attempt, fault: Fault::new(FaultKind::Rejected, "no", "") }
+}
+
+/// Waits until something is so.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
+    let begun = Instant::now();
+    while !so().await {
+        assert!(begun.elapsed() < PATIENCE, "it never came to be that {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
