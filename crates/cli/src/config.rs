@@ -240,3 +240,77 @@ fn make_key(folder: &Path, path: &Path) -> Result<Vec<u8>> {
         Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn leaves(path: &str, value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    leaves(
+                        &if path.is_empty() { name.clone() } else { format!("{path}.{name}") },
+                        value,
+                        found,
+                    );
+                }
+            }
+            _ => found.push(path.to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_default_file_says_every_setting_at_its_default() {
+        let file = Config::isolated(Figment::from(Toml::string(DEFAULT_FILE))).unwrap();
+        let own = Config::isolated(Figment::new()).unwrap();
+        assert_eq!(serde_json::to_value(&file).unwrap(), serde_json::to_value(&own).unwrap());
+        let mut paths = Vec::new();
+        leaves("", &serde_json::to_value(&own).unwrap(), &mut paths);
+        let (mut section, mut said) = (String::new(), std::collections::BTreeSet::new());
+        for line in DEFAULT_FILE.lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                section = format!("{name}.");
+            } else if let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ") {
+                said.insert(format!("{section}{key}"));
+            }
+        }
+        let missing: Vec<_> = paths.iter().filter(|path| !said.contains(*path)).collect();
+        assert!(missing.is_empty(), "not in default.toml: {missing:?}");
+    }
+
+    #[test]
+    fn a_flag_is_toml_or_a_plain_word() {
+        let set = |setting: &str| Config::isolated(flag(setting).unwrap());
+        assert_eq!(set("listener.listen=127.0.0.1:1").unwrap().listener.listen.port(), 1);
+        assert_eq!(set("generate.submit.concurrency=7").unwrap().generate.submit.concurrency, 7);
+        assert_eq!(
+            set("policy.vendors.replicate.attempts=9").unwrap().policy.vendors["replicate"].attempts,
+            9
+        );
+        assert!(set("listener.listn=1").unwrap_err().to_string().contains("listn"));
+        assert!(flag("nonsense").is_err() && flag("a b=1").is_err());
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let config = Config::isolated(Figment::from(Toml::string(
+            "[vendors.replicate]\ntoken = 'hunter2'\n[redis]\nurl = 'redis://:hunter2@host/0'\n[[callbacks.keys]]\nid = 'a'\nsecret = 'hunter2hunter2hunter2'",
+        )))
+        .unwrap();
+        assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));
+        assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.data_dir = DataDir(folder.path().join("data"));
+        let job = songmill_core::JobId::from_bytes([1; 16]);
+        let path = |keys: CallbackKeys| keys.path(&VendorName::new("replicate").unwrap(), job, 1);
+        assert_eq!(path(config.callback_keys().unwrap()), path(config.callback_keys().unwrap()));
+    }
+}

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use songmill_producer::Producer;
-use songmill_store::Store;
+use songmill_store::{Store, without_password};
 use songmill_vendors::Vendors;
 
 use crate::args::Global;
@@ -36,7 +36,7 @@ impl Context {
     pub(crate) async fn with(config: Config) -> Result<Self> {
         let store = Store::connect(&config.redis, config.retention.clone(), config.policy())
             .await
-            .with_context(|| format!("cannot connect to {}", redacted(&config.redis.url)))?;
+            .with_context(|| format!("cannot connect to {}", without_password(&config.redis.url)))?;
         let vendors = vendors(&config);
         Ok(Self { config, store, vendors })
     }
@@ -56,12 +56,4 @@ pub(crate) fn vendors(config: &Config) -> Vendors {
 fn now() -> songmill_core::Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     songmill_core::Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// An address without its password.
-pub(crate) fn redacted(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
-        _ => url.to_owned(),
-    }
 }

@@ -5,11 +5,12 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
+use songmill_store::without_password;
 use songmill_vendors::Vendors;
 
 use crate::args::Global;
 use crate::config::Config;
-use crate::context::{Context, redacted};
+use crate::context::Context;
 use crate::exit::{Exit, Usage};
 use crate::{output, telemetry};
 
@@ -125,7 +126,7 @@ async fn redis(context: &Context, audit: bool, checks: &mut Vec<Check>) -> Resul
         let words = format!(
             "{} at {}, noeviction, append-only file on (fsync {}), {} KiB used",
             facts.version,
-            redacted(&context.config.redis.url),
+            without_password(&context.config.redis.url),
             if facts.append_fsync.is_empty() { "not told" } else { &facts.append_fsync },
             facts.used_memory / 1024,
         );

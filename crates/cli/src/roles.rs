@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use songmill_callback_listener::Listener;
 use songmill_core::VendorName;
+use songmill_store::without_password;
 use songmill_worker_generate::CallbackAddress;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
 use crate::config::Config;
-use crate::context::{Context, redacted};
+use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::redis_server::RedisServer;
 use crate::telemetry;
@@ -117,7 +118,7 @@ pub(crate) async fn serve_until(
     let facts = store.facts().await.context("cannot ask redis what it is like")?;
     for complaint in facts.complaints() {
         if strict {
-            return Err(usage(format!("redis at {}: {complaint}", redacted(&config.redis.url))));
+            return Err(usage(format!("redis at {}: {complaint}", without_password(&config.redis.url))));
         }
         tracing::error!("redis is not safe: {complaint}");
     }

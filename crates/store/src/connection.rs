@@ -8,7 +8,7 @@ use songmill_core::Timestamp;
 use songmill_core::time::Span;
 
 /// How Redis is reached.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// `redis://[user:password@]host:port/db`, `rediss://…` for TLS, `unix:/path` for a socket.
@@ -33,12 +33,22 @@ impl Default for Settings {
     }
 }
 
-fn redacted<S: serde::Serializer>(url: &str, to: S) -> Result<S::Ok, S::Error> {
-    let Some((scheme, rest)) = url.split_once("://") else { return to.serialize_str(url) };
-    match rest.rsplit_once('@') {
-        Some((_, host)) => to.collect_str(&format_args!("{scheme}://***@{host}")),
-        None => to.serialize_str(url),
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Settings({})", without_password(&self.url))
     }
+}
+
+/// An address without its password.
+pub fn without_password(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+fn redacted<S: serde::Serializer>(url: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&without_password(url))
 }
 
 /// What the store could not do.

@@ -18,7 +18,7 @@ mod wake;
 
 pub use audit::{Audit, Breach};
 pub use batch::{Batch, Counts, Member};
-pub use connection::{Settings, StoreError};
+pub use connection::{Settings, StoreError, without_password};
 pub use enqueue::{Enqueued, NewJob};
 pub use facts::Facts;
 pub use lease::Lease;

@@ -33,6 +33,10 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
     if song.format.is_some_and(|format| format != Format::Mp3) {
         draft.leave_out(Field::Format, "is not mp3, and this vendor writes mp3 only");
     }
+    if settings.content_id.trim().is_empty() {
+        let fix = "set vendors.tencent.content_id, and the bucket it stands for in deliver.objects";
+        draft.wrong_at("vendor", "names tencent, whose content_id is not set", fix);
+    }
     let kind = own.kind;
     let multitrack = kind == Some(Kind::Multitrack);
     let emotion = own.emotion.or_else(|| mood(song, multitrack, draft));
