@@ -5,5 +5,6 @@ mod callbacks;
 mod crashes;
 mod demo;
 mod flows;
+mod house;
 mod polling;
 mod submitting;
