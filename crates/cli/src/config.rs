@@ -307,8 +307,7 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
-        config.data_dir = DataDir(folder.path().join("data"));
+        let config = Config { data_dir: DataDir(folder.path().join("data")), ..Config::default() };
         let job = songmill_core::JobId::from_bytes([1; 16]);
         let path = |keys: CallbackKeys| keys.path(&VendorName::new("replicate").unwrap(), job, 1);
         assert_eq!(path(config.callback_keys().unwrap()), path(config.callback_keys().unwrap()));

@@ -1,4 +1,4 @@
-//! Jobs: the record, its states, and [`step`], which holds every decision.
+//! Jobs: the record, its states, and [`step()`], which holds every decision.
 //!
 //! ```text
 //! queued ─claim→ submitting ─accepted→ generating ─report→ collecting ─stored→ completed

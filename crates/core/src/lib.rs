@@ -1,7 +1,7 @@
 //! The machine: jobs, song requests, faults and the one function that decides.
 //!
 //! Everything here is pure. Time, settings and randomness are arguments; nothing reads a clock, an
-//! environment, a socket or a source of randomness. What a job's fate is, [`job::step`] says and nobody else.
+//! environment, a socket or a source of randomness. What a job's fate is, [`job::step()`] says and nobody else.
 
 pub mod callback;
 pub mod fault;

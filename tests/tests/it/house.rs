@@ -48,7 +48,8 @@ fn every_fault_has_its_page() -> Result<()> {
     }
     assert!(found.len() > 30, "the search finds codes: {found:?}");
     let page = |code: &&String| !root().join(format!("docs/faults/{code}.md")).is_file();
-    let missing: Vec<_> = found.iter().filter(|code| !NO_CODES.contains(&code.as_str())).filter(page).collect();
+    let missing: Vec<_> =
+        found.iter().filter(|code| !NO_CODES.contains(&code.as_str())).filter(page).collect();
     assert!(missing.is_empty(), "no page in docs/faults: {missing:?}");
     Ok(())
 }

@@ -61,7 +61,7 @@ enum Changed {
     No,
 }
 
-/// One call of [`step`] under way.
+/// One call of [`step()`] under way.
 struct Turn<'a> {
     job: Job,
     now: Timestamp,

@@ -215,7 +215,7 @@ fn an_overdue_task_is_stopped_and_tried_again_but_a_late_success_wins() {
         StateName::Queued
     );
     let done = called_back(1, Report::Done(audio()));
-    assert_eq!(after(stopping, &policy, &[done.clone()]).state.name(), StateName::Collecting);
+    assert_eq!(after(stopping, &policy, std::slice::from_ref(&done)).state.name(), StateName::Collecting);
     let unstoppable = self::policy_without_cancel();
     let later = START + Duration::from_secs(10_000);
     let held = step(&job, &polled(1, Report::Pending, later), later, &unstoppable).unwrap().job;
