@@ -143,6 +143,6 @@ pub(super) fn backoff(first: Span, most: Span, times: u32, spread: u64) -> Durat
 
 /// `wait` spread evenly from three to five quarters of it.
 pub(super) fn jitter(wait: Duration, spread: u64) -> Duration {
-    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2);
+    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).min(u64::MAX / 2);
     Duration::from_millis(millis - millis / 4 + spread % (millis / 2 + 1))
 }

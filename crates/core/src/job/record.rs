@@ -68,13 +68,13 @@ pub struct Job {
     /// The number of the last submission; 0 before the first.
     #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
     pub submissions: u32,
-    /// The number of the first submission of this route and step.
+    /// The number of the first submission of this route and step that is not known to have ended.
     #[serde(rename = "f", default, skip_serializing_if = "is_zero")]
     pub first: u32,
     /// Submissions of this step that created, or may have created, a paid task.
     #[serde(rename = "p", default, skip_serializing_if = "is_zero")]
     pub paid: u32,
-    /// Submissions that may have been paid for beside the one that counts.
+    /// Submissions that were or may have been paid for beside the one that counts.
     #[serde(rename = "dp", default, skip_serializing_if = "is_zero")]
     pub maybe_paid_twice: u32,
     /// Failures in a row that were known to have done nothing.
@@ -101,7 +101,7 @@ pub struct Job {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn is_zero(count: &u32) -> bool {
+pub(super) fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
@@ -154,7 +154,8 @@ impl Job {
 
     /// The step the job is at.
     pub fn step_kind(&self) -> StepKind {
-        self.here().steps[self.at_step as usize]
+        // A song is always the last step.
+        self.here().steps.get(self.at_step as usize).copied().unwrap_or(StepKind::Song)
     }
 
     /// The one queue a live job stands in; `None` for the others.
@@ -174,7 +175,7 @@ impl Job {
 
     /// Writes down what happened.
     pub(super) fn note(&mut self, at: Timestamp, what: &'static str, words: impl Into<String>) {
-        if self.history.len() == HISTORY {
+        if self.history.len() >= HISTORY {
             self.history.remove(1);
         }
         self.history.push(Entry(at, Cow::Borrowed(what), words.into()));

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::record::is_zero;
 use crate::fault::Fault;
 use crate::id::{TaskId, VendorName};
 use crate::report::{Asset, Output};
@@ -26,6 +27,9 @@ pub struct Doubt {
     pub looks: u32,
     /// Whether a callback for the attempt has come: then the task exists.
     pub heard: bool,
+    /// How often in a row the look-up itself failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fails: u32,
 }
 
 /// Why a task is being stopped.
@@ -87,6 +91,12 @@ pub enum State {
         polls: u32,
         /// When a callback last asked for a look; zero before the first.
         nudged: Timestamp,
+        /// How often in a row the vendor denied knowing the task.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        denied: u32,
+        /// How often the vendor was asked to stop it because it was overdue.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        stops: u32,
     },
     /// The vendor is being asked to stop a task.
     Canceling {
@@ -94,7 +104,7 @@ pub enum State {
         attempt: Attempt,
         /// The vendor's id of it.
         task: TaskId,
-        /// How often that has failed.
+        /// How often it has been asked in vain.
         tries: u32,
         /// Why.
         because: Ended,

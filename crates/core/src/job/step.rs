@@ -1,17 +1,21 @@
 //! Every decision about a job's fate.
 //!
-//! The state is matched first, then the event. What is late, doubled, foreign or out of order changes nothing.
+//! The state is matched first, then the event. What a state does not name is late, doubled, foreign or out of
+//! order, and changes nothing: the last arm of each state says so.
 
-use super::event::{Choice, Event};
+use super::event::{Accepted, Event};
 use super::policy::{Policy, VendorPolicy};
 use super::record::Job;
-use super::state::{Attempt, HeldFor, State};
+use super::state::{Attempt, State};
 use crate::fault::{Fault, FaultKind};
+use crate::id::VendorName;
 use crate::time::Timestamp;
 
 mod collect;
 mod fate;
 mod generate;
+mod late;
+mod stop;
 mod submit;
 
 /// Something to do beside writing the job down.
@@ -33,15 +37,20 @@ pub struct Step {
 /// Says what an event makes of a job; `None` when it changes nothing.
 pub fn step(job: &Job, event: &Event, now: Timestamp, policy: &Policy) -> Option<Step> {
     let mut turn = Turn { job: job.clone(), now, policy, effects: Vec::new() };
+    if let Event::Reported { attempt, vendor, .. } = event
+        && !turn.is_ours(*attempt, vendor)
+    {
+        return None;
+    }
     let changed = match job.state.clone() {
         State::Queued => turn.queued(event),
         State::Submitting(attempt) => turn.submitting(attempt, None, event),
         State::Uncertain { attempt, doubt } => turn.submitting(attempt, Some(doubt), event),
-        State::Generating { attempt, task, polls, nudged } => {
-            turn.generating(attempt, &task, polls, nudged, event)
+        State::Generating { attempt, task, polls, nudged, denied, stops } => {
+            turn.generating(Following { attempt, task, polls, nudged, denied, stops }, event)
         }
         State::Canceling { attempt, task, tries, because } => {
-            turn.canceling(attempt, task, tries, because, event)
+            turn.canceling(Stopping { attempt, task, tries, because }, event)
         }
         State::Collecting { origin, outputs, tries } => turn.collecting(origin, outputs, tries, event),
         State::Held { of, .. } => turn.held(of, event),
@@ -61,7 +70,7 @@ enum Changed {
     No,
 }
 
-/// One call of [`step()`] under way.
+/// One call of [`step`] under way.
 struct Turn<'a> {
     job: Job,
     now: Timestamp,
@@ -69,34 +78,54 @@ struct Turn<'a> {
     effects: Vec<Effect>,
 }
 
+use generate::Following;
+use stop::Stopping;
+
 impl Turn<'_> {
-    pub(super) fn vendor_policy(&self) -> &VendorPolicy {
+    fn vendor_policy(&self) -> &VendorPolicy {
         self.policy.vendor(self.job.vendor())
     }
 
-    /// Whether a submission belongs to the step the job is at.
-    pub(super) fn is_current(&self, attempt: u32) -> bool {
-        (self.job.first..=self.job.submissions).contains(&attempt)
+    /// Whether a submission belongs to the step the job is at and is not known to have ended.
+    fn is_current(&self, attempt: u32) -> bool {
+        (self.job.first.max(1)..=self.job.submissions).contains(&attempt)
     }
 
-    fn held(&mut self, of: HeldFor, event: &Event) -> Changed {
-        match event {
-            Event::Resolved(Choice::Resubmit) => {
-                self.job.paid += 1;
+    /// Whether a submission of this number can have been made to this vendor.
+    fn is_ours(&self, attempt: u32, vendor: &VendorName) -> bool {
+        let (first, last) = (self.job.first.max(1), self.job.submissions);
+        match attempt {
+            0 => false,
+            _ if attempt < first => self.job.routes.iter().any(|route| route.vendor == *vendor),
+            _ => attempt <= last && self.job.vendor() == vendor,
+        }
+    }
+
+    /// A submission that is not the one at hand: when it began is not known any more.
+    fn earlier(&self, number: u32) -> Attempt {
+        Attempt { number, since: self.job.created }
+    }
+
+    /// One more submission of this step created a task.
+    fn count_paid(&mut self) {
+        self.job.paid = self.job.paid.saturating_add(1);
+    }
+
+    /// A submission that another one has replaced was taken after all.
+    fn taken_too(&mut self, number: u32, accepted: &Accepted) -> Changed {
+        if !self.is_current(number) {
+            return Changed::No;
+        }
+        match accepted {
+            Accepted::Done(product) => self.late_product(number, &self.job.vendor().clone(), None, product),
+            Accepted::Task(task) => {
+                if self.job.maybe_paid_twice >= self.job.submissions.saturating_sub(1) {
+                    return Changed::No;
+                }
                 self.job.maybe_paid_twice += 1;
-                self.job.note(self.now, "resolved", "an operator had it submitted again");
-                self.job.until = self.now + self.policy.jobs.deadline.get();
-                self.queue_now()
+                self.job.note(self.now, "paid_twice", format!("attempt {number} is task {task} too"));
+                Changed::Yes
             }
-            Event::Resolved(Choice::Adopt(task)) => {
-                self.job.note(self.now, "resolved", format!("an operator had task {task} followed"));
-                // The clock starts anew, or a task held for being overdue would be given up at once.
-                let attempt = Attempt { number: of.attempt.number, since: self.now };
-                self.follow(attempt, task.clone(), self.now)
-            }
-            Event::Resolved(Choice::Fail) => self.fail(&of.fault),
-            Event::CancelAsked => self.cancel("while it was held"),
-            _ => self.revived(Some(of.attempt), event),
         }
     }
 
@@ -112,6 +141,14 @@ impl Turn<'_> {
     }
 }
 
+fn worker_lost() -> Fault {
+    Fault::new(FaultKind::Unknown, "worker_lost", "the worker ended while it submitted")
+}
+
 fn task_canceled() -> Fault {
     Fault::new(FaultKind::Rejected, "task_canceled", "the task was stopped at the vendor's")
+}
+
+fn overdue() -> Fault {
+    Fault::new(FaultKind::Unavailable, "task_overdue", "the task took too long and was stopped")
 }

@@ -3,7 +3,7 @@
 use super::{Changed, Turn};
 use crate::fault::{Fault, FaultKind};
 use crate::id::TaskId;
-use crate::job::event::Event;
+use crate::job::event::{Accepted, Event};
 use crate::job::policy::backoff;
 use crate::job::record::StepKind;
 use crate::job::state::{Attempt, Origin, State};
@@ -23,7 +23,7 @@ impl Turn<'_> {
             Product::Audio(outputs) if outputs.is_empty() => {
                 let fault =
                     Fault::new(FaultKind::Unavailable, "output_missing", "the task ended without audio");
-                self.attempt_failed(&fault)
+                self.attempt_failed(attempt, &fault)
             }
             Product::Audio(outputs) => {
                 let vendor = self.job.vendor().clone();
@@ -43,7 +43,7 @@ impl Turn<'_> {
             Product::Lyrics(_) => {
                 let fault =
                     Fault::new(FaultKind::Garbled, "output_missing", "lyrics came where a song was due");
-                self.attempt_failed(&fault)
+                self.attempt_failed(attempt, &fault)
             }
         }
     }
@@ -69,6 +69,11 @@ impl Turn<'_> {
                 Changed::Yes
             }
             Event::CollectFailed { fault } => self.collect_failed(origin, outputs, tries, fault),
+            Event::Accepted { attempt, accepted: accepted @ Accepted::Task(_) }
+                if *attempt != origin.attempt.number =>
+            {
+                self.taken_too(*attempt, accepted)
+            }
             Event::CancelAsked => self.cancel("while its audio was brought in"),
             Event::Poisoned { claims } => self.poisoned(*claims),
             _ => Changed::No,
@@ -82,20 +87,20 @@ impl Turn<'_> {
             // Our own storage: the operator's to mend, and no fault of the audio's.
             FaultKind::Locked => {
                 self.alert_if_ours(fault);
-                let due = self.now + self.wait_after(fault, tries + 1);
+                let due = self.now + self.wait_after(fault, tries.saturating_add(1));
                 self.again(origin, outputs, tries, due)
             }
             FaultKind::Unavailable | FaultKind::Unknown | FaultKind::Throttled => {
-                if tries + 1 >= jobs.collect_tries {
+                if tries.saturating_add(1) >= jobs.collect_tries {
                     return self.ask_anew(&origin, fault);
                 }
                 let spread = self.spread(origin.attempt.number, tries);
                 let own = backoff(jobs.collect_backoff, COLLECT_BACKOFF_MOST, tries, spread);
                 let due = self.now + fault.retry_after().unwrap_or(own);
-                self.again(origin, outputs, tries + 1, due)
+                self.again(origin, outputs, tries.saturating_add(1), due)
             }
             FaultKind::Rejected => self.ask_anew(&origin, fault),
-            FaultKind::Garbled => self.attempt_failed(fault),
+            FaultKind::Garbled => self.attempt_failed(origin.attempt, fault),
         }
     }
 
@@ -111,13 +116,13 @@ impl Turn<'_> {
             origin.vendor == *self.job.vendor() && self.job.rounds < self.policy.jobs.collect_rounds;
         let Some(task) = origin.task.clone().filter(|_| can_ask) else {
             let lost = Fault::new(FaultKind::Unavailable, "output_lost", fault.to_string());
-            return self.attempt_failed(&lost);
+            return self.attempt_failed(origin.attempt, &lost);
         };
         self.job.rounds += 1;
-        let wait = backoff(self.policy.jobs.collect_backoff, COLLECT_BACKOFF_MOST, self.job.rounds, 0);
-        self.job.due = self.now + wait;
-        let attempt = origin.attempt;
-        self.job.state = State::Generating { attempt, task, polls: 0, nudged: Timestamp::default() };
-        Changed::Yes
+        let spread = self.spread(origin.attempt.number, self.job.rounds);
+        let own = backoff(self.policy.jobs.collect_backoff, COLLECT_BACKOFF_MOST, self.job.rounds, spread);
+        // A new address is most likely on the host that asked for patience.
+        let due = self.now + own.max(fault.retry_after().unwrap_or_default());
+        self.follow(origin.attempt, task, due)
     }
 }

@@ -5,7 +5,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::id::TaskId;
 use crate::job::policy::{OnUnknown, backoff, jitter};
 use crate::job::record::StepKind;
-use crate::job::state::{Attempt, HeldFor, State};
+use crate::job::state::{Attempt, Doubt, HeldFor, State};
 use crate::time::Timestamp;
 
 impl Turn<'_> {
@@ -44,8 +44,11 @@ impl Turn<'_> {
         self.queue(self.now, None)
     }
 
-    /// Back into the queue; a job that would wait past its deadline fails instead.
+    /// Back into the queue, the one way there; a job that would wait past its deadline fails instead.
     fn queue(&mut self, due: Timestamp, because: Option<&Fault>) -> Changed {
+        if self.job.cancel_asked {
+            return self.cancel("before it was submitted again");
+        }
         if due > self.job.until {
             let last = because.map(ToString::to_string).unwrap_or_default();
             return self.fail(&Fault::new(FaultKind::Rejected, "deadline_passed", last));
@@ -81,19 +84,19 @@ impl Turn<'_> {
         self.queue(due, Some(fault))
     }
 
-    /// The vendor will never do it.
-    pub(super) fn refused(&mut self, fault: &Fault) -> Changed {
-        if self.job.cancel_asked {
-            return self.cancel("the vendor refused it");
-        }
-        self.next_route(fault)
-    }
-
     /// A paid attempt ended without a product.
-    pub(super) fn attempt_failed(&mut self, fault: &Fault) -> Changed {
+    pub(super) fn attempt_failed(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
         self.job.note(self.now, "attempt_failed", fault.to_string());
+        // From now on nothing but audio is believed of it.
+        self.job.first = self.job.first.max(attempt.number.saturating_add(1));
+        self.job.strikes = 0;
+        self.job.rounds = 0;
         if self.job.cancel_asked {
             return self.cancel("the task had failed");
+        }
+        let last = self.job.submissions;
+        if attempt.number < last && self.is_current(last) {
+            return self.left(last);
         }
         match fault.kind {
             FaultKind::Rejected => self.next_route(fault),
@@ -118,13 +121,20 @@ impl Turn<'_> {
         }
     }
 
+    /// A later submission was left when an earlier one was heard of: what became of it is not known.
+    fn left(&mut self, last: u32) -> Changed {
+        let words = "it was under way when an earlier submission was heard of";
+        let fault = Fault::new(FaultKind::Unknown, "submission_left", words);
+        self.doubt(self.earlier(last), Doubt { fault, looks: 0, heard: false, fails: 0 })
+    }
+
     fn has_next_route(&self) -> bool {
         (self.job.route as usize) + 1 < self.job.routes.len()
     }
 
     /// On to the next vendor the caller named, or to the end.
-    fn next_route(&mut self, fault: &Fault) -> Changed {
-        if !self.has_next_route() {
+    pub(super) fn next_route(&mut self, fault: &Fault) -> Changed {
+        if self.job.cancel_asked || !self.has_next_route() {
             return self.fail(fault);
         }
         let from = self.job.vendor().clone();
@@ -138,15 +148,15 @@ impl Turn<'_> {
     pub(super) fn begin(&mut self, route: u32) -> Changed {
         self.job.route = route;
         self.job.at_step = 0;
-        if self.job.lyrics.is_some() && self.job.step_kind() == StepKind::Lyrics {
-            self.job.at_step = 1;
+        while self.job.lyrics.is_some() && self.job.step_kind() == StepKind::Lyrics {
+            self.job.at_step += 1;
         }
         self.new_step();
         self.queue_now()
     }
 
     pub(super) fn new_step(&mut self) {
-        self.job.first = self.job.submissions + 1;
+        self.job.first = self.job.submissions.saturating_add(1);
         self.job.paid = 0;
         self.job.strikes = 0;
     }
@@ -163,12 +173,12 @@ impl Turn<'_> {
             OnUnknown::Resubmit => {
                 let most = policy.attempts;
                 if task.is_none() {
-                    self.job.paid += 1;
+                    self.count_paid();
                 }
                 if self.job.paid >= most {
                     return self.fail(fault);
                 }
-                self.job.maybe_paid_twice += 1;
+                self.job.maybe_paid_twice = self.job.maybe_paid_twice.saturating_add(1);
                 self.job.note(self.now, "resubmitted", format!("by policy, in doubt: {fault}"));
                 let due = self.now + self.wait_after(fault, self.job.paid);
                 self.queue(due, Some(fault))
@@ -177,16 +187,11 @@ impl Turn<'_> {
     }
 
     /// The task is known to exist but cannot be found: no policy submits it again.
-    pub(super) fn in_doubt_for_good(
-        &mut self,
-        attempt: Attempt,
-        task: Option<&TaskId>,
-        fault: &Fault,
-    ) -> Changed {
+    pub(super) fn in_doubt_for_good(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
         if self.job.cancel_asked {
             return self.cancel("the vendor may charge for it");
         }
-        self.hold(attempt, task, fault)
+        self.hold(attempt, None, fault)
     }
 
     fn hold(&mut self, attempt: Attempt, task: Option<&TaskId>, fault: &Fault) -> Changed {

@@ -1,198 +1,151 @@
-//! From the queue to a task, and what may be heard of submissions on the way.
+//! From the queue to a task: claims, answers, and what to make of it when there is none.
 
-use super::{Changed, Effect, Turn, task_canceled};
+use super::{Changed, Effect, Turn, worker_lost};
 use crate::fault::{Fault, FaultKind};
-use crate::id::{TaskId, VendorName};
+use crate::id::TaskId;
 use crate::job::event::{Accepted, Event, Via};
 use crate::job::policy::jitter;
-use crate::job::state::{Attempt, Doubt, Origin, State};
-use crate::report::{Product, Report};
+use crate::job::state::{Attempt, Doubt, State};
+use crate::report::Report;
 use crate::time::Timestamp;
+
+/// How many times `looks` a task that is known to exist is looked for before an operator is asked.
+const LOOKS_WHEN_HEARD: u32 = 4;
 
 impl Turn<'_> {
     pub(super) fn queued(&mut self, event: &Event) -> Changed {
         match event {
             Event::Claimed => {
-                self.job.submissions += 1;
+                self.job.submissions = self.job.submissions.saturating_add(1);
                 self.job.state = State::Submitting(Attempt { number: self.job.submissions, since: self.now });
-                self.job.due = self.now;
+                // The store has it looked after as soon as the lease ends; nothing else may do so earlier.
+                self.job.due = self.now + self.vendor_policy().settle.get();
                 Changed::Yes
             }
             Event::CancelAsked => self.cancel("before it was submitted"),
             Event::Poisoned { claims } => self.poisoned(*claims),
-            // An attempt that was taken for not done was done after all.
-            _ => self.revived(None, event),
+            _ => self.late(event),
         }
     }
 
-    /// What may be heard of a submission while nothing is under way, or another one is.
-    pub(super) fn revived(&mut self, of: Option<Attempt>, event: &Event) -> Changed {
-        match event {
-            Event::Accepted { attempt, accepted } if self.is_current(*attempt) => {
-                self.accepted(self.attempt_or(of, *attempt), accepted)
-            }
-            Event::Found { attempt, task } if self.is_current(*attempt) => {
-                self.follow(self.attempt_or(of, *attempt), task.clone(), self.now)
-            }
-            Event::Reported { attempt, vendor, task, report, via } => {
-                let known = self.attempt_or(of, *attempt);
-                if of.is_some_and(|of| of.number == *attempt) {
-                    return self.reported_first(known, task.as_ref(), report, *via);
-                }
-                match (report, task) {
-                    (Report::Pending, Some(task)) if self.is_current(*attempt) => {
-                        self.follow(known, task.clone(), self.now)
-                    }
-                    _ => self.late_success(*attempt, vendor, task.as_ref(), report),
-                }
-            }
-            Event::Heard { attempt } if self.is_current(*attempt) && self.vendor_policy().look_up => {
-                let fault = Fault::new(FaultKind::Unknown, "called_back", "a callback came for it");
-                let doubt = Doubt { fault, looks: 0, heard: true };
-                self.job.state = State::Uncertain { attempt: self.attempt_or(of, *attempt), doubt };
-                self.job.due = self.now;
-                self.job.note(self.now, "heard", format!("attempt {attempt} exists after all"));
-                Changed::Yes
-            }
-            _ => Changed::No,
-        }
-    }
-
-    /// The submission of this number; when it began is not known any more unless it is the one at hand.
-    pub(super) fn attempt_or(&self, of: Option<Attempt>, number: u32) -> Attempt {
-        of.filter(|of| of.number == number).unwrap_or(Attempt { number, since: self.job.created })
-    }
-
+    /// While a submission's answer has not come; with a doubt once it is known that it may not come.
     pub(super) fn submitting(&mut self, attempt: Attempt, doubt: Option<Doubt>, event: &Event) -> Changed {
         match event {
             Event::HandedBack { attempt: number } if *number == attempt.number && doubt.is_none() => {
-                if self.job.cancel_asked {
-                    return self.cancel("before it was submitted");
-                }
                 self.queue_now()
             }
             Event::Accepted { attempt: number, accepted } if *number == attempt.number => {
                 self.accepted(attempt, accepted)
             }
-            Event::Found { attempt: number, task } if *number == attempt.number => {
-                self.job.note(self.now, "found", format!("attempt {number} is task {task}"));
-                self.follow(attempt, task.clone(), self.now)
-            }
+            Event::Accepted { attempt: number, accepted } => self.taken_too(*number, accepted),
+            Event::Found { attempt: number, task } if *number == attempt.number => self.found(attempt, task),
             Event::SubmitFailed { attempt: number, fault } if *number == attempt.number => {
-                self.submit_failed(attempt, fault)
+                self.submit_failed(attempt, doubt, fault)
             }
             Event::NotFound { attempt: number } if *number == attempt.number => {
-                self.not_found(attempt, doubt)
+                self.not_found(attempt, doubt.unwrap_or_else(lost))
             }
             Event::CannotTell { attempt: number } if *number == attempt.number => {
-                let fault = doubt.map_or_else(worker_lost, |doubt| doubt.fault);
-                self.in_doubt(attempt, None, &fault)
+                let doubt = doubt.unwrap_or_else(lost);
+                let fault = doubt.fault.clone();
+                self.unresolved(attempt, &doubt, &fault)
             }
             Event::LookFailed { attempt: number, fault } if *number == attempt.number => {
-                self.look_failed(attempt, doubt, fault)
+                self.look_failed(attempt, doubt.unwrap_or_else(lost), fault)
             }
             Event::Reported { attempt: number, task, report, via, .. } if *number == attempt.number => {
-                self.reported_first(attempt, task.as_ref(), report, *via)
+                self.reported_first(attempt, doubt, task.as_ref(), (report, *via))
             }
             Event::Reported { attempt: number, vendor, task, report, .. } => {
-                self.late_success(*number, vendor, task.as_ref(), report)
+                self.late_report(*number, vendor, task.as_ref(), report)
             }
             Event::Heard { attempt: number } if *number == attempt.number => self.heard(attempt, doubt),
             Event::CancelAsked if !self.job.cancel_asked => {
                 self.job.cancel_asked = true;
+                self.job.due = self.job.due.max(self.now);
                 self.job.note(self.now, "cancel_asked", "once the submission's outcome is known");
                 Changed::Yes
             }
             Event::Poisoned { claims } => {
-                let fault =
-                    Fault::new(FaultKind::Unknown, "poisoned", format!("{claims} workers died with it"));
-                self.in_doubt(attempt, None, &fault)
+                let words = format!("{claims} workers died with it");
+                let fault = Fault::new(FaultKind::Unknown, "poisoned", words);
+                self.unresolved(attempt, &doubt.unwrap_or_else(lost), &fault)
             }
             _ => Changed::No,
         }
     }
 
     pub(super) fn accepted(&mut self, attempt: Attempt, accepted: &Accepted) -> Changed {
+        self.count_paid();
         match accepted {
             Accepted::Task(task) => {
                 self.job.note(self.now, "accepted", format!("attempt {} is task {task}", attempt.number));
-                let policy = self.vendor_policy();
-                let wait = jitter(policy.poll_first.get(), self.spread(attempt.number, 0));
-                let due = self.now + wait;
-                self.follow(attempt, task.clone(), due)
+                let wait = jitter(self.vendor_policy().poll_first.get(), self.spread(attempt.number, 0));
+                self.follow(attempt, task.clone(), self.now + wait)
             }
-            Accepted::Done(product) => {
-                self.job.paid += 1;
-                self.finish(attempt, None, product.clone())
-            }
+            Accepted::Done(product) => self.finish(attempt, None, product.clone()),
         }
     }
 
+    pub(super) fn found(&mut self, attempt: Attempt, task: &TaskId) -> Changed {
+        self.job.note(self.now, "found", format!("attempt {} is task {task}", attempt.number));
+        self.count_paid();
+        self.follow(attempt, task.clone(), self.now)
+    }
+
     /// Follows a task from now on.
-    pub(super) fn follow(&mut self, attempt: Attempt, task: TaskId, due: Timestamp) -> Changed {
-        self.job.paid += 1;
+    pub(super) fn follow(&mut self, mut attempt: Attempt, task: TaskId, due: Timestamp) -> Changed {
         self.job.strikes = 0;
+        if attempt.since == self.job.created {
+            // Not known: its clock starts now, or it would be overdue at once.
+            attempt.since = self.now;
+        }
         if self.job.cancel_asked {
             return self.cancel_task(attempt, task);
         }
-        self.job.state = State::Generating { attempt, task, polls: 0, nudged: Timestamp::default() };
+        self.job.state =
+            State::Generating { attempt, task, polls: 0, nudged: Timestamp::default(), denied: 0, stops: 0 };
         self.job.due = due;
         Changed::Yes
     }
 
-    /// A report for a submission whose reply has not come (yet).
+    /// A report for a submission whose task has not been counted yet.
     pub(super) fn reported_first(
         &mut self,
         attempt: Attempt,
+        doubt: Option<Doubt>,
         task: Option<&TaskId>,
-        report: &Report,
-        via: Via,
+        (report, via): (&Report, Via),
     ) -> Changed {
-        match report {
-            Report::Pending => match task {
-                Some(task) => {
-                    self.job.note(self.now, "accepted", format!("attempt {} is task {task}", attempt.number));
-                    self.follow(attempt, task.clone(), self.now)
-                }
-                None => Changed::No,
-            },
-            Report::Done(product) => {
-                self.job.paid += 1;
-                self.job.note(self.now, "reported", format!("done, by {}", via.as_str()));
-                self.finish(attempt, task.cloned(), product.clone())
-            }
-            Report::Failed(fault) => {
-                self.job.paid += 1;
-                self.attempt_failed(fault)
-            }
-            Report::Canceled => {
-                self.job.paid += 1;
-                self.attempt_failed(&task_canceled())
+        match (report, task) {
+            (Report::Pending, Some(task)) => self.found(attempt, task),
+            (Report::Pending, None) => self.heard(attempt, doubt),
+            (Report::Done(_) | Report::Failed(_) | Report::Canceled, task) => {
+                self.count_paid();
+                self.ended(attempt, task.cloned(), report, via)
             }
         }
     }
 
-    /// Audio of an earlier submission is as good as any.
-    pub(super) fn late_success(
-        &mut self,
-        number: u32,
-        vendor: &VendorName,
-        task: Option<&TaskId>,
-        report: &Report,
-    ) -> Changed {
-        let Report::Done(Product::Audio(outputs)) = report else { return Changed::No };
-        if number == 0 || number > self.job.submissions || outputs.is_empty() {
-            return Changed::No;
+    fn submit_failed(&mut self, attempt: Attempt, doubt: Option<Doubt>, fault: &Fault) -> Changed {
+        let heard = doubt.is_some_and(|doubt| doubt.heard);
+        match fault.kind {
+            // Whatever the reply says, the vendor has called back: there is a task.
+            FaultKind::Rejected | FaultKind::Locked | FaultKind::Throttled | FaultKind::Unavailable
+                if heard =>
+            {
+                return Changed::No;
+            }
+            FaultKind::Rejected
+            | FaultKind::Locked
+            | FaultKind::Throttled
+            | FaultKind::Unavailable
+            | FaultKind::Unknown
+            | FaultKind::Garbled => {}
         }
-        self.job.note(self.now, "reported", format!("attempt {number} ended well after all"));
-        let attempt = Attempt { number, since: self.job.created };
-        self.collect(Origin { vendor: vendor.clone(), attempt, task: task.cloned() }, outputs.clone())
-    }
-
-    pub(super) fn submit_failed(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
         self.job.note(self.now, "submit_failed", format!("attempt {}: {fault}", attempt.number));
         match fault.kind {
-            FaultKind::Rejected => self.refused(fault),
+            FaultKind::Rejected => self.next_route(fault),
             FaultKind::Locked => self.locked(fault),
             FaultKind::Throttled => self.throttled(fault),
             FaultKind::Unavailable => self.not_done(fault),
@@ -200,68 +153,82 @@ impl Turn<'_> {
                 if fault.kind == FaultKind::Garbled {
                     self.effects.push(Effect::Alert(fault.clone()));
                 }
-                if !self.vendor_policy().look_up {
-                    return self.in_doubt(attempt, None, fault);
-                }
-                let wait = jitter(self.vendor_policy().backoff.get(), self.spread(attempt.number, 1));
-                self.job.due = self.now + wait;
-                let doubt = Doubt { fault: fault.clone(), looks: 0, heard: false };
-                self.job.state = State::Uncertain { attempt, doubt };
-                Changed::Yes
+                let doubt = Doubt { fault: fault.clone(), looks: 0, heard, fails: 0 };
+                self.doubt(attempt, doubt)
             }
         }
     }
 
-    pub(super) fn not_found(&mut self, attempt: Attempt, doubt: Option<Doubt>) -> Changed {
-        let policy = self.vendor_policy().clone();
-        let mut doubt = doubt.unwrap_or_else(|| Doubt { fault: worker_lost(), looks: 0, heard: false });
-        doubt.looks += 1;
+    /// Has a submission looked up, where that can be done.
+    pub(super) fn doubt(&mut self, attempt: Attempt, doubt: Doubt) -> Changed {
+        if !self.vendor_policy().look_up {
+            let fault = doubt.fault.clone();
+            return self.unresolved(attempt, &doubt, &fault);
+        }
+        self.job.due = self.now + self.wait_after(&doubt.fault, 1);
+        self.job.state = State::Uncertain { attempt, doubt };
+        Changed::Yes
+    }
+
+    fn not_found(&mut self, attempt: Attempt, mut doubt: Doubt) -> Changed {
+        let policy = self.vendor_policy();
+        let (looks, every) = (policy.looks, policy.look_every.get());
         let settled = attempt.since + policy.settle.get();
+        doubt.looks = doubt.looks.saturating_add(1);
+        doubt.fails = 0;
         if doubt.heard {
             // It exists: never submit again, but do not look for ever either.
-            if doubt.looks >= policy.looks.saturating_mul(4) && self.now >= settled {
-                return self.in_doubt_for_good(attempt, None, &doubt.fault);
+            if doubt.looks >= looks.saturating_mul(LOOKS_WHEN_HEARD) && self.now >= settled {
+                return self.in_doubt_for_good(attempt, &doubt.fault);
             }
-        } else if doubt.looks >= policy.looks && self.now >= settled {
-            self.job.note(self.now, "not_found", format!("attempt {} was not done", attempt.number));
-            if self.job.cancel_asked {
-                return self.cancel("before the vendor took it");
-            }
-            // Counts as a strike: a job that kills its workers must not be tried for ever.
-            let fault = Fault::new(FaultKind::Unavailable, doubt.fault.code, doubt.fault.message);
-            return self.not_done(&fault);
+        } else if doubt.looks >= looks && self.now >= settled {
+            let words =
+                format!("attempt {} was looked up {} times: {}", attempt.number, doubt.looks, doubt.fault);
+            self.job.note(self.now, "not_found", &words);
+            return self.not_done(&Fault::new(FaultKind::Unavailable, "not_taken", words));
         }
-        let next = self.now + policy.look_every.get();
-        self.job.due = if doubt.looks >= policy.looks { next.max(settled) } else { next };
+        let next = self.now + every;
+        self.job.due = if doubt.looks >= looks { next.max(settled) } else { next };
         self.job.state = State::Uncertain { attempt, doubt };
         Changed::Yes
     }
 
-    pub(super) fn look_failed(&mut self, attempt: Attempt, doubt: Option<Doubt>, fault: &Fault) -> Changed {
-        let doubt = doubt.unwrap_or_else(|| Doubt { fault: worker_lost(), looks: 0, heard: false });
-        self.job.strikes = self.job.strikes.saturating_add(1);
+    fn look_failed(&mut self, attempt: Attempt, mut doubt: Doubt, fault: &Fault) -> Changed {
+        doubt.fails = doubt.fails.saturating_add(1);
         self.alert_if_ours(fault);
-        let wait = self.wait_after(fault, self.job.strikes);
-        self.job.due = self.now + wait;
-        self.job.state = State::Uncertain { attempt, doubt };
-        if self.now.since(attempt.since) > self.vendor_policy().give_up.get() {
-            return self.in_doubt_for_good(attempt, None, fault);
+        let policy = self.vendor_policy();
+        // After a long outage of ours the first failed look must not end it.
+        if self.now.since(attempt.since) > policy.give_up.get() && doubt.fails >= policy.strikes {
+            return self.unresolved(attempt, &doubt, fault);
         }
+        self.job.due = self.now + self.wait_after(fault, doubt.fails);
+        self.job.state = State::Uncertain { attempt, doubt };
         Changed::Yes
     }
 
-    pub(super) fn heard(&mut self, attempt: Attempt, doubt: Option<Doubt>) -> Changed {
-        if doubt.as_ref().is_some_and(|doubt| doubt.heard) || !self.vendor_policy().look_up {
+    fn heard(&mut self, attempt: Attempt, doubt: Option<Doubt>) -> Changed {
+        let mut doubt = doubt.unwrap_or_else(lost);
+        if doubt.heard {
             return Changed::No;
         }
-        let fault = doubt.as_ref().map_or_else(worker_lost, |doubt| doubt.fault.clone());
-        let looks = doubt.map_or(0, |doubt| doubt.looks);
-        self.job.state = State::Uncertain { attempt, doubt: Doubt { fault, looks, heard: true } };
-        self.job.due = self.now;
+        doubt.heard = true;
+        let policy = self.vendor_policy();
+        // Where it cannot be looked up, the answer may still come.
+        let due = if policy.look_up { self.now } else { self.now.max(attempt.since + policy.settle.get()) };
+        self.job.due = due;
+        self.job.state = State::Uncertain { attempt, doubt };
         Changed::Yes
+    }
+
+    /// Nobody can tell what became of a submission.
+    fn unresolved(&mut self, attempt: Attempt, doubt: &Doubt, fault: &Fault) -> Changed {
+        if doubt.heard {
+            return self.in_doubt_for_good(attempt, fault);
+        }
+        self.in_doubt(attempt, None, fault)
     }
 }
 
-fn worker_lost() -> Fault {
-    Fault::new(FaultKind::Unknown, "worker_lost", "the worker ended while it submitted")
+fn lost() -> Doubt {
+    Doubt { fault: worker_lost(), looks: 0, heard: false, fails: 0 }
 }
