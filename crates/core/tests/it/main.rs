@@ -1,7 +1,9 @@
-//! The machine: transitions by value, a simulated world with an adversary, and any events in any order.
-#![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
+//! The machine from outside: each transition by value, and what must hold whatever happens.
 
-mod fuzz;
-mod tools;
-mod transitions;
-mod world;
+mod canceling;
+mod collecting;
+mod generating;
+mod holding;
+mod resolving;
+mod story;
+mod submitting;

@@ -1,0 +1,86 @@
+//! From the vendor's audio to ours.
+
+use std::time::Duration;
+
+use songmill_core::job::{StateName, StepKind};
+use songmill_core::{Event, FaultKind, State};
+
+use crate::story::{Story, accepted, called_back, collect_failed, done, fault, polled, stored, vendor};
+
+#[test]
+fn an_output_that_cannot_be_fetched_is_tried_again_and_then_asked_for_anew() {
+    for kind in [FaultKind::Unavailable, FaultKind::Unknown, FaultKind::Throttled] {
+        let mut story = Story::collecting();
+        for wait in [0..=2, 1..=3, 3..=5, 6..=10] {
+            story.tell(collect_failed(kind)).is(StateName::Collecting).is_due_in(wait);
+        }
+        story.tell(collect_failed(kind)).is(StateName::Generating);
+        story.tell(polled(1, done())).is(StateName::Collecting).tell(stored()).is(StateName::Completed);
+        assert_eq!((story.job.rounds, story.job.paid), (1, 1));
+    }
+}
+
+#[test]
+fn an_address_that_is_refused_is_asked_for_anew_and_lost_in_the_end() {
+    let mut story = Story::collecting();
+    for _ in 0..3 {
+        story.tell(collect_failed(FaultKind::Rejected)).is(StateName::Generating).tell(polled(1, done()));
+    }
+    story.tell(collect_failed(FaultKind::Rejected)).is(StateName::Queued);
+    assert_eq!((story.job.paid, story.job.rounds), (1, 0));
+    let lost = &story.job.history.last().unwrap().2;
+    assert!(lost.starts_with("output_lost"), "{lost}");
+}
+
+#[test]
+fn an_output_without_a_task_to_ask_is_lost() {
+    let mut story = Story::with(&[("a", &[StepKind::Song])], |policy| policy.attempts = 1);
+    let Event::Reported { attempt, vendor, report, via, .. } = called_back(1, done()) else { unreachable!() };
+    story.tell(Event::Claimed).tell(Event::Reported { attempt, vendor, task: None, report, via });
+    story.tell(collect_failed(FaultKind::Rejected)).failed_with("output_lost");
+}
+
+#[test]
+fn audio_that_is_no_audio_is_a_failed_attempt() {
+    let mut story = Story::collecting();
+    story.tell(collect_failed(FaultKind::Garbled)).is(StateName::Queued);
+    assert_eq!((story.job.paid, story.alerts.len()), (1, 1));
+    for attempt in 2..=3 {
+        story.tell(Event::Claimed).tell(accepted(attempt, &format!("t{attempt}")));
+        story.tell(polled(attempt, done())).tell(collect_failed(FaultKind::Garbled));
+    }
+    story.failed_with("test_fault");
+}
+
+#[test]
+fn a_storage_of_ours_that_is_locked_is_waited_for() {
+    let mut story = Story::collecting();
+    for _ in 0..100 {
+        story.tell(collect_failed(FaultKind::Locked)).is(StateName::Collecting).is_due_in(45..=75);
+    }
+    let State::Collecting { tries, .. } = story.job.state else { panic!() };
+    assert_eq!((tries, story.alerts.len()), (0, 100));
+}
+
+#[test]
+fn a_wait_that_was_asked_for_is_kept() {
+    let told = |kind| Event::CollectFailed { fault: fault(kind).after(Some(Duration::from_secs(900))) };
+    let mut story = Story::collecting();
+    for _ in 0..4 {
+        story.tell(told(FaultKind::Throttled)).is_due_in(900..=900);
+    }
+    story.tell(told(FaultKind::Throttled)).is(StateName::Generating).is_due_in(900..=900);
+}
+
+#[test]
+fn workers_that_die_over_an_output_poison_the_job() {
+    Story::collecting().tell(Event::Poisoned { claims: 5 }).failed_with("poisoned");
+}
+
+#[test]
+fn audio_of_an_earlier_vendor_is_collected_as_that_vendors() {
+    let mut story = Story::with(&[("a", &[StepKind::Song]), ("b", &[StepKind::Song])], |_| {});
+    story.tell(Event::Claimed).tell(Event::SubmitFailed { attempt: 1, fault: fault(FaultKind::Rejected) });
+    story.tell(Event::Claimed).tell(called_back(1, done())).is(StateName::Collecting);
+    assert_eq!(story.job.place().unwrap().vendor, &vendor("a"));
+}
