@@ -20,12 +20,19 @@ pub(crate) struct Args {
 }
 
 const AFTER: &str = "\
-Settings come from songmill.toml, then SONGMILL_* in the environment (two underscores between levels, such as
-SONGMILL_LISTENER__LISTEN), then flags; `songmill config --default` prints all of them. Vendor keys are read from
-REPLICATE_API_TOKEN, INFERENCE_API_KEY, SENSEAUDIO_API_KEY, TENCENT_SECRET_ID and TENCENT_SECRET_KEY too.
+Settings come from songmill.toml, then SONGMILL_* in the environment (two
+underscores between levels: SONGMILL_LISTENER__LISTEN), then flags;
+`songmill config --default` prints all of them with what they mean.
 
-Exit codes: 0 well; 1 broken; 2 called or configured wrongly; 3 ran, but jobs failed or are held, lines were
-refused or checks complain; 4 Redis is away.";
+Vendor keys are read from REPLICATE_API_TOKEN, INFERENCE_API_KEY,
+SENSEAUDIO_API_KEY, TENCENT_SECRET_ID and TENCENT_SECRET_KEY too.
+
+Exit codes:
+  0  well
+  1  broken
+  2  called or configured wrongly
+  3  ran, but jobs failed or are held, lines were refused, checks complain
+  4  Redis is away";
 
 /// Flags of every command.
 #[derive(Clone, Debug, ClapArgs)]

@@ -137,12 +137,12 @@ impl Config {
         if let Some(folder) = &global.data_dir {
             figment = figment.merge(Serialized::default("data_dir", folder));
         }
-        figment.extract().map_err(|error| usage(format!("settings: {error}")))
+        figment.extract().map_err(|error| wrong(&error))
     }
 
     /// Settings made of these alone, whatever stands in files, environment and flags.
     pub(crate) fn isolated(settings: Figment) -> Result<Self> {
-        vendor_defaults().merge(settings).extract().map_err(|error| usage(format!("settings: {error}")))
+        vendor_defaults().merge(settings).extract().map_err(|error| wrong(&error))
     }
 
     /// How jobs are waited for and retried.
@@ -168,6 +168,20 @@ impl Config {
         let signing = keys.remove(0);
         Ok(CallbackKeys::new(signing, keys))
     }
+}
+
+/// Names each setting that is wrong, and where it was set.
+fn wrong(error: &figment::Error) -> anyhow::Error {
+    let one = |error: figment::Error| {
+        let from = match error.metadata.as_ref().map(|metadata| (&*metadata.name, metadata.source.as_ref())) {
+            Some((_, Some(figment::Source::File(file)))) => format!(" (in {})", file.display()),
+            Some((name, None)) if name.contains("environment") => " (in the environment)".to_owned(),
+            _ => String::new(),
+        };
+        format!("{}: {}{from}", error.path.join("."), error.kind)
+    };
+    let all: Vec<_> = error.clone().into_iter().map(one).collect();
+    usage(format!("settings: {}", all.join("; ")))
 }
 
 /// What is not set for a vendor's policy is the vendor's own default.

@@ -254,7 +254,10 @@ impl SongRequest {
                 (".", None) => "(line)".to_owned(),
                 _ => path,
             };
-            let cause = cause.split(" at line ").next().unwrap_or_default().to_owned();
+            let mut cause = cause.split(" at line ").next().unwrap_or_default().to_owned();
+            if error.inner().is_syntax() || error.inner().is_eof() {
+                cause = format!("is not JSON ({cause})");
+            }
             Invalid::one(field, cause, "see `songmill schema` for the form of a song request")
         })?;
         from.end().map_err(|_| {
