@@ -177,3 +177,6 @@ fn too_large(most: u64) -> Fault {
 pub(crate) fn no_room(error: &std::io::Error) -> Fault {
     Fault::new(FaultKind::Locked, "storage_refused", error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
