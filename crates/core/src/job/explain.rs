@@ -1,15 +1,17 @@
-//! Why a job waits, in words.
+//! Why a job waits, in words: what for, until when, and what happens then.
+
+use std::time::Duration;
 
 use serde::Serialize;
 
-use super::record::{Entry, Job};
-use super::state::{Ended, State};
+use super::record::{Job, StepKind};
+use super::state::{Attempt, Doubt, Ended, HeldFor, Origin, Stage, State};
 use crate::time::Timestamp;
 
 /// Why a job waits, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// What it waits for, as a sentence.
+    /// What it waits for and what happens then, as one sentence without a capital and a full stop.
     pub waits_for: String,
     /// When it will be looked at again; `None` when nothing will happen by itself.
     pub due: Option<Timestamp>,
@@ -17,59 +19,221 @@ pub struct Explanation {
 
 /// Says why a job waits.
 pub fn explain(job: &Job, now: Timestamp) -> Explanation {
-    let vendor = job.vendor();
-    let waits_for = match &job.state {
-        State::Queued if job.due > now => match last_trouble(job) {
-            Some(Entry(_, what, words)) => {
-                format!("waits to be submitted to {vendor} again, after {what}: {words}")
-            }
-            None => format!("waits for its time to be submitted to {vendor}"),
-        },
-        State::Queued => format!("waits for a free worker to submit it to {vendor}"),
-        State::Submitting(attempt) => {
-            format!(
-                "attempt {} is being sent to {vendor}; if its worker dies, {vendor} is asked what became of it",
-                attempt.number
-            )
+    let words = Words { job, now };
+    let mut waits_for = match &job.state {
+        State::Queued => words.queued(),
+        State::Submitting(attempt) => words.submitting(*attempt),
+        State::Uncertain { attempt, doubt } => words.uncertain(*attempt, doubt),
+        State::Generating { .. } => words.generating(),
+        State::Canceling { tries, because, .. } => words.canceling(*tries, *because),
+        State::Collecting { origin, outputs, tries } => words.collecting(origin, outputs.len(), *tries),
+        State::Completed { at, origin, assets } => {
+            format!("nothing: {} by {} stored {}", count(assets.len(), "file"), origin.vendor, words.ago(*at))
         }
-        State::Uncertain { attempt, doubt } if doubt.heard => {
-            format!("attempt {} exists, by its callback; {vendor} is asked for its task", attempt.number)
+        State::Failed { at, fault } => {
+            format!("nothing: it failed {}: {fault}; an operator may have it tried again", words.ago(*at))
         }
-        State::Uncertain { attempt, doubt } => format!(
-            "it is not known whether {vendor} took attempt {} ({}); looked for {} times, it is sent again only when {vendor} surely does not have it",
-            attempt.number, doubt.fault, doubt.looks
+        State::Canceled { at } => format!(
+            "nothing: it was canceled {}{}; an operator may have it tried again",
+            words.ago(*at),
+            words.last(&["canceled"])
         ),
-        State::Generating { task, polls, .. } => {
-            format!("{vendor} works on task {task}; asked {polls} times, and its callback is awaited")
-        }
-        State::Canceling { task, because: Ended::Asked, .. } => {
-            format!("{vendor} is asked to stop task {task}")
-        }
-        State::Canceling { task, because: Ended::Overdue, .. } => {
-            format!("task {task} took too long; {vendor} is asked to stop it before another attempt")
-        }
-        State::Collecting { outputs, tries: 0, .. } => {
-            format!("{} files are being brought in", outputs.len())
-        }
-        State::Collecting { outputs, tries, .. } => {
-            format!("{} files are brought in again, after {tries} failures", outputs.len())
-        }
-        State::Completed { assets, .. } => format!("nothing: {} files are stored", assets.len()),
-        State::Failed { fault, .. } => {
-            format!("nothing: it failed with {fault}; `songmill job retry` tries it again")
-        }
-        State::Canceled { .. } => "nothing: it was canceled; `songmill job retry` tries it again".to_owned(),
-        State::Held { of, .. } => format!(
-            "an operator: nobody can tell what became of attempt {} at {vendor} ({}); choose with `songmill job resolve`",
-            of.attempt.number, of.fault
-        ),
+        State::Held { at, of } => words.held(*at, of),
     };
+    if job.cancel_asked && job.is_at(Stage::Resolve) {
+        waits_for += "; the caller asked for it to stop, and as soon as the outcome is known it does";
+    }
     Explanation { waits_for, due: job.place().map(|place| place.due) }
 }
 
-/// The last entry that says why the job is back in the queue.
-fn last_trouble(job: &Job) -> Option<&Entry> {
-    job.history.iter().rev().find(|Entry(_, what, _)| {
-        matches!(&**what, "submit_failed" | "attempt_failed" | "failed_over" | "resubmitted" | "not_found")
-    })
+struct Words<'a> {
+    job: &'a Job,
+    now: Timestamp,
+}
+
+impl Words<'_> {
+    fn queued(&self) -> String {
+        let job = self.job;
+        let song = match job.step_kind() {
+            StepKind::Lyrics => "its lyrics",
+            StepKind::Song => "its song",
+        };
+        let why = self.last(&[
+            "submit_failed",
+            "attempt_failed",
+            "failed_over",
+            "not_found",
+            "resubmitted",
+            "resolved",
+            "retry_asked",
+        ]);
+        let number = job.submissions.saturating_add(1);
+        let (vendor, due) = (job.vendor(), self.due());
+        let until = match job.until.since(self.now) {
+            Duration::ZERO => "its deadline has passed: the next setback ends it".into(),
+            left => format!("put off for more than {} it fails", span(left)),
+        };
+        format!("a worker to submit {song} to {vendor} as attempt {number}, due {due}{why}; {until}")
+    }
+
+    fn submitting(&self, attempt: Attempt) -> String {
+        let (vendor, since) = (self.job.vendor(), self.ago(attempt.since));
+        format!(
+            "{vendor} to answer attempt {}, submitted {since}; if the worker does not come back, the task is \
+             looked up before anything is submitted again",
+            attempt.number
+        )
+    }
+
+    fn uncertain(&self, attempt: Attempt, doubt: &Doubt) -> String {
+        let Doubt { fault, looks, heard, fails } = doubt;
+        let then = if *heard {
+            "a callback says that there is one, so it is never submitted again without an operator"
+        } else {
+            "only when enough looks have found nothing is it submitted again"
+        };
+        let failed = match fails {
+            0 => String::new(),
+            fails => format!(", the last {fails} failed"),
+        };
+        format!(
+            "a look-up to say whether {} has a task for attempt {} ({fault}): {} found nothing{failed}, the \
+             next is due {}; {then}",
+            self.job.vendor(),
+            attempt.number,
+            count(*looks as usize, "look"),
+            self.due()
+        )
+    }
+
+    fn generating(&self) -> String {
+        let State::Generating { attempt, task, polls, denied, stops, .. } = &self.job.state else {
+            return String::new();
+        };
+        let vendor = self.job.vendor();
+        let mut text = format!(
+            "{vendor} to end task {task} of attempt {}, begun {}: {} so far, the next is due {}",
+            attempt.number,
+            self.ago(attempt.since),
+            count(*polls as usize, "look"),
+            self.due()
+        );
+        if self.job.strikes > 0 {
+            text += &match self.job.strikes {
+                1 => "; the latest look failed".into(),
+                strikes => format!("; the latest {strikes} looks failed"),
+            };
+        }
+        if *denied > 0 {
+            text += &format!("; {vendor} denied knowing the task {}", times(*denied));
+        }
+        if *stops > 0 {
+            text += &format!("; it takes too long and {vendor} was asked to stop it {}", times(*stops));
+        }
+        if self.job.rounds > 0 {
+            text += &format!("; {} gave no audio", count(self.job.rounds as usize, "address"));
+            text += &self.last(&["collect_failed"]);
+        }
+        text
+    }
+
+    fn canceling(&self, tries: u32, because: Ended) -> String {
+        let State::Canceling { attempt, task, .. } = &self.job.state else { return String::new() };
+        let (why, then) = match because {
+            Ended::Asked => ("the caller asked for that", "then it is canceled"),
+            Ended::Overdue => {
+                ("it takes too long", "then it is looked at once more before another is paid for")
+            }
+        };
+        format!(
+            "{} to stop task {task} of attempt {} ({why}), due {}{}; {then}",
+            self.job.vendor(),
+            attempt.number,
+            self.due(),
+            in_vain(tries)
+        )
+    }
+
+    fn collecting(&self, origin: &Origin, outputs: usize, tries: u32) -> String {
+        let why = if tries > 0 { self.last(&["collect_failed"]) } else { String::new() };
+        format!(
+            "a worker to bring {} of {}, attempt {}, into storage, due {}{}{why}; then it is completed",
+            count(outputs, "output"),
+            origin.vendor,
+            origin.attempt.number,
+            self.due(),
+            in_vain(tries)
+        )
+    }
+
+    fn held(&self, at: Timestamp, of: &HeldFor) -> String {
+        let vendor = self.job.vendor();
+        let task = match &of.task {
+            Some(task) => format!("what became of task {task}"),
+            None => "whether there is a task".into(),
+        };
+        format!(
+            "an operator, asked {}: nobody can tell {task} at {vendor} for attempt {} ({}); resubmit it at the \
+             risk of paying twice, adopt a task, or fail it; a callback or a late answer settles it too",
+            self.ago(at),
+            of.attempt.number,
+            of.fault
+        )
+    }
+
+    /// The latest of such entries in the history.
+    fn last(&self, whats: &[&str]) -> String {
+        let found = self.job.history.iter().rev().find(|entry| whats.contains(&&*entry.1));
+        found.map_or_else(String::new, |entry| {
+            let words = if entry.2.is_empty() { String::new() } else { format!(": {}", entry.2) };
+            format!(" ({} {}{words})", entry.1.replace('_', " "), self.ago(entry.0))
+        })
+    }
+
+    fn due(&self) -> String {
+        match self.job.due.since(self.now) {
+            Duration::ZERO => "now".into(),
+            wait => format!("in {}", span(wait)),
+        }
+    }
+
+    fn ago(&self, at: Timestamp) -> String {
+        match self.now.since(at) {
+            Duration::ZERO => "just now".into(),
+            past => format!("{} ago", span(past)),
+        }
+    }
+}
+
+fn in_vain(tries: u32) -> String {
+    match tries {
+        0 => String::new(),
+        tries => format!(" after it was tried {} in vain", times(tries)),
+    }
+}
+
+fn times(number: u32) -> String {
+    match number {
+        1 => "once".into(),
+        2 => "twice".into(),
+        number => format!("{number} times"),
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    match (number, what.ends_with('s')) {
+        (1, _) => format!("1 {what}"),
+        (_, true) => format!("{number} {what}es"),
+        (_, false) => format!("{number} {what}s"),
+    }
+}
+
+fn span(wait: Duration) -> String {
+    match wait.as_secs() {
+        0 => format!("{} ms", wait.as_millis()),
+        secs @ 1..120 => format!("{secs} s"),
+        secs @ 120..7200 => format!("{} min", secs / 60),
+        secs @ 7200..172_800 => format!("{} h", secs / 3600),
+        secs => format!("{} days", secs / 86_400),
+    }
 }

@@ -2,8 +2,12 @@
 
 mod canceling;
 mod collecting;
+mod explaining;
+mod fuzz;
 mod generating;
 mod holding;
+mod permutations;
+mod records;
 mod resolving;
 mod story;
 mod submitting;
