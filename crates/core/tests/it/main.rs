@@ -11,3 +11,5 @@ mod records;
 mod resolving;
 mod story;
 mod submitting;
+mod vendor;
+mod world;
