@@ -419,3 +419,19 @@ pub fn one_each() -> Vec<Value> {
         serde_json::json!({"custom_id": "s", "vendor": "senseaudio", "lyrics": "[verse] snow on the hill ; [chorus] all is still", "style": "pop", "vocal": "female"}),
     ]
 }
+
+/// So many of each of these requests, told apart by `custom_id`.
+pub fn many(count: usize, lines: &[Value]) -> Vec<Value> {
+    let numbered = |n: usize| {
+        lines.iter().cloned().map(move |mut line| {
+            line["custom_id"] = format!("{}-{n}", line["custom_id"].as_str().unwrap_or_default()).into();
+            line
+        })
+    };
+    (0..count).flat_map(numbered).collect()
+}
+
+/// One each of the vendors that can find a lost submission again: all but SenseAudio.
+pub fn findable() -> Vec<Value> {
+    one_each().into_iter().filter(|line| line["vendor"] != "senseaudio").collect()
+}

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use songmill_core::job::StateName;
 use songmill_core::{BatchName, JobId};
 
 use crate::exit::Exit;
@@ -119,7 +120,7 @@ pub(crate) enum BatchCommand {
         name: BatchName,
         /// Only jobs in this state
         #[arg(long)]
-        state: Option<StateArg>,
+        state: Option<StateName>,
     },
 }
 
@@ -147,21 +148,6 @@ pub(crate) enum JobCommand {
     },
     /// Decides what becomes of a held job
     Resolve(job::ResolveArgs),
-}
-
-/// A state, as an argument.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum StateArg {
-    Queued,
-    Submitting,
-    Uncertain,
-    Generating,
-    Canceling,
-    Collecting,
-    Completed,
-    Failed,
-    Canceled,
-    Held,
 }
 
 impl Args {

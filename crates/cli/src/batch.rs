@@ -6,7 +6,7 @@ use songmill_core::job::{State, StateName};
 use songmill_core::{Asset, BatchName, Event, JobId};
 use songmill_store::{Applied, Batch, Store, Stored};
 
-use crate::args::{BatchCommand, Global, StateArg};
+use crate::args::{BatchCommand, Global};
 use crate::context::Context;
 use crate::exit::{Exit, usage};
 use crate::{output, progress, telemetry};
@@ -42,7 +42,6 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
         BatchCommand::Cancel { name } => cancel(global, store, &name).await,
         BatchCommand::Results { name, state } => {
             known(store, &name).await?;
-            let state = state.map(StateName::from);
             if global.json {
                 json_results(store, &name, state).await?
             } else {
@@ -251,21 +250,4 @@ pub(crate) async fn print_results(store: &Store, name: &BatchName, state: Option
     })
     .await?;
     output::print(&table)
-}
-
-impl From<StateArg> for StateName {
-    fn from(state: StateArg) -> Self {
-        match state {
-            StateArg::Queued => Self::Queued,
-            StateArg::Submitting => Self::Submitting,
-            StateArg::Uncertain => Self::Uncertain,
-            StateArg::Generating => Self::Generating,
-            StateArg::Canceling => Self::Canceling,
-            StateArg::Collecting => Self::Collecting,
-            StateArg::Completed => Self::Completed,
-            StateArg::Failed => Self::Failed,
-            StateArg::Canceled => Self::Canceled,
-            StateArg::Held => Self::Held,
-        }
-    }
 }

@@ -1,29 +1,17 @@
 //! Jobs and the callbacks that come, do not come, or lie.
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
-use songmill_tests::{World, http_with, one_each, until};
+use serde_json::json;
+use songmill_tests::{World, findable, http_with, many, one_each, until};
 
 /// Looks so late that only a callback can end a job in time.
 const NO_POLLS: [&str; 2] = ["poll_first=\"5m\"", "poll_every=\"5m\""];
-
-fn called_back(count: usize) -> Vec<Value> {
-    let calls_back = |line: &Value| line["vendor"] != "senseaudio";
-    (0..count)
-        .flat_map(|n| {
-            one_each().into_iter().filter(calls_back).map(move |mut line| {
-                line["custom_id"] = format!("{}-{n}", line["custom_id"].as_str().unwrap_or_default()).into();
-                line
-            })
-        })
-        .collect()
-}
 
 #[test]
 fn jobs_complete_by_callback_long_before_they_are_polled() -> Result<()> {
     let world = World::start(&[])?.with_callbacks().with_policy(NO_POLLS[0]).with_policy(NO_POLLS[1]);
     let _roles = world.serve(&["generate", "deliver", "listener"])?;
-    world.submit("b", &called_back(3))?;
+    world.submit("b", &many(3, &findable()))?;
     assert_eq!(world.settled("b")?, json!({ "completed": 9 }));
     let stats = world.stats()?;
     let polls = |vendor: &str| stats["vendors"][vendor]["polls"].as_u64().unwrap_or(99);
@@ -45,15 +33,7 @@ fn callbacks_doubled_late_early_and_garbled_change_nothing() -> Result<()> {
     ])?
     .with_callbacks();
     let _roles = world.serve(&["generate", "deliver", "listener"])?;
-    let lines: Vec<Value> = (0..6)
-        .flat_map(|n| {
-            one_each().into_iter().map(move |mut line| {
-                line["custom_id"] = format!("{}-{n}", line["custom_id"].as_str().unwrap_or_default()).into();
-                line
-            })
-        })
-        .collect();
-    world.submit("b", &lines)?;
+    world.submit("b", &many(6, &one_each()))?;
     assert_eq!(world.settled("b")?, json!({ "completed": 24 }));
     let stats = world.stats()?;
     for vendor in songmill_tests::VENDORS {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use songmill_tests::{World, one_each, until};
+use songmill_tests::{World, many, one_each, until};
 
 /// A simulator that takes submissions but whose replies never come.
 const DEAF: &[&str] = &["faults.reply_lost_rate=1.0"];
@@ -58,15 +58,7 @@ fn a_submission_whose_reply_is_lost_is_found_again() -> Result<()> {
 fn redis_gone_for_five_seconds_loses_nothing() -> Result<()> {
     let mut world = World::start(&["generation_ms=[500, 3000]"])?.with_callbacks();
     let roles = [world.serve(&["generate"])?, world.serve(&["deliver"])?, world.serve(&["listener"])?];
-    let lines: Vec<Value> = (0..10)
-        .flat_map(|n| {
-            one_each().into_iter().map(move |mut line| {
-                line["custom_id"] = format!("{}-{n}", line["custom_id"].as_str().unwrap_or_default()).into();
-                line
-            })
-        })
-        .collect();
-    world.submit("b", &lines)?;
+    world.submit("b", &many(10, &one_each()))?;
     until("work is under way", || {
         Ok(world.json(&["batch", "show", "b"])?["counts"]["generating"].as_u64() >= Some(5))
     })?;

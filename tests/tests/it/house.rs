@@ -30,7 +30,9 @@ const NO_CODES: [&str; 2] = ["concurrency", "rate_per_min"];
 /// The text literals that stand where a fault's code does: after a kind and a comma.
 fn codes(source: &str) -> impl Iterator<Item = &str> {
     source.split("FaultKind::").skip(1).filter_map(|rest| {
-        let after = rest.split_once(',')?.1.trim_start();
+        let (kind, after) = rest.split_once(',')?;
+        let after = after.trim_start();
+        kind.chars().all(char::is_alphanumeric).then_some(())?;
         let code = after.strip_prefix('"')?.split('"').next()?;
         code.chars().all(|c| c.is_ascii_lowercase() || c == '_').then_some(code)
     })

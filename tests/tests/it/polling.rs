@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use songmill_tests::{World, one_each};
+use songmill_tests::{World, findable, many, one_each};
 
 #[test]
 fn jobs_complete_by_polling_when_nobody_can_call_back() -> Result<()> {
@@ -41,18 +41,7 @@ fn throttles_and_server_errors_are_waited_out_without_paying_twice() -> Result<(
     .with_policy("on_unknown=\"resubmit\"")
     .with_policy("settle=\"10s\"");
     let _roles = world.serve(&["generate", "deliver"])?;
-    let lines: Vec<_> = one_each()
-        .into_iter()
-        .filter(|line| line["vendor"] != "senseaudio")
-        .flat_map(|line| {
-            (0..4).map(move |n| {
-                let mut line = line.clone();
-                line["custom_id"] = format!("{}-{n}", line["custom_id"].as_str().unwrap_or_default()).into();
-                line
-            })
-        })
-        .collect();
-    world.submit("b", &lines)?;
+    world.submit("b", &many(4, &findable()))?;
     assert_eq!(world.settled("b")?, json!({ "completed": 12 }));
     let stats = world.stats()?;
     for vendor in ["tencent", "inference_sh", "replicate"] {

@@ -1,4 +1,5 @@
 //! The machine from outside: each transition by value, and what must hold whatever happens.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
 
 mod canceling;
 mod collecting;
@@ -11,5 +12,7 @@ mod records;
 mod resolving;
 mod story;
 mod submitting;
+mod tools;
+mod transitions;
 mod vendor;
 mod world;
