@@ -12,7 +12,5 @@ mod records;
 mod resolving;
 mod story;
 mod submitting;
-mod tools;
-mod transitions;
 mod vendor;
 mod world;
