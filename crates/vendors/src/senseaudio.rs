@@ -39,6 +39,9 @@ pub struct Settings {
     pub key: Secret,
     /// Which generation of paths and models is spoken.
     pub generation: Generation,
+    /// Paths under `base_url` that take the place of the generation's own.
+    #[serde(skip_serializing_if = "Paths::are_the_generations")]
+    pub paths: Paths,
     /// The song model; empty for the generation's own.
     pub model: String,
     /// The lyrics provider; empty for the generation's own.
@@ -62,6 +65,26 @@ pub enum Generation {
     V1,
 }
 
+/// Paths under the base address; an empty one is the generation's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Paths {
+    /// Has lyrics written, such as `/v1/song/lyrics/create`.
+    pub lyrics_create: String,
+    /// Asks for lyrics; the task's id is put behind it.
+    pub lyrics_pending: String,
+    /// Has a song made, such as `/v1/song/music/create`.
+    pub song_create: String,
+    /// Asks for a song; the task's id is put behind it.
+    pub song_pending: String,
+}
+
+impl Paths {
+    fn are_the_generations(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// How `style_weight` is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +102,7 @@ impl Default for Settings {
             base_url: BaseUrl::from_static("https://api.senseaudio.cn"),
             key: Secret::default(),
             generation: Generation::default(),
+            paths: Paths::default(),
             model: String::new(),
             lyrics_provider: String::new(),
             style_weight_form: None,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, Uri};
 use songmill_core::job::StepKind;
 use songmill_core::{Fault, FaultKind, Report, TaskId};
 
@@ -11,7 +11,7 @@ use super::input::Input;
 use super::wire::{CreateLyrics, CreateSong, product, report};
 use super::{Generation, Settings, WeightForm, fault};
 use crate::contract::{Accepted, Cost, Exchange, Next, Order, TaskRef};
-use crate::tolerant::{Object, Reply, garbled, get, post_json, text};
+use crate::tolerant::{Object, Reply, blot, garbled, get, post_json, text};
 
 /// Has lyrics written.
 pub(super) fn create_lyrics(
@@ -22,12 +22,8 @@ pub(super) fn create_lyrics(
         return Err(Fault::new(FaultKind::Rejected, "request_refused", "lyrics_prompt is missing"));
     };
     let provider = or(&settings.lyrics_provider, settings.own_model());
-    let path: &[&str] = match settings.generation {
-        Generation::L => &["v1", "song", "lyrics", "create"],
-        Generation::V1 => &["v1", "music", "lyrics", "create"],
-    };
-    let request =
-        post_json(settings.base_url.at(path), Some(&settings.key), &CreateLyrics { prompt, provider });
+    let uri = settings.at(&settings.paths.lyrics_create, ["song/lyrics/create", "music/lyrics/create"], None);
+    let request = post_json(uri, Some(&settings.key), &CreateLyrics { prompt, provider });
     Ok(creating(settings, request, StepKind::Lyrics))
 }
 
@@ -49,18 +45,16 @@ pub(super) fn create_song(
         negative_tags: input.negative_tags.as_deref(),
         custom_mode: input.custom_mode,
     };
-    let path: &[&str] = match settings.generation {
-        Generation::L => &["v1", "song", "music", "create"],
-        Generation::V1 => &["v1", "music", "song", "create"],
-    };
-    let request = post_json(settings.base_url.at(path), Some(&settings.key), &song);
+    let uri = settings.at(&settings.paths.song_create, ["song/music/create", "music/song/create"], None);
+    let request = post_json(uri, Some(&settings.key), &song);
     Ok(creating(settings, request, StepKind::Song))
 }
 
 fn creating(settings: &Arc<Settings>, request: http::Request<Bytes>, step: StepKind) -> Exchange<Accepted> {
     let settings = settings.clone();
     Exchange::creating(request, move |response| {
-        Next::Done(answer(response, Cost::Creates, &settings).and_then(|body| accepted(&body, step)))
+        let accepted = answer(response, Cost::Creates, &settings).and_then(|body| accepted(&body, step));
+        Next::Done(accepted.map_err(|fault| blot(fault, &[&settings.key])))
     })
 }
 
@@ -71,19 +65,21 @@ fn accepted(body: &Object, step: StepKind) -> Result<Accepted, Fault> {
     {
         return Ok(Accepted::Done(lyrics));
     }
-    let id = text(body, &["task_id"]).ok_or_else(|| garbled("an answer without a task_id"))?;
+    let id = text(body, &["task_id"]).ok_or_else(|| {
+        // Elsewhere on this host errors come with a status of success: their words are worth keeping.
+        let said = fault::words(body).map(|words| format!(": {words}")).unwrap_or_default();
+        garbled(&format!("an answer without a task_id{said}"))
+    })?;
     TaskId::new(id).map(Accepted::Task).map_err(|error| garbled(&error.to_string()))
 }
 
 /// Asks how a task is.
 pub(super) fn poll(settings: &Arc<Settings>, task: &TaskRef<'_>) -> Exchange<Report> {
-    let kind = match (settings.generation, task.step) {
-        (Generation::L, StepKind::Lyrics) => ["song", "lyrics"],
-        (Generation::L, StepKind::Song) => ["song", "music"],
-        (Generation::V1, StepKind::Lyrics) => ["music", "lyrics"],
-        (Generation::V1, StepKind::Song) => ["music", "song"],
+    let (path, own) = match task.step {
+        StepKind::Lyrics => (&settings.paths.lyrics_pending, ["song/lyrics/pending", "music/lyrics/pending"]),
+        StepKind::Song => (&settings.paths.song_pending, ["song/music/pending", "music/song/pending"]),
     };
-    let uri = settings.base_url.at(&["v1", kind[0], kind[1], "pending", task.id.as_str()]);
+    let uri = settings.at(path, own, Some(task.id));
     let (settings, step) = (settings.clone(), task.step);
     Exchange::free(get(uri, Some(&settings.key)), move |response| {
         Next::Done(answer(response, Cost::Free, &settings).and_then(|body| report(&body, step)))
@@ -100,6 +96,17 @@ fn or<'a>(set: &'a str, own: &'a str) -> &'a str {
 }
 
 impl Settings {
+    /// The address of a path: the operator's, or that of the generation (`l`, then `v1`), with a task's id behind it.
+    fn at(&self, path: &str, [l, v1]: [&str; 2], id: Option<&TaskId>) -> Uri {
+        let own = match self.generation {
+            Generation::L => format!("v1/{l}"),
+            Generation::V1 => format!("v1/{v1}"),
+        };
+        let path = or(path, &own).split('/').map(str::trim).filter(|name| !name.is_empty());
+        let segments: Vec<&str> = path.chain(id.map(TaskId::as_str)).collect();
+        self.base_url.at(&segments)
+    }
+
     const fn own_model(&self) -> &'static str {
         match self.generation {
             Generation::L => "sensesong",

@@ -4,15 +4,18 @@ use songmill_core::{Fault, FaultKind};
 
 use super::Settings;
 use crate::contract::Cost;
-use crate::tolerant::{Reply, at, blot};
+use crate::tolerant::{Object, Reply, at, blot, words_of};
+
+/// The words of an error in any of the three forms that are known on this host.
+pub(super) fn words(body: &Object) -> Option<String> {
+    let spoken = at(body, &["base_resp", "status_msg"]).and_then(|words| words.as_str());
+    spoken.map(str::trim).filter(|words| !words.is_empty()).map(str::to_owned).or_else(|| words_of(body))
+}
 
 /// What a reply that is no success means.
 pub(super) fn of_reply(reply: &Reply, cost: Cost, settings: &Settings) -> Fault {
     let body = reply.object().unwrap_or_default();
-    let words = match at(&body, &["base_resp", "status_msg"]).and_then(|words| words.as_str()) {
-        Some(words) => words.to_owned(),
-        None => reply.words(),
-    };
+    let words = words(&body).unwrap_or_else(|| reply.words());
     let quota = ["quota", "配额"].iter().any(|word| words.to_lowercase().contains(word));
     let fault = match reply.status.as_u16() {
         429 if quota => Fault::new(FaultKind::Locked, "plan_limit", &words),

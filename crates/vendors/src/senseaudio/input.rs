@@ -74,19 +74,24 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
     if song.format.is_some_and(|format| format != Format::Mp3) {
         draft.leave_out(Field::Format, "is not mp3, and this vendor writes mp3 only");
     }
-    let style = own.style.or_else(|| joined(song));
-    for (field, text) in
-        [(Field::Lyrics, &song.lyrics), (Field::LyricsPrompt, &song.lyrics_prompt), (Field::Style, &style)]
-    {
-        let chars = text.as_ref().map_or(0, |text| text.chars().count());
-        if chars > settings.text_max {
-            draft.wrong(
-                field,
-                format!("has {chars} characters"),
-                format!("use at most {}", settings.text_max),
-            );
+    let neutral = if own.style.is_none() { joined(song) } else { None };
+    let texts = [
+        (draft.path("style"), &own.style),
+        (draft.path("negative_tags"), &own.negative_tags),
+        ("lyrics".to_owned(), &song.lyrics),
+        ("lyrics_prompt".to_owned(), &song.lyrics_prompt),
+        ("style".to_owned(), &neutral),
+    ];
+    for (path, text) in texts {
+        let Some(text) = text else { continue };
+        let (chars, most) = (text.chars().count(), settings.text_max);
+        if text.trim().is_empty() {
+            draft.wrong_at(&path, "is empty", "leave the field out or give it a text");
+        } else if chars > most {
+            draft.wrong_at(&path, format!("has {chars} characters"), format!("use at most {most}"));
         }
     }
+    let style = own.style.or(neutral);
     if style.is_none() && song.lyrics.is_none() && song.lyrics_prompt.is_none() {
         draft.wrong(
             Field::Style,

@@ -12,7 +12,7 @@ pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>) -> Result<Readi
     let inner = child(&body, "getJobResponse").unwrap_or(&body);
     let job = child(inner, "job").unwrap_or(inner);
     let job = Job::read(job, &settings.content_id).map_err(|fault| Refusal::Garbled(fault.message))?;
-    let report = exchange::report(&job);
+    let report = exchange::report(&job).map_err(|fault| Refusal::Garbled(fault.message))?;
     let believed = settings.callbacks == Callbacks::Accept && report != Report::Pending;
     Ok(Reading { task: Some(job.id), report, believed })
 }

@@ -12,7 +12,7 @@ use super::options::{Emotion, Genre, Kind};
 use super::wire::{Call, Create, Descriptor, Get, Input as Source, Job, List, State, Target};
 use super::{EnumForm, Settings, Tencent, custom_id, fault, gateway};
 use crate::contract::{Accepted, Cost, Exchange, Next, Order};
-use crate::tolerant::{Object, Reply, child, garbled, post_json, words_of};
+use crate::tolerant::{Object, Reply, child, garbled, int, post_json, text, words_of};
 
 /// Creates the job of one submission.
 pub(super) fn create(vendor: &Tencent, order: &Order<'_>, input: &Input) -> Exchange<Accepted> {
@@ -25,7 +25,7 @@ pub(super) fn create(vendor: &Tencent, order: &Order<'_>, input: &Input) -> Exch
         inputs: [Source { source_data: &input.text }],
         outputs: [Target {
             content_id: &settings.content_id,
-            destination: format!("{}/{custom_id}", settings.destination.trim_end_matches('/')),
+            destination: format!("{}/{custom_id}", input.folder.trim_end_matches('/')),
             input_selectors: [0],
             smart_content_descriptor: Descriptor {
                 output_prefix: input.prefix.as_deref(),
@@ -62,13 +62,14 @@ pub(super) fn get(vendor: &Tencent, id: &TaskId) -> Exchange<Report> {
     let request = request(vendor, "GetJob", |call| call.get_job_request = Some(Get { id: id.as_str() }));
     let settings = vendor.settings.clone();
     Exchange::free(request, move |response| {
-        Next::Done(job(response, "getJobResponse", Cost::Free, &settings).map(|job| report(&job)))
+        let job = job(response, "getJobResponse", Cost::Free, &settings);
+        Next::Done(job.and_then(|job| report(&job)))
     })
 }
 
-/// What a job's state means.
-pub(super) fn report(job: &Job) -> Report {
-    match job.state {
+/// What a job's state means; a job without one is `garbled`.
+pub(super) fn report(job: &Job) -> Result<Report, Fault> {
+    Ok(match job.state.ok_or_else(|| garbled("a job without a state"))? {
         State::Live => Report::Pending,
         State::Completed if job.outputs.is_empty() => Report::Failed(Fault::new(
             FaultKind::Unavailable,
@@ -78,7 +79,7 @@ pub(super) fn report(job: &Job) -> Report {
         State::Completed => Report::Done(Product::Audio(job.outputs.clone())),
         State::Error => Report::Failed(Fault::new(FaultKind::Unavailable, "task_failed", &job.words)),
         State::Canceled => Report::Canceled,
-    }
+    })
 }
 
 /// Looks for the job of a submission; of several, one that did not fail, and the oldest of them.
@@ -89,23 +90,37 @@ pub(super) fn list(vendor: &Tencent, custom_id: &str) -> Exchange<Option<TaskId>
     Exchange::free(request, move |response| Next::Done(found(response, &wanted, &settings)))
 }
 
+/// A list that may hold back jobs, or shows one without a custom id, cannot say that there is none.
 fn found(response: Response<Bytes>, wanted: &str, settings: &Settings) -> Result<Option<TaskId>, Fault> {
     let listed = answer(response, "listJobsResponse", Cost::Free, settings)?;
     let jobs = match listed.get("jobs") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Array(jobs)) => jobs,
+        // An empty list may be left out.
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(jobs)) => jobs.as_slice(),
         Some(_) => return Err(garbled("jobs that are no list")),
     };
-    let mut ours = Vec::new();
+    let (mut ours, mut unmarked) = (Vec::new(), false);
     for job in jobs {
         let job = job.as_object().ok_or_else(|| garbled("a job that is no object"))?;
-        let job = Job::read(job, &settings.content_id)?;
-        if job.custom_id.as_deref() == Some(wanted) {
-            ours.push(job);
+        match text(job, &["customId"]) {
+            Some(id) if id == wanted => ours.push(Job::read(job, &settings.content_id)?),
+            Some(_) => {}
+            None => unmarked = true,
         }
     }
-    ours.sort_by_key(|job| (matches!(job.state, State::Error | State::Canceled), job.created));
-    Ok(ours.into_iter().next().map(|job| job.id))
+    ours.sort_by_key(|job| (matches!(job.state, Some(State::Error | State::Canceled)), job.created));
+    let more =
+        int(&listed, &["total"]).is_some_and(|total| usize::try_from(total).is_ok_and(|n| n > jobs.len()));
+    match ours.into_iter().next() {
+        Some(job) => Ok(Some(job.id)),
+        None if unmarked => Err(incomplete("a listed job shows no customId: whose it is cannot be told")),
+        None if more => Err(incomplete("the list holds fewer jobs than its total")),
+        None => Ok(None),
+    }
+}
+
+fn incomplete(words: &str) -> Fault {
+    Fault::new(FaultKind::Unavailable, "look_up_incomplete", words)
 }
 
 fn request<'a>(
@@ -145,7 +160,7 @@ fn answer(response: Response<Bytes>, key: &str, cost: Cost, settings: &Settings)
         && let Some(error) = child(body, "errorResponse")
     {
         let words = words_of(error).unwrap_or_else(|| "the vendor gives no reason".to_owned());
-        return Err(fault::of_words(&words, cost, settings));
+        return Err(fault::of_error(&reply, &words, cost, settings));
     }
     if !reply.status.is_success() {
         return Err(fault::of_gateway(&reply, cost, settings));

@@ -4,51 +4,98 @@ use songmill_core::{Fault, FaultKind};
 
 use super::Settings;
 use crate::contract::Cost;
-use crate::tolerant::{Reply, blot};
+use crate::tolerant::{Reply, blot, wait_in_prose};
 
 /// What a reply of the gateway means, which is not in the API's envelope.
 pub(super) fn of_gateway(reply: &Reply, cost: Cost, settings: &Settings) -> Fault {
-    let words = reply.words();
-    let fault = |kind, code: &'static str| Fault::new(kind, code, &words);
+    without_secrets(by_status(reply, &reply.words(), cost), settings)
+}
+
+/// What the API's `errorResponse` means: no job was made, or the question was not answered.
+///
+/// Under a status that says the answer was lost on its way, a job may have been made all the same; only the
+/// operator's own rules are believed against that.
+pub(super) fn of_error(reply: &Reply, words: &str, cost: Cost, settings: &Settings) -> Fault {
     let lower = words.to_lowercase();
-    let sorted = match reply.status.as_u16() {
+    let own = settings.faults.iter().find(|rule| lower.contains(&rule.contains.to_lowercase()));
+    let lost = cost == Cost::Creates && matches!(reply.status.as_u16(), 408 | 499 | 500..);
+    let sorted = match own {
+        Some(rule) => Fault::new(rule.kind, rule.code.clone(), words),
+        None if lost => Fault::new(FaultKind::Unknown, "vendor_error", words),
+        None => match by_words(&lower, cost) {
+            Some((kind, code)) => Fault::new(kind, code, words),
+            None if reply.status.is_success() => Fault::new(FaultKind::Unavailable, "vendor_error", words),
+            None => by_status(reply, words, cost),
+        },
+    };
+    let wait = sorted.retry_after().or_else(|| reply.wait()).or_else(|| wait_in_prose(words));
+    without_secrets(sorted.after(wait), settings)
+}
+
+fn by_status(reply: &Reply, words: &str, cost: Cost) -> Fault {
+    let fault = |kind, code: &'static str| Fault::new(kind, code, words);
+    match reply.status.as_u16() {
         401 | 403 => fault(FaultKind::Locked, "key_refused"),
         // No API is at this address: every request would fail as well.
         404 | 405 | 426 | 481 => fault(FaultKind::Locked, "address_invalid"),
-        429 if lower.contains("quota") => fault(FaultKind::Locked, "plan_limit"),
+        429 if words.to_lowercase().contains("quota") => fault(FaultKind::Locked, "plan_limit"),
         499 if cost == Cost::Creates => fault(FaultKind::Unknown, "vendor_error"),
         499 => fault(FaultKind::Unavailable, "vendor_error"),
-        _ => reply.fault(cost),
-    };
-    blot(sorted, &[&settings.secret_key, &settings.secret_id, &settings.gateway_key])
+        _ => {
+            let plain = reply.fault(cost);
+            let wait = plain.retry_after();
+            Fault::new(plain.kind, plain.code, words).after(wait)
+        }
+    }
 }
 
-/// What the API's `errorResponse` means. No job was made, or the question was not answered.
-pub(super) fn of_words(words: &str, cost: Cost, settings: &Settings) -> Fault {
-    let lower = words.to_lowercase();
+/// What a message means, by words that are likely in it: none of the vendor's messages is documented.
+fn by_words(lower: &str, cost: Cost) -> Option<(FaultKind, &'static str)> {
+    // The blank in front lets a word be asked for by its beginning: "rate", but not "generate".
+    let lower = format!(" {lower}");
     let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
-    let own = settings.faults.iter().find(|rule| lower.contains(&rule.contains.to_lowercase()));
-    let fault = match own {
-        Some(rule) => Fault::new(rule.kind, rule.code.clone(), words),
-        None if has(&["balance", "arrear", "overdue", "quota", "欠费", "余额", "配额"]) => {
-            Fault::new(FaultKind::Locked, "balance_empty", words)
-        }
-        None if has(&["auth", "secret", "permission", "signature", "credential", "鉴权", "密钥"]) => {
-            Fault::new(FaultKind::Locked, "key_refused", words)
-        }
-        None if has(&["rate", "limit", "frequen", "too many", "busy", "频率", "繁忙"]) => {
-            Fault::new(FaultKind::Throttled, "rate_limited", words)
-        }
-        None if has(&["not found", "not exist", "不存在"]) && cost == Cost::Free => {
-            Fault::new(FaultKind::Rejected, "task_gone", words)
-        }
-        None if has(&["contentid", "content id"]) => Fault::new(FaultKind::Locked, "store_unknown", words),
-        None if has(&["param", "invalid", "illegal", "unsupported", "参数", "非法"])
-            && cost == Cost::Creates =>
-        {
-            Fault::new(FaultKind::Rejected, "request_refused", words)
-        }
-        None => Fault::new(FaultKind::Unavailable, "vendor_error", words),
-    };
-    blot(fault, &[&settings.secret_key, &settings.secret_id])
+    let creates = cost == Cost::Creates;
+    if has(&["balance", "arrear", "overdue", "欠费", "余额"]) {
+        Some((FaultKind::Locked, "balance_empty"))
+    } else if has(&["auth", "secret", "permission", "signature", "credential", "鉴权", "密钥"]) {
+        Some((FaultKind::Locked, "key_refused"))
+    } else if creates && has(&["length", "too long", "长度"]) {
+        Some((FaultKind::Rejected, "request_refused"))
+    } else if has(&RATE) {
+        Some((FaultKind::Throttled, "rate_limited"))
+    } else if !creates && has(&["not found", "not exist", "不存在"]) {
+        Some((FaultKind::Rejected, "task_gone"))
+    } else if has(&["contentid", "content id"]) {
+        Some((FaultKind::Locked, "store_unknown"))
+    } else if creates && has(&["param", "invalid", "illegal", "unsupported", "参数", "非法"]) {
+        Some((FaultKind::Rejected, "request_refused"))
+    } else if has(&["limit", "限制"]) {
+        Some((FaultKind::Throttled, "rate_limited"))
+    } else if creates && has(&["timeout", "timed out", "deadline", "超时"]) {
+        // The API gave up waiting for what stands behind it, which may have gone on.
+        Some((FaultKind::Unknown, "vendor_error"))
+    } else {
+        None
+    }
+}
+
+const RATE: [&str; 13] = [
+    " rate",
+    "ratelimit",
+    "rate_limit",
+    "frequen",
+    "too many",
+    "throttl",
+    "quota",
+    "busy",
+    "频率",
+    "繁忙",
+    "限流",
+    "限频",
+    "配额",
+];
+
+fn without_secrets(fault: Fault, settings: &Settings) -> Fault {
+    let Settings { secret_id, secret_key, gateway_id, gateway_key, .. } = settings;
+    blot(fault, &[secret_key, secret_id, gateway_key, gateway_id])
 }

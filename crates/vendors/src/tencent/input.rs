@@ -2,6 +2,7 @@
 
 use songmill_core::SongRequest;
 use songmill_core::song::{Field, Format};
+use songmill_core::time::Span;
 
 use super::Settings;
 use super::options::{Emotion, Genre, Kind, Options};
@@ -16,6 +17,8 @@ pub(super) struct Input {
     pub(super) genre: Option<Genre>,
     pub(super) kind: Option<Kind>,
     pub(super) prefix: Option<String>,
+    /// The folder that holds the attempts' own.
+    pub(super) folder: String,
     pub(super) timeout_s: Option<u64>,
 }
 
@@ -27,6 +30,9 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
     if let Some(prefix) = &own.output_prefix {
         check_prefix(prefix, draft);
     }
+    if own.destination.as_deref().is_some_and(|folder| folder.trim().is_empty() || !is_folder(folder)) {
+        draft.wrong_option("destination", "is no folder", FOLDER);
+    }
     if song.instrumental == Some(false) {
         draft.leave_out(Field::Instrumental, "is false, and this music has no voice");
     }
@@ -36,6 +42,10 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
     if settings.content_id.trim().is_empty() {
         let fix = "set vendors.tencent.content_id, and the bucket it stands for in deliver.objects";
         draft.wrong_at("vendor", "names tencent, whose content_id is not set", fix);
+    }
+    if !is_folder(&settings.destination) {
+        let fault = "names tencent, whose destination is no folder";
+        draft.wrong_at("vendor", fault, format!("set vendors.tencent.destination: {FOLDER}"));
     }
     let kind = own.kind;
     let multitrack = kind == Some(Kind::Multitrack);
@@ -62,7 +72,8 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
         genre,
         kind,
         prefix: own.output_prefix,
-        timeout_s: own.timeout.map(u64::from).or(settings.timeout.map(|timeout| timeout.get().as_secs())),
+        folder: own.destination.unwrap_or_else(|| settings.destination.clone()),
+        timeout_s: own.timeout.map(u64::from).or(settings.timeout.map(whole_seconds)),
     }
 }
 
@@ -125,6 +136,22 @@ fn genre(song: &SongRequest, multitrack: bool, draft: &mut Draft<'_>) -> Option<
             None
         }
     }
+}
+
+const FOLDER: &str = "use at most 200 characters of names between slashes, without . and ..";
+
+/// Whether a text is a folder that stays in its place: names between slashes, or the root.
+fn is_folder(text: &str) -> bool {
+    let fits = |name: &str| {
+        !matches!(name, "" | "." | "..") && !name.contains(|c: char| c.is_control() || c == '\\')
+    };
+    let names = text.trim_matches('/');
+    text.chars().count() <= 200 && (names.is_empty() || names.split('/').all(fits))
+}
+
+/// Rounded up: no time at all would end every job.
+fn whole_seconds(span: Span) -> u64 {
+    u64::try_from(span.get().as_millis().div_ceil(1000)).unwrap_or(u64::MAX).max(1)
 }
 
 fn check_prefix(prefix: &str, draft: &mut Draft<'_>) {

@@ -23,8 +23,11 @@ pub struct Options {
     /// What file names begin with: at most 19 ASCII letters, digits, `-` and `_`.
     #[schemars(length(max = 19))]
     pub output_prefix: Option<String>,
-    /// After how many seconds the vendor ends the job as failed.
-    #[schemars(range(min = 1))]
+    /// The folder in the bucket; takes the place of the setting. Each attempt has its own inside.
+    #[schemars(length(min = 1, max = 200))]
+    pub destination: Option<String>,
+    /// After how many seconds the vendor ends the job as failed; takes the place of the setting.
+    #[schemars(range(min = 1, max = 86400))]
     pub timeout: Option<u32>,
 }
 

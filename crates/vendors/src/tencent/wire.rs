@@ -81,25 +81,22 @@ pub(super) enum State {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Job {
     pub(super) id: TaskId,
-    pub(super) state: State,
-    pub(super) custom_id: Option<String>,
+    pub(super) state: Option<State>,
     pub(super) created: u64,
     pub(super) outputs: Vec<Output>,
     pub(super) words: String,
 }
 
 impl Job {
-    /// Reads a job; what is not understood is `garbled`.
+    /// Reads a job; one without an id is `garbled`, one without a state may still be followed.
     pub(super) fn read(job: &Object, content_id: &str) -> Result<Self, Fault> {
         let id = text(job, &["id"]).ok_or_else(|| garbled("a job without an id"))?;
         let id = TaskId::new(id).map_err(|error| garbled(&error.to_string()))?;
-        let state = state(job).ok_or_else(|| garbled("a job without a state"))?;
         let created =
             job.get("timing").and_then(Value::as_object).and_then(|timing| int(timing, &["createdAt"]));
         Ok(Self {
             id,
-            state,
-            custom_id: text(job, &["customId"]).map(str::to_owned),
+            state: state(job),
             created: created.and_then(|created| u64::try_from(created).ok()).unwrap_or(0),
             outputs: outputs(job, content_id),
             words: text(job, &["message", "errorMessage", "error"])

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use songmill_core::job::StepKind;
 use songmill_core::song::Field;
 use songmill_core::{JobId, Lyrics, Product, Timestamp};
-use songmill_vendors::senseaudio::{Generation, SenseAudio, Settings, WeightForm};
+use songmill_vendors::senseaudio::{Generation, Paths, SenseAudio, Settings, WeightForm};
 use songmill_vendors::{Accepted, Callback, Delivery, Exchange, Order, Refusal, Secret, TaskRef, Vendor};
 
 use crate::bytes::*;
@@ -112,6 +112,15 @@ fn every_rule_is_checked() {
     assert_eq!(refused(&format!(r#"{{"lyrics":"{}"}}"#, "字".repeat(2001))), ["lyrics"]);
     assert!(refused(&format!(r#"{{"lyrics":"{}"}}"#, "字".repeat(2000))).is_empty());
     assert_eq!(refused(r#"{"reference_audio":"https://a/b.wav"}"#), ["style"]);
+    let own = |key: &str, text: &str| {
+        refused(&format!(r#"{{"lyrics":"a","options":{{"senseaudio":{{"{key}":"{text}"}}}}}}"#))
+    };
+    for key in ["style", "negative_tags"] {
+        let path = format!("options.senseaudio.{key}");
+        assert_eq!(own(key, &"字".repeat(2001)), [path.as_str()]);
+        assert_eq!(own(key, " "), [path.as_str()]);
+        assert!(own(key, &"字".repeat(2000)).is_empty());
+    }
     let plan = vendor().plan(&song(r#"{"style":"p","seed":1,"duration_s":9,"format":"wav"}"#)).unwrap();
     assert_eq!(plan.dropped, [Field::DurationS, Field::Seed, Field::Format]);
     let v1 = SenseAudio::new(Settings { generation: Generation::V1, ..settings() });
@@ -142,6 +151,38 @@ fn every_status_is_understood() {
 }
 
 #[test]
+fn an_address_with_raw_characters_is_still_an_address() {
+    let done = polled(
+        StepKind::Song,
+        &json!({ "status": "SUCCESS", "response": { "data": [
+            { "audio_url": " https://cdn.example.com/夏天 (1).mp3?sign=a+b%2F&t=1 " },
+        ] } }),
+    );
+    assert!(done.contains("https://cdn.example.com/"), "{done}");
+    assert!(done.contains("%20(1).mp3?sign=a+b%2F&t=1"), "{done}");
+}
+
+#[test]
+fn paths_of_the_operators_take_the_place_of_the_generations() {
+    let paths = Paths {
+        lyrics_create: "/lab/words".to_owned(),
+        song_create: "v2/music/song/create/".to_owned(),
+        song_pending: "/lab/songs".to_owned(),
+        ..Paths::default()
+    };
+    let vendor = SenseAudio::new(Settings { paths, ..settings() });
+    let id = task_id("a/b");
+    let polled = |step| vendor.poll(&TaskRef { step, id: &id }).request.uri().to_string();
+    let base = "https://api.senseaudio.cn";
+    let created = |step| ordered(&vendor, step, WORDS, None).request.uri().to_string();
+    assert_eq!(created(StepKind::Lyrics), format!("{base}/lab/words"));
+    assert_eq!(created(StepKind::Song), format!("{base}/v2/music/song/create"));
+    assert_eq!(polled(StepKind::Lyrics), format!("{base}/v1/song/lyrics/pending/a%2Fb"));
+    assert_eq!(polled(StepKind::Song), format!("{base}/lab/songs/a%2Fb"));
+    assert!(serde_json::from_str::<Settings>(r#"{"paths":{"song":"x"}}"#).is_err());
+}
+
+#[test]
 fn every_refusal_of_a_submission_says_what_to_do() {
     let answer = |status, body: &str| {
         outcome(
@@ -164,6 +205,7 @@ fn every_refusal_of_a_submission_says_what_to_do() {
             answer(500, r#"{"base_resp":{"status_code":1000,"status_msg":"busy"}}"#),
             answer(503, "<html>busy</html>"),
             answer(200, r#"{"task":"x"}"#),
+            answer(200, r#"{"base_resp":{"status_code":1004,"status_msg":"bad key sk-secret"}}"#),
         ]
         .join("\n")
     );

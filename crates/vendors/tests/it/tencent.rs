@@ -180,6 +180,37 @@ fn the_operators_rules_come_before_our_own() {
 }
 
 #[test]
+fn a_failure_of_theirs_on_a_creation_may_have_made_a_job_whatever_its_words() {
+    let said = |status, message: &str| {
+        let body = json!({ "requestId": "r", "errorResponse": { "message": message } }).to_string();
+        outcome(submit(&vendor(), r#"{"prompt":"海"}"#), reply(status, body))
+    };
+    for status in [408, 499, 500, 502, 503, 504] {
+        assert_eq!(said(status, "invalid parameter"), "unknown vendor_error: invalid parameter", "{status}");
+    }
+    assert_eq!(said(200, "context deadline exceeded"), "unknown vendor_error: context deadline exceeded");
+    assert_eq!(said(200, "请求超时"), "unknown vendor_error: 请求超时");
+    assert_eq!(said(429, "slow down, retry in 7s"), "throttled rate_limited after 7 s: slow down, retry in 7s");
+    assert_eq!(said(400, "no"), "rejected request_refused: no");
+    assert_eq!(said(400, "invalid secretKey"), "locked key_refused: invalid secretKey");
+}
+
+#[test]
+fn words_inside_other_words_do_not_sort_a_message() {
+    let said = |message: &str| {
+        let body = json!({ "errorResponse": { "message": message } }).to_string();
+        outcome(submit(&vendor(), r#"{"prompt":"海"}"#), reply(200, body))
+    };
+    assert_eq!(said("failed to generate"), "unavailable vendor_error: failed to generate");
+    for limit in ["Rate limit exceeded", "rateLimit reached", "quota exceeded", "API limit reached", "配额不足"] {
+        assert_eq!(said(limit), format!("throttled rate_limited: {limit}"));
+    }
+    for refused in ["invalid songQuantity: exceeds limit", "text length exceeds the limit", "invalid timeout"] {
+        assert_eq!(said(refused), format!("rejected request_refused: {refused}"));
+    }
+}
+
+#[test]
 fn every_state_is_understood_as_number_text_or_name() {
     for (state, expected) in [
         (json!(1), "Pending"),
@@ -213,6 +244,71 @@ fn a_lost_submission_is_found_by_its_custom_id() {
     assert_eq!(outcome(exchange, reply(200, jobs.to_string())), r#"Some("first")"#);
     let none = json!({ "listJobsResponse": { "jobs": [], "total": 0 } });
     assert_eq!(outcome(find(&vendor()), reply(200, none.to_string())), "None");
+}
+
+#[test]
+fn a_look_up_that_cannot_tell_gives_no_answer() {
+    let looked = |listed: Value| {
+        let exchange = find(&vendor());
+        outcome(exchange, reply(200, json!({ "listJobsResponse": listed }).to_string()))
+    };
+    let foreign = job(json!(2), &json!({ "customId": "other" }));
+    assert_eq!(looked(json!({})), "None");
+    assert_eq!(looked(json!({ "jobs": [foreign], "total": 1 })), "None");
+    let unreadable = json!({ "customId": "other", "state": {} });
+    assert_eq!(looked(json!({ "jobs": [unreadable], "total": "1" })), "None");
+    for listed in [
+        json!({ "total": 2 }),
+        json!({ "jobs": [foreign], "total": 101 }),
+        json!({ "jobs": [job(json!(2), &json!({ "customId": null }))], "total": 1 }),
+    ] {
+        assert!(looked(listed.clone()).starts_with("unavailable look_up_incomplete"), "{listed}");
+    }
+}
+
+#[test]
+fn a_job_that_is_taken_without_a_state_is_not_lost() {
+    let shown = json!({ "id": "13f342e4-6866" });
+    let body = json!({ "createJobResponse": { "job": shown } }).to_string();
+    let accepted = end(submit(&vendor(), r#"{"prompt":"海"}"#).read(reply(200, body))).unwrap();
+    assert_eq!(accepted, Accepted::Task(task_id("13f342e4-6866")));
+    assert!(polled(&shown).starts_with("garbled reply_garbled"));
+    let body = shown.to_string();
+    let delivery = Delivery { headers: &HeaderMap::new(), body: body.as_bytes() };
+    assert!(matches!(vendor().read_delivery(&delivery, clock()), Err(Refusal::Garbled(_))));
+}
+
+#[test]
+fn every_attempt_has_a_folder_of_its_own_that_stays_in_its_place() {
+    let folder = |settings: Settings, options: &str| {
+        let json = format!(r#"{{"prompt":"海","options":{{"tencent":{options}}}}}"#);
+        let exchange = submit(&Tencent::new(settings, clock), &json);
+        let body: Value = serde_json::from_slice(exchange.request.body()).unwrap();
+        let create = &body["createJobRequest"];
+        let own = format!("/{}", create["customId"].as_str().unwrap());
+        create["outputs"][0]["destination"].as_str().unwrap().strip_suffix(&own).unwrap().to_owned()
+    };
+    let at = |destination: &str| Settings { destination: destination.to_owned(), ..settings() };
+    assert_eq!(folder(at("/songs/"), "{}"), "/songs");
+    assert_eq!(folder(at("/"), "{}"), "");
+    assert_eq!(folder(at("/songs"), r#"{"destination":"album/1"}"#), "album/1");
+    for bad in ["a/../b", "..", ".", "a//b", r"a\\b", r"a\u0007", ""] {
+        let options = format!(r#"{{"destination":"{bad}"}}"#);
+        assert_eq!(problems(&options), ["options.tencent.destination"], "{bad}");
+    }
+    let plan = Tencent::new(at("/songs/../secret"), clock).plan(&song(r#"{"prompt":"海"}"#));
+    assert_eq!(plan.unwrap_err().problems[0].field, "vendor");
+}
+
+#[test]
+fn a_time_limit_is_whole_seconds_and_never_none() {
+    let sent = |timeout| {
+        let span = songmill_core::time::Span::millis(timeout);
+        let vendor = Tencent::new(Settings { timeout: Some(span), ..settings() }, clock);
+        let body: Value = serde_json::from_slice(submit(&vendor, r#"{"prompt":"海"}"#).request.body()).unwrap();
+        body["createJobRequest"]["timeout"].clone()
+    };
+    assert_eq!([sent(1), sent(1_000), sent(1_001)], [1, 1, 2]);
 }
 
 #[test]
