@@ -56,7 +56,10 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs) -> Result<Exit> {
             .merge(Serialized::default("public_url", format!("http://{listener}")))
             .merge(Serialized::default("listener.listen", listener))
             .merge(Serialized::default("deliver.storage", std::path::absolute(&args.songs)?))
-            .merge(Serialized::default("generate.drain", "5s")),
+            .merge(Serialized::default("generate.drain", "5s"))
+            // The vendor that never calls back is asked more often than in real life, where songs take minutes.
+            .merge(Serialized::default("policy.vendors.senseaudio.poll_first", "1s"))
+            .merge(Serialized::default("policy.vendors.senseaudio.poll_every", "500ms")),
     )?;
     telemetry::start(&config.log, global, true)?;
     if !global.json {

@@ -41,6 +41,9 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(|cause| cause.is::<Usage>()) {
         return ExitCode::from(2);
     }
+    if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(StoreError::Url(_)))) {
+        return ExitCode::from(2);
+    }
     let away =
         error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(StoreError::will_pass);
     ExitCode::from(if away { 4 } else { 1 })
