@@ -31,10 +31,10 @@ pub fn explain(job: &Job, now: Timestamp) -> Explanation {
             format!("nothing: {} by {} stored {}", count(assets.len(), "file"), origin.vendor, words.ago(*at))
         }
         State::Failed { at, fault } => {
-            format!("nothing: it failed {}: {fault}; an operator may have it tried again", words.ago(*at))
+            format!("nothing: it failed {}: {fault}; `songmill job retry` tries it again", words.ago(*at))
         }
         State::Canceled { at } => format!(
-            "nothing: it was canceled {}{}; an operator may have it tried again",
+            "nothing: it was canceled {}{}; `songmill job retry` tries it again",
             words.ago(*at),
             words.last(&["canceled"])
         ),
@@ -88,7 +88,7 @@ impl Words<'_> {
     fn uncertain(&self, attempt: Attempt, doubt: &Doubt) -> String {
         let Doubt { fault, looks, heard, fails } = doubt;
         let then = if *heard {
-            "a callback says that there is one, so it is never submitted again without an operator"
+            "it must be taken to exist, so nothing is submitted again without an operator"
         } else {
             "only when enough looks have found nothing is it submitted again"
         };
@@ -173,8 +173,9 @@ impl Words<'_> {
             None => "whether there is a task".into(),
         };
         format!(
-            "an operator, asked {}: nobody can tell {task} at {vendor} for attempt {} ({}); resubmit it at the \
-             risk of paying twice, adopt a task, or fail it; a callback or a late answer settles it too",
+            "an operator, asked {}: nobody can tell {task} at {vendor} for attempt {} ({}); \
+             `songmill job resolve` has it submitted again at the risk of paying twice, a task adopted, or the \
+             job failed; a callback or a late answer settles it too",
             self.ago(at),
             of.attempt.number,
             of.fault

@@ -68,9 +68,12 @@ pub struct Job {
     /// The number of the last submission; 0 before the first.
     #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
     pub submissions: u32,
-    /// The number of the first submission of this route and step that is not known to have ended.
+    /// The number of the first submission of this route and step.
     #[serde(rename = "f", default, skip_serializing_if = "is_zero")]
     pub first: u32,
+    /// The latest submissions whose task is known to have ended without a product of use, bounded.
+    #[serde(rename = "e", default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<u32>,
     /// Submissions of this step that created, or may have created, a paid task.
     #[serde(rename = "p", default, skip_serializing_if = "is_zero")]
     pub paid: u32,
@@ -111,6 +114,8 @@ const fn no_id() -> JobId {
 
 /// How many entries of its history a job keeps; the first is kept too.
 const HISTORY: usize = 24;
+/// How many ended submissions a job remembers.
+const ENDED: usize = 16;
 
 impl Job {
     /// A new job, due at once, that gives up waiting for a submission at `until`.
@@ -130,6 +135,7 @@ impl Job {
             at_step: 0,
             submissions: 0,
             first: 1,
+            ended: Vec::new(),
             paid: 0,
             maybe_paid_twice: 0,
             strikes: 0,
@@ -171,6 +177,14 @@ impl Job {
     /// Whether the job stands in this queue.
     pub fn is_at(&self, stage: Stage) -> bool {
         self.state.stage() == Some(stage)
+    }
+
+    /// Writes down that nothing more is to come of a submission.
+    pub(super) fn end(&mut self, attempt: u32) {
+        if self.ended.len() >= ENDED {
+            self.ended.remove(0);
+        }
+        self.ended.push(attempt);
     }
 
     /// Writes down what happened.

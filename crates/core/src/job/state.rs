@@ -25,7 +25,8 @@ pub struct Doubt {
     pub fault: Fault,
     /// How often the look-up found nothing.
     pub looks: u32,
-    /// Whether a callback for the attempt has come: then the task exists.
+    /// Whether the task exists or must be taken to: a callback for the attempt has come, or it was left when
+    /// an earlier one was heard of.
     pub heard: bool,
     /// How often in a row the look-up itself failed.
     #[serde(default, skip_serializing_if = "is_zero")]

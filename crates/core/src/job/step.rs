@@ -70,7 +70,7 @@ enum Changed {
     No,
 }
 
-/// One call of [`step`] under way.
+/// One call of [`step()`] under way.
 struct Turn<'a> {
     job: Job,
     now: Timestamp,
@@ -89,6 +89,7 @@ impl Turn<'_> {
     /// Whether a submission belongs to the step the job is at and is not known to have ended.
     fn is_current(&self, attempt: u32) -> bool {
         (self.job.first.max(1)..=self.job.submissions).contains(&attempt)
+            && !self.job.ended.contains(&attempt)
     }
 
     /// Whether a submission of this number can have been made to this vendor.
@@ -106,9 +107,15 @@ impl Turn<'_> {
         Attempt { number, since: self.job.created }
     }
 
-    /// One more submission of this step created a task.
+    /// One more submission of this step created a task, or may have; one that was counted in doubt and is
+    /// heard of after all must not make more than there were.
     fn count_paid(&mut self) {
-        self.job.paid = self.job.paid.saturating_add(1);
+        self.job.paid = self.job.paid.saturating_add(1).min(self.job.submissions);
+    }
+
+    /// A submission counts: the others may have been paid for beside it, and no more than there are.
+    fn count_others(&mut self) {
+        self.job.maybe_paid_twice = self.job.maybe_paid_twice.min(self.job.submissions.saturating_sub(1));
     }
 
     /// A submission that another one has replaced was taken after all.

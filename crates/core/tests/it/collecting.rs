@@ -84,3 +84,11 @@ fn audio_of_an_earlier_vendor_is_collected_as_that_vendors() {
     story.tell(Event::Claimed).tell(called_back(1, done())).is(StateName::Collecting);
     assert_eq!(story.job.place().unwrap().vendor, &vendor("a"));
 }
+
+#[test]
+fn a_doubled_callback_for_audio_that_was_no_good_changes_nothing() {
+    let mut story = Story::collecting();
+    story.tell(collect_failed(FaultKind::Garbled)).is(StateName::Queued).ignores(called_back(1, done()));
+    story.tell(Event::Claimed).ignores(called_back(1, done())).tell(accepted(2, "t2"));
+    story.ignores(called_back(1, done())).ignores(accepted(1, "t1"));
+}

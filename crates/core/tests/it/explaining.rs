@@ -53,7 +53,9 @@ fn doubt_says_how_it_came_and_how_it_goes() {
          nothing, the next is due in 9 s; only when enough looks have found nothing is it submitted again",
     );
     story.tell(Event::Heard { attempt: 1 });
-    assert!(explain(&story.job, story.now).waits_for.ends_with("never submitted again without an operator"));
+    assert!(
+        explain(&story.job, story.now).waits_for.ends_with("nothing is submitted again without an operator")
+    );
 }
 
 #[test]
@@ -98,8 +100,8 @@ fn collecting_says_what_could_not_be_fetched() {
 fn a_held_job_says_what_an_operator_can_do() {
     Story::held_in_doubt().says(
         "an operator, asked 1 s ago: nobody can tell whether there is a task at a for attempt 1 (worker_lost \
-         (unknown): the worker ended while it submitted); resubmit it at the risk of paying twice, adopt a \
-         task, or fail it; a callback or a late answer settles it too",
+         (unknown): the worker ended while it submitted); `songmill job resolve` has it submitted \
+         again at the risk of paying twice, a task adopted, or the job failed; a callback or a late answer settles it too",
     );
     let text = explain(&Story::held_overdue().job, Story::new().now).waits_for;
     assert!(text.contains("what became of task t1"), "{text}");
@@ -112,14 +114,14 @@ fn what_has_ended_says_how() {
     let mut story = Story::new();
     story.tell(Event::CancelAsked);
     story.says(
-        "nothing: it was canceled 1 s ago (canceled 1 s ago: before it was submitted); an operator may have it \
-         tried again",
+        "nothing: it was canceled 1 s ago (canceled 1 s ago: before it was submitted); `songmill job retry` tries it \
+         again",
     );
     let mut story = Story::without_look_up(OnUnknown::Fail);
     story.tell(Event::Claimed).tell(Event::CannotTell { attempt: 1 }).wait(300);
     story.is(StateName::Failed).says(
-        "nothing: it failed 5 min ago: worker_lost (unknown): the worker ended while it submitted; an operator \
-         may have it tried again",
+        "nothing: it failed 5 min ago: worker_lost (unknown): the worker ended while it submitted; `songmill job \
+         retry` tries it again",
     );
     story.ignores(polled(1, done()));
 }

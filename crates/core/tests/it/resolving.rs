@@ -192,3 +192,12 @@ fn a_later_submission_that_was_left_is_looked_up_before_another_is_made() {
     story.tell(Event::CollectFailed { fault: fault(FaultKind::Garbled) }).is(StateName::Uncertain);
     story.tell(found(2, "t2")).is(StateName::Generating);
 }
+
+#[test]
+fn a_submission_found_before_it_was_made_again_was_not_paid_twice() {
+    for event in [accepted(1, "t1"), called_back(1, Report::Pending), called_back(1, done())] {
+        let mut story = Story::without_look_up(OnUnknown::Resubmit);
+        story.tell(Event::Claimed).tell(CANNOT_TELL).is(StateName::Queued).tell(event);
+        assert_eq!((story.job.paid, story.job.maybe_paid_twice), (1, 0));
+    }
+}

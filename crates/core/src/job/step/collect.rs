@@ -50,6 +50,7 @@ impl Turn<'_> {
 
     pub(super) fn collect(&mut self, origin: Origin, outputs: Vec<Output>) -> Changed {
         self.job.strikes = 0;
+        self.count_others();
         self.job.state = State::Collecting { origin, outputs, tries: 0 };
         self.job.due = self.now;
         Changed::Yes

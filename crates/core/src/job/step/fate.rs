@@ -87,8 +87,7 @@ impl Turn<'_> {
     /// A paid attempt ended without a product.
     pub(super) fn attempt_failed(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
         self.job.note(self.now, "attempt_failed", fault.to_string());
-        // From now on nothing but audio is believed of it.
-        self.job.first = self.job.first.max(attempt.number.saturating_add(1));
+        self.job.end(attempt.number);
         self.job.strikes = 0;
         self.job.rounds = 0;
         if self.job.cancel_asked {
@@ -125,7 +124,8 @@ impl Turn<'_> {
     fn left(&mut self, last: u32) -> Changed {
         let words = "it was under way when an earlier submission was heard of";
         let fault = Fault::new(FaultKind::Unknown, "submission_left", words);
-        self.doubt(self.earlier(last), Doubt { fault, looks: 0, heard: false, fails: 0 })
+        // It is not known any more when it began, so no look can prove that it was not taken.
+        self.doubt(self.earlier(last), Doubt { fault, looks: 0, heard: true, fails: 0 })
     }
 
     fn has_next_route(&self) -> bool {

@@ -141,6 +141,9 @@ impl Turn<'_> {
         task: Option<&TaskId>,
         product: &Product,
     ) -> Changed {
+        if self.job.ended.contains(&number) {
+            return Changed::No;
+        }
         if self.job.cancel_asked {
             // A submission under way must be known of before it can be stopped.
             return Changed::No;

@@ -96,6 +96,7 @@ impl Turn<'_> {
     /// Follows a task from now on.
     pub(super) fn follow(&mut self, mut attempt: Attempt, task: TaskId, due: Timestamp) -> Changed {
         self.job.strikes = 0;
+        self.count_others();
         if attempt.since == self.job.created {
             // Not known: its clock starts now, or it would be overdue at once.
             attempt.since = self.now;
