@@ -42,31 +42,51 @@ fn callbacks_doubled_late_early_and_garbled_change_nothing() -> Result<()> {
     world.audit()
 }
 
+/// The path of the callback address that the vendor was given for its one task.
+fn given(world: &World, vendor: &str) -> Result<String> {
+    let tokens = world.stats()?["vendors"][vendor]["tasks_per_token"].clone();
+    let url = tokens.as_object().and_then(|tokens| tokens.keys().next().cloned()).context("a token")?;
+    Ok(url[url.find("/callbacks/").context("ours")?..].to_owned())
+}
+
 #[test]
 fn a_forged_callback_is_refused_and_changes_nothing() -> Result<()> {
     let world = World::start(&["faults.hold=true"])?.with_callbacks();
     let _roles = world.serve(&["generate", "deliver", "listener"])?;
-    world.submit("b", &one_each()[2..3])?;
-    until("the task is known", || Ok(world.job("b", "r")?["state"] == "generating"))?;
-    let before = world.job("b", "r")?;
-    let id = before["id"].as_str().context("id")?;
-    let body =
-        json!({ "id": "x", "status": "succeeded", "output": "https://evil.example/a.wav" }).to_string();
-    let mark = format!("/callbacks/replicate/{id}/1/k0.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-    assert_eq!(http_with(world.listener, "POST", &mark, &[], body.as_bytes())?.0, 401);
-    // The address of the attempt, taken from the vendor, but without the vendor's signature.
-    let tokens = world.stats()?["vendors"]["replicate"]["tasks_per_token"].clone();
-    let url = tokens.as_object().and_then(|tokens| tokens.keys().next().cloned()).context("a token")?;
-    let path = &url[url.find("/callbacks/").context("ours")?..];
+    world.submit("b", &one_each()[1..3])?;
+    let generating =
+        |id: &str| Ok::<_, anyhow::Error>(world.job("b", id)?["is"]["generating"]["task"].clone());
+    until("the tasks are known", || Ok(generating("i")?.is_string() && generating("r")?.is_string()))?;
+    let before = (generating("i")?, generating("r")?);
+    let post = |path: &str, headers: &[(&str, &str)], body: &serde_json::Value| {
+        http_with(world.listener, "POST", path, headers, body.to_string().as_bytes())
+            .map(|(status, _)| status)
+    };
+    // Unsigned vendors: nothing but the mac in the address says who may speak.
+    let failed = json!({ "id": before.0, "status": 11, "error": "made up" });
+    let path = given(&world, "inference_sh")?;
+    let (front, token) = path.rsplit_once('/').context("a token")?;
+    let (key, mac) = token.split_once('.').context("key and mac")?;
+    let swapped: String = mac.chars().rev().collect();
+    for forged in [
+        format!("{front}/{key}.{swapped}"),
+        format!("{front}/{key}.{}", "A".repeat(43)),
+        format!("{front}/other.{mac}"),
+        format!("{front}/{key}."),
+        path.replace("/1/", "/2/"),
+        path.replace("/inference_sh/", "/tencent/"),
+    ] {
+        assert_eq!(post(&forged, &[], &failed)?, 401, "{forged}");
+    }
+    // A signed vendor: the address alone is not enough.
+    let done = json!({ "id": before.1, "status": "succeeded", "output": "https://evil.example/a.wav" });
+    let path = given(&world, "replicate")?;
     let signed = [("webhook-id", "msg_1"), ("webhook-timestamp", "1"), ("webhook-signature", "v1,AAAA")];
-    assert_eq!(http_with(world.listener, "POST", path, &signed, body.as_bytes())?.0, 401);
-    let other_attempt = path.replace("/1/", "/2/");
-    assert_eq!(http_with(world.listener, "POST", &other_attempt, &[], body.as_bytes())?.0, 401);
-    assert_eq!(http_with(world.listener, "POST", "/callbacks/a/b/c/d", &[], b"{}")?.0, 404);
-    let after = world.job("b", "r")?;
-    assert_eq!(before["is"]["generating"]["task"], after["is"]["generating"]["task"]);
-    assert_eq!(after["state"], "generating");
+    assert_eq!(post(&path, &signed, &done)?, 401);
+    assert_eq!(post(&path, &[], &done)?, 401);
+    assert_eq!(post("/callbacks/a/b/c/d", &[], &done)?, 404);
+    assert_eq!(before, (generating("i")?, generating("r")?));
     world.faults(&json!({ "hold": false }))?;
-    assert_eq!(world.settled("b")?, json!({ "completed": 1 }));
+    assert_eq!(world.settled("b")?, json!({ "completed": 2 }));
     world.audit()
 }

@@ -190,7 +190,10 @@ fn a_failure_of_theirs_on_a_creation_may_have_made_a_job_whatever_its_words() {
     }
     assert_eq!(said(200, "context deadline exceeded"), "unknown vendor_error: context deadline exceeded");
     assert_eq!(said(200, "请求超时"), "unknown vendor_error: 请求超时");
-    assert_eq!(said(429, "slow down, retry in 7s"), "throttled rate_limited after 7 s: slow down, retry in 7s");
+    assert_eq!(
+        said(429, "slow down, retry in 7s"),
+        "throttled rate_limited after 7 s: slow down, retry in 7s"
+    );
     assert_eq!(said(400, "no"), "rejected request_refused: no");
     assert_eq!(said(400, "invalid secretKey"), "locked key_refused: invalid secretKey");
 }
@@ -202,10 +205,13 @@ fn words_inside_other_words_do_not_sort_a_message() {
         outcome(submit(&vendor(), r#"{"prompt":"海"}"#), reply(200, body))
     };
     assert_eq!(said("failed to generate"), "unavailable vendor_error: failed to generate");
-    for limit in ["Rate limit exceeded", "rateLimit reached", "quota exceeded", "API limit reached", "配额不足"] {
+    for limit in
+        ["Rate limit exceeded", "rateLimit reached", "quota exceeded", "API limit reached", "配额不足"]
+    {
         assert_eq!(said(limit), format!("throttled rate_limited: {limit}"));
     }
-    for refused in ["invalid songQuantity: exceeds limit", "text length exceeds the limit", "invalid timeout"] {
+    for refused in ["invalid songQuantity: exceeds limit", "text length exceeds the limit", "invalid timeout"]
+    {
         assert_eq!(said(refused), format!("rejected request_refused: {refused}"));
     }
 }
@@ -305,7 +311,8 @@ fn a_time_limit_is_whole_seconds_and_never_none() {
     let sent = |timeout| {
         let span = songmill_core::time::Span::millis(timeout);
         let vendor = Tencent::new(Settings { timeout: Some(span), ..settings() }, clock);
-        let body: Value = serde_json::from_slice(submit(&vendor, r#"{"prompt":"海"}"#).request.body()).unwrap();
+        let body: Value =
+            serde_json::from_slice(submit(&vendor, r#"{"prompt":"海"}"#).request.body()).unwrap();
         body["createJobRequest"]["timeout"].clone()
     };
     assert_eq!([sent(1), sent(1_000), sent(1_001)], [1, 1, 2]);
