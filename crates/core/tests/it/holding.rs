@@ -26,7 +26,9 @@ fn an_operator_has_it_submitted_again() {
     let mut story = Story::held_in_doubt();
     story.tell(resubmit()).is(StateName::Queued).is_due_in(0..=0);
     assert_eq!((story.job.paid, story.job.maybe_paid_twice), (1, 1));
-    let mut story = Story::held_overdue();
+    let mut story = Story::new();
+    story.tell(Event::Claimed).tell(submit_failed(1, FaultKind::Unavailable));
+    story.tell(Event::Claimed).tell(accepted(2, "t2")).wait(3 * 3600).tell(polled(2, Report::Pending));
     story.tell(resubmit()).is(StateName::Queued);
     assert_eq!((story.job.paid, story.job.maybe_paid_twice), (1, 1));
 }

@@ -178,7 +178,7 @@ fn a_job_in_doubt_whose_workers_die_is_held() {
 fn an_attempt_taken_for_not_done_is_looked_up_when_it_is_heard_of() {
     let mut story = Story::new();
     story.tell(Event::Claimed).tell(submit_failed(1, FaultKind::Unavailable)).is(StateName::Queued);
-    story.tell(HEARD).is(StateName::Uncertain).tell(found(1, "t1")).is(StateName::Generating);
+    story.wait(5 * 3600).tell(HEARD).is(StateName::Uncertain).tell(found(1, "t1")).is(StateName::Generating);
     // Its clock begins now: it is not known when it was submitted.
     story.tell(polled(1, Report::Pending)).is(StateName::Generating);
 }
@@ -190,6 +190,10 @@ fn a_later_submission_that_was_left_is_looked_up_before_another_is_made() {
     story.tell(Event::Claimed).tell(accepted(2, "t2")).is(StateName::Generating);
     story.tell(called_back(1, done())).is(StateName::Collecting);
     story.tell(Event::CollectFailed { fault: fault(FaultKind::Garbled) }).is(StateName::Uncertain);
+    // However often it is not found: it may have been taken.
+    for _ in 0..3 {
+        story.wait(1000).tell(Event::NotFound { attempt: 2 }).is(StateName::Uncertain);
+    }
     story.tell(found(2, "t2")).is(StateName::Generating);
 }
 
