@@ -368,3 +368,20 @@ fn a_task_that_is_taken_is_followed() {
     let accepted = end(submit(&vendor(), r#"{"prompt":"海"}"#).read(reply(200, body))).unwrap();
     assert_eq!(accepted, Accepted::Task(task_id("13f342e4-6866")));
 }
+
+#[test]
+fn a_page_that_says_our_key_back_is_not_kept() {
+    let page = "<title>very-secret AKID-ours</title>";
+    let song = r#"{"prompt":"海"}"#;
+    for status in [200, 302, 401, 500] {
+        let said = [
+            outcome(submit(&vendor(), song), reply(status, page)),
+            outcome(vendor().poll(&task(&task_id("x"))), reply(status, page)),
+            outcome(find(&vendor()), reply(status, page)),
+        ];
+        assert!(said.iter().all(|words| words.contains("*** ***")), "{status}: {said:?}");
+    }
+    let delivery = Delivery { headers: &HeaderMap::new(), body: page.as_bytes() };
+    let refusal = vendor().read_delivery(&delivery, clock()).unwrap_err().to_string();
+    assert!(refusal.contains("*** ***"), "{refusal}");
+}
