@@ -53,8 +53,8 @@ pub(super) fn create_song(
 fn creating(settings: &Arc<Settings>, request: http::Request<Bytes>, step: StepKind) -> Exchange<Accepted> {
     let settings = settings.clone();
     Exchange::creating(request, move |response| {
-        let accepted = answer(response, Cost::Creates, &settings).and_then(|body| accepted(&body, step));
-        Next::Done(accepted.map_err(|fault| blot(fault, &[&settings.key])))
+        let accepted = answer(response, Cost::Creates).and_then(|body| accepted(&body, step));
+        Next::Done(without_key(accepted, &settings))
     })
 }
 
@@ -82,13 +82,18 @@ pub(super) fn poll(settings: &Arc<Settings>, task: &TaskRef<'_>) -> Exchange<Rep
     let uri = settings.at(path, own, Some(task.id));
     let (settings, step) = (settings.clone(), task.step);
     Exchange::free(get(uri, Some(&settings.key)), move |response| {
-        Next::Done(answer(response, Cost::Free, &settings).and_then(|body| report(&body, step)))
+        let report = answer(response, Cost::Free).and_then(|body| report(&body, step));
+        Next::Done(without_key(report, &settings))
     })
 }
 
-fn answer(response: Response<Bytes>, cost: Cost, settings: &Settings) -> Result<Object, Fault> {
+fn without_key<T>(end: Result<T, Fault>, settings: &Settings) -> Result<T, Fault> {
+    end.map_err(|fault| blot(fault, &[&settings.key]))
+}
+
+fn answer(response: Response<Bytes>, cost: Cost) -> Result<Object, Fault> {
     let reply = Reply::from(response);
-    if reply.status.is_success() { reply.object() } else { Err(fault::of_reply(&reply, cost, settings)) }
+    if reply.status.is_success() { reply.object() } else { Err(fault::of_reply(&reply, cost)) }
 }
 
 fn or<'a>(set: &'a str, own: &'a str) -> &'a str {

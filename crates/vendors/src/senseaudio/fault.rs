@@ -2,9 +2,8 @@
 
 use songmill_core::{Fault, FaultKind};
 
-use super::Settings;
 use crate::contract::Cost;
-use crate::tolerant::{Object, Reply, at, blot, words_of};
+use crate::tolerant::{Object, Reply, at, words_of};
 
 /// The words of an error in any of the three forms that are known on this host.
 pub(super) fn words(body: &Object) -> Option<String> {
@@ -13,11 +12,11 @@ pub(super) fn words(body: &Object) -> Option<String> {
 }
 
 /// What a reply that is no success means.
-pub(super) fn of_reply(reply: &Reply, cost: Cost, settings: &Settings) -> Fault {
+pub(super) fn of_reply(reply: &Reply, cost: Cost) -> Fault {
     let body = reply.object().unwrap_or_default();
     let words = words(&body).unwrap_or_else(|| reply.words());
     let quota = ["quota", "配额"].iter().any(|word| words.to_lowercase().contains(word));
-    let fault = match reply.status.as_u16() {
+    match reply.status.as_u16() {
         429 if quota => Fault::new(FaultKind::Locked, "plan_limit", &words),
         404 if cost == Cost::Creates => Fault::new(FaultKind::Locked, "address_invalid", &words),
         _ => {
@@ -25,6 +24,5 @@ pub(super) fn of_reply(reply: &Reply, cost: Cost, settings: &Settings) -> Fault 
             let wait = plain.retry_after();
             Fault::new(plain.kind, plain.code, &words).after(wait)
         }
-    };
-    blot(fault, &[&settings.key])
+    }
 }

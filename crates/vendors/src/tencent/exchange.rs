@@ -152,18 +152,22 @@ fn job(response: Response<Bytes>, key: &str, cost: Cost, settings: &Arc<Settings
     Job::read(job, &settings.content_id)
 }
 
-/// The answer under its key, or what stands there instead.
+/// The answer under its key, or what stands there instead; whatever it says, never one of our secrets.
 fn answer(response: Response<Bytes>, key: &str, cost: Cost, settings: &Settings) -> Result<Object, Fault> {
     let reply = Reply::from(response);
+    told(&reply, key, cost, settings).map_err(|fault| fault::without_secrets(fault, settings))
+}
+
+fn told(reply: &Reply, key: &str, cost: Cost, settings: &Settings) -> Result<Object, Fault> {
     let body = reply.object();
     if let Ok(body) = &body
         && let Some(error) = child(body, "errorResponse")
     {
         let words = words_of(error).unwrap_or_else(|| "the vendor gives no reason".to_owned());
-        return Err(fault::of_error(&reply, &words, cost, settings));
+        return Err(fault::of_error(reply, &words, cost, settings));
     }
     if !reply.status.is_success() {
-        return Err(fault::of_gateway(&reply, cost, settings));
+        return Err(fault::of_gateway(reply, cost));
     }
     let body = body?;
     child(&body, key).cloned().ok_or_else(|| garbled(&format!("an answer without {key}")))

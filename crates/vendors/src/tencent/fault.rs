@@ -7,8 +7,8 @@ use crate::contract::Cost;
 use crate::tolerant::{Reply, blot, wait_in_prose};
 
 /// What a reply of the gateway means, which is not in the API's envelope.
-pub(super) fn of_gateway(reply: &Reply, cost: Cost, settings: &Settings) -> Fault {
-    without_secrets(by_status(reply, &reply.words(), cost), settings)
+pub(super) fn of_gateway(reply: &Reply, cost: Cost) -> Fault {
+    by_status(reply, &reply.words(), cost)
 }
 
 /// What the API's `errorResponse` means: no job was made, or the question was not answered.
@@ -29,7 +29,7 @@ pub(super) fn of_error(reply: &Reply, words: &str, cost: Cost, settings: &Settin
         },
     };
     let wait = sorted.retry_after().or_else(|| reply.wait()).or_else(|| wait_in_prose(words));
-    without_secrets(sorted.after(wait), settings)
+    sorted.after(wait)
 }
 
 fn by_status(reply: &Reply, words: &str, cost: Cost) -> Fault {
@@ -95,7 +95,8 @@ const RATE: [&str; 13] = [
     "配额",
 ];
 
-fn without_secrets(fault: Fault, settings: &Settings) -> Fault {
+/// The same fault with our secrets blotted out.
+pub(super) fn without_secrets(fault: Fault, settings: &Settings) -> Fault {
     let Settings { secret_id, secret_key, gateway_id, gateway_key, .. } = settings;
     blot(fault, &[secret_key, secret_id, gateway_key, gateway_id])
 }

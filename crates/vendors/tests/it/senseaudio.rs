@@ -219,3 +219,18 @@ fn nothing_can_be_looked_up_stopped_or_called_back() {
     let delivery = Delivery { headers: &HeaderMap::new(), body: b"{}" };
     assert!(matches!(vendor.read_delivery(&delivery, Timestamp::default()), Err(Refusal::Garbled(_))));
 }
+
+#[test]
+fn a_page_that_says_our_key_back_is_not_kept() {
+    let page = "<title>sk-secret</title>";
+    let (vendor, id) = (vendor(), task_id("t"));
+    for (status, step) in
+        [200, 302, 401, 500].into_iter().flat_map(|s| [(s, StepKind::Lyrics), (s, StepKind::Song)])
+    {
+        let said = [
+            outcome(ordered(&vendor, step, WORDS, None), reply(status, page)),
+            outcome(vendor.poll(&TaskRef { step, id: &id }), reply(status, page)),
+        ];
+        assert!(said.iter().all(|words| words.contains("***")), "{status}: {said:?}");
+    }
+}
