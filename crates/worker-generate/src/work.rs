@@ -73,9 +73,10 @@ impl Bench {
         let Some(exchange) = self.vendor.find(&self.order(lease, number, &song, &url), attempt.since) else {
             return Event::CannotTell { attempt: number };
         };
+        let asked = self.store.now();
         match self.driver.drive(exchange, lease).await {
             Ok(Some(task)) => Event::Found { attempt: number, task },
-            Ok(None) => Event::NotFound { attempt: number },
+            Ok(None) => Event::NotFound { attempt: number, asked },
             Err(stopped) => Event::LookFailed { attempt: number, fault: stopped.into_fault() },
         }
     }

@@ -81,6 +81,8 @@ pub enum Event {
     NotFound {
         /// Which submission.
         attempt: u32,
+        /// When the look-up was asked; what was looked for too early says nothing, however late it is told.
+        asked: Timestamp,
     },
     /// The vendor has no look-up, or it cannot tell.
     CannotTell {

@@ -94,7 +94,7 @@ fn a_doubtful_submission_of_a_job_asked_to_stop_is_looked_up_and_stopped() {
     let mut story = asked_while_submitting();
     story.wait(100);
     for _ in 0..3 {
-        story.tell(Event::NotFound { attempt: 1 });
+        story.tell(Event::NotFound { attempt: 1, asked: crate::JUST_NOW });
     }
     story.is(StateName::Canceled);
 }

@@ -47,7 +47,7 @@ fn doubt_says_how_it_came_and_how_it_goes() {
     story
         .tell(Event::Claimed)
         .tell(submit_failed(1, FaultKind::Unknown))
-        .tell(Event::NotFound { attempt: 1 });
+        .tell(Event::NotFound { attempt: 1, asked: crate::JUST_NOW });
     story.says(
         "a look-up to say whether a has a task for attempt 1 (test_fault (unknown): for a test): 1 look found \
          nothing, the next is due in 9 s; only when enough looks have found nothing is it submitted again",

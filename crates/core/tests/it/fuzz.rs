@@ -72,7 +72,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         }),
         4 => (attempt(), fault()).prop_map(|(attempt, fault)| Event::SubmitFailed { attempt, fault }),
         2 => (attempt(), task()).prop_map(|(attempt, task)| Event::Found { attempt, task }),
-        4 => attempt().prop_map(|attempt| Event::NotFound { attempt }),
+        4 => attempt().prop_map(|attempt| Event::NotFound { attempt, asked: crate::JUST_NOW }),
         1 => attempt().prop_map(|attempt| Event::CannotTell { attempt }),
         2 => (attempt(), fault()).prop_map(|(attempt, fault)| Event::LookFailed { attempt, fault }),
         6 => (attempt(), any_vendor(), prop::option::of(task()), report(), via).prop_map(

@@ -18,7 +18,9 @@ fn a_held_job_waits_for_nothing_but_an_operator() {
     let mut story = Story::held_in_doubt();
     assert_eq!(story.stage(), None);
     story.ignores(Event::Claimed).ignores(Event::RetryAsked).ignores(Event::Poisoned { claims: 9 });
-    story.ignores(submit_failed(1, FaultKind::Unavailable)).ignores(Event::NotFound { attempt: 1 });
+    story
+        .ignores(submit_failed(1, FaultKind::Unavailable))
+        .ignores(Event::NotFound { attempt: 1, asked: crate::JUST_NOW });
 }
 
 #[test]

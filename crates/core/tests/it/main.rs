@@ -14,3 +14,6 @@ mod story;
 mod submitting;
 mod vendor;
 mod world;
+
+/// A look-up that was asked just now, whenever that is.
+const JUST_NOW: songmill_core::Timestamp = songmill_core::Timestamp::from_millis(u64::MAX);

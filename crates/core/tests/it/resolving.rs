@@ -7,7 +7,7 @@ use songmill_core::{Event, FaultKind, Report, State};
 
 use crate::story::{Story, accepted, called_back, done, fault, found, polled, submit_failed, vendor};
 
-const NOT_FOUND: Event = Event::NotFound { attempt: 1 };
+const NOT_FOUND: Event = Event::NotFound { attempt: 1, asked: crate::JUST_NOW };
 const CANNOT_TELL: Event = Event::CannotTell { attempt: 1 };
 const HEARD: Event = Event::Heard { attempt: 1 };
 
@@ -66,7 +66,11 @@ fn submissions_that_vanish_again_and_again_end_the_job() {
         policy.looks = 1;
     });
     for attempt in 1..=3 {
-        story.is(StateName::Queued).tell(Event::Claimed).wait(100).tell(Event::NotFound { attempt });
+        story
+            .is(StateName::Queued)
+            .tell(Event::Claimed)
+            .wait(100)
+            .tell(Event::NotFound { attempt, asked: crate::JUST_NOW });
     }
     story.failed_with("not_taken");
 }
@@ -192,7 +196,10 @@ fn a_later_submission_that_was_left_is_looked_up_before_another_is_made() {
     story.tell(Event::CollectFailed { fault: fault(FaultKind::Garbled) }).is(StateName::Uncertain);
     // However often it is not found: it may have been taken.
     for _ in 0..3 {
-        story.wait(1000).tell(Event::NotFound { attempt: 2 }).is(StateName::Uncertain);
+        story
+            .wait(1000)
+            .tell(Event::NotFound { attempt: 2, asked: crate::JUST_NOW })
+            .is(StateName::Uncertain);
     }
     story.tell(found(2, "t2")).is(StateName::Generating);
 }
@@ -204,4 +211,15 @@ fn a_submission_found_before_it_was_made_again_was_not_paid_twice() {
         story.tell(Event::Claimed).tell(CANNOT_TELL).is(StateName::Queued).tell(event);
         assert_eq!((story.job.paid, story.job.maybe_paid_twice), (1, 0));
     }
+}
+
+#[test]
+fn a_look_that_was_asked_too_early_says_nothing_however_late_it_is_told() {
+    let early = || Event::NotFound { attempt: 1, asked: songmill_core::Timestamp::default() };
+    let mut story = Story::new();
+    story.tell(Event::Claimed).wait(10_000);
+    for _ in 0..5 {
+        story.tell(early()).is(StateName::Uncertain);
+    }
+    story.tell(NOT_FOUND).is(StateName::Queued);
 }

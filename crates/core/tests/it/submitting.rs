@@ -46,7 +46,7 @@ fn a_claim_given_back_before_anything_was_sent_costs_nothing() {
 #[test]
 fn a_claim_cannot_be_given_back_once_there_is_doubt() {
     let mut story = Story::new();
-    story.tell(Event::Claimed).tell(Event::NotFound { attempt: 1 });
+    story.tell(Event::Claimed).tell(Event::NotFound { attempt: 1, asked: crate::JUST_NOW });
     story.ignores(Event::HandedBack { attempt: 1 }).is(StateName::Uncertain);
 }
 

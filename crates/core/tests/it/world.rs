@@ -295,7 +295,7 @@ impl World {
         match seen {
             Some(known) => self.news(Event::Found { attempt, task: known.id.clone() }),
             // Told while it is true: the event does not say when it was asked.
-            None => self.tell(&Event::NotFound { attempt }),
+            None => self.tell(&Event::NotFound { attempt, asked: crate::JUST_NOW }),
         }
     }
 

@@ -10,7 +10,7 @@ use apalis_core::error::BoxDynError;
 use futures_util::future::BoxFuture;
 use songmill_core::job::StateName;
 use songmill_core::time::Span;
-use songmill_core::{Event, Stage, State};
+use songmill_core::{Event, Stage, State, Timestamp};
 use songmill_store::{Lease, QueueSettings, StageQueue, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +70,7 @@ async fn handle(lease: Arc<Lease>, work: Data<Work>) -> Result<Event, BoxDynErro
     work.busy.fetch_sub(1, Ordering::SeqCst);
     Ok(match &lease.job.state {
         State::Uncertain { attempt, .. } | State::Submitting(attempt) if lease.stage == Stage::Resolve => {
-            Event::NotFound { attempt: attempt.number }
+            Event::NotFound { attempt: attempt.number, asked: Timestamp::from_millis(u64::MAX) }
         }
         _ => rejected(lease.job.submissions),
     })

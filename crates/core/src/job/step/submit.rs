@@ -42,8 +42,8 @@ impl Turn<'_> {
             Event::SubmitFailed { attempt: number, fault } if *number == attempt.number => {
                 self.submit_failed(attempt, doubt, fault)
             }
-            Event::NotFound { attempt: number } if *number == attempt.number => {
-                self.not_found(attempt, doubt.unwrap_or_else(lost))
+            Event::NotFound { attempt: number, asked } if *number == attempt.number => {
+                self.not_found(attempt, doubt.unwrap_or_else(lost), *asked)
             }
             Event::CannotTell { attempt: number } if *number == attempt.number => {
                 let doubt = doubt.unwrap_or_else(lost);
@@ -171,18 +171,19 @@ impl Turn<'_> {
         Changed::Yes
     }
 
-    fn not_found(&mut self, attempt: Attempt, mut doubt: Doubt) -> Changed {
+    fn not_found(&mut self, attempt: Attempt, mut doubt: Doubt, asked: Timestamp) -> Changed {
         let policy = self.vendor_policy();
         let (looks, every) = (policy.looks, policy.look_every.get());
         let settled = attempt.since + policy.settle.get();
+        let is_settled = asked.min(self.now) >= settled;
         doubt.looks = doubt.looks.saturating_add(1);
         doubt.fails = 0;
         if doubt.heard {
             // It exists: never submit again, but do not look for ever either.
-            if doubt.looks >= looks.saturating_mul(LOOKS_WHEN_HEARD) && self.now >= settled {
+            if doubt.looks >= looks.saturating_mul(LOOKS_WHEN_HEARD) && is_settled {
                 return self.in_doubt_for_good(attempt, &doubt.fault);
             }
-        } else if doubt.looks >= looks && self.now >= settled {
+        } else if doubt.looks >= looks && is_settled {
             let words =
                 format!("attempt {} was looked up {} times: {}", attempt.number, doubt.looks, doubt.fault);
             self.job.note(self.now, "not_found", &words);
