@@ -24,6 +24,10 @@ pub(super) fn of_error(reply: &Reply, words: &str, cost: Cost, settings: &Settin
         None if lost => Fault::new(FaultKind::Unknown, "vendor_error", words),
         None => match by_words(&lower, cost) {
             Some((kind, code)) => Fault::new(kind, code, words),
+            // Words that nobody knows do not say that no job was made; looking it up costs nothing.
+            None if reply.status.is_success() && cost == Cost::Creates => {
+                Fault::new(FaultKind::Unknown, "vendor_error", words)
+            }
             None if reply.status.is_success() => Fault::new(FaultKind::Unavailable, "vendor_error", words),
             None => by_status(reply, words, cost),
         },

@@ -204,7 +204,7 @@ fn words_inside_other_words_do_not_sort_a_message() {
         let body = json!({ "errorResponse": { "message": message } }).to_string();
         outcome(submit(&vendor(), r#"{"prompt":"海"}"#), reply(200, body))
     };
-    assert_eq!(said("failed to generate"), "unavailable vendor_error: failed to generate");
+    assert_eq!(said("failed to generate"), "unknown vendor_error: failed to generate");
     for limit in
         ["Rate limit exceeded", "rateLimit reached", "quota exceeded", "API limit reached", "配额不足"]
     {
