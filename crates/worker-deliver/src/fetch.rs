@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::{Response, StatusCode, header};
 use songmill_core::{Fault, FaultKind};
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use url::Url;
 
 use crate::guard::{Guard, GuardedResolver, Refused};
@@ -24,6 +24,8 @@ pub(crate) struct Fetcher {
 
 /// How often a cut transfer is taken up again.
 const RESUMES: u32 = 2;
+/// How long a transfer may bring nothing.
+const SILENCE_MOST: Duration = Duration::from_secs(30);
 
 impl Fetcher {
     pub(crate) fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
@@ -35,7 +37,7 @@ impl Fetcher {
             .no_proxy()
             .referer(false)
             .connect_timeout(settings.connect_timeout.get())
-            .read_timeout(Duration::from_secs(30))
+            .read_timeout(SILENCE_MOST)
             .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
             .build()?;
         let (redirects, max_bytes, timeout) =
@@ -45,10 +47,7 @@ impl Fetcher {
 
     /// Fetches an address into a file.
     pub(crate) async fn fetch(&self, url: &str, into: &Path) -> Result<(), Fault> {
-        match tokio::time::timeout(self.timeout, self.fetched(url, into)).await {
-            Ok(result) => result,
-            Err(_) => Err(unreachable(format!("not there after {} s", self.timeout.as_secs()))),
-        }
+        in_time(self.timeout, self.fetched(url, into)).await
     }
 
     async fn fetched(&self, url: &str, into: &Path) -> Result<(), Fault> {
@@ -57,15 +56,18 @@ impl Fetcher {
         let (mut had, mut tag, mut resumes) = (0u64, None, 0);
         loop {
             let response = self.open(url.clone(), had, tag.as_deref()).await?;
-            if had > 0 && response.status() != StatusCode::PARTIAL_CONTENT {
-                // The server starts over, and so do we.
-                file = File::create(into).await.map_err(|error| no_room(&error))?;
+            if had > 0 && !goes_on(&response, had, tag.as_deref())? {
+                // The server starts over, and so do we: in the same file, so that no write is still on its way.
+                file.set_len(0).await.map_err(|error| no_room(&error))?;
+                file.rewind().await.map_err(|error| no_room(&error))?;
                 had = 0;
             }
-            tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+            tag = text(&response, header::ETAG).map(str::to_owned);
+            let whole = length(&response);
             match self.read(response, &mut file, &mut had).await? {
-                Part::Whole => break,
-                Part::Cut(_) if tag.is_some() && resumes < RESUMES => resumes += 1,
+                Part::Ended if whole.is_none_or(|whole| had >= whole) => break,
+                Part::Ended | Part::Cut(_) if tag.is_some() && resumes < RESUMES => resumes += 1,
+                Part::Ended => return Err(unreachable("the transfer ended early".into())),
                 Part::Cut(why) => return Err(unreachable(why)),
             }
         }
@@ -82,11 +84,15 @@ impl Fetcher {
             }
             let response = request.send().await.map_err(|error| lost(&error))?;
             if !response.status().is_redirection() {
-                return sorted(response);
+                return sorted(response, had);
             }
-            let target = response.headers().get(header::LOCATION).and_then(|target| target.to_str().ok());
-            let next =
-                target.and_then(|target| url.join(target).ok()).ok_or_else(|| refuse(&Refused::Invalid))?;
+            let Some(target) = text(&response, header::LOCATION) else {
+                return Err(unreachable(format!(
+                    "the address answers {} and not where to",
+                    response.status()
+                )));
+            };
+            let next = url.join(target).map_err(|_| refuse(&Refused::Invalid))?;
             self.guard.check_url(&next).map_err(|refused| refuse(&refused))?;
             url = next;
         }
@@ -98,7 +104,7 @@ impl Fetcher {
     }
 
     async fn read(&self, mut response: Response, file: &mut File, had: &mut u64) -> Result<Part, Fault> {
-        if response.content_length().is_some_and(|length| *had + length > self.max_bytes) {
+        if response.content_length().is_some_and(|length| had.saturating_add(length) > self.max_bytes) {
             return Err(too_large(self.max_bytes));
         }
         loop {
@@ -110,7 +116,7 @@ impl Fetcher {
                     }
                     file.write_all(&chunk).await.map_err(|error| no_room(&error))?;
                 }
-                Ok(None) => return Ok(Part::Whole),
+                Ok(None) => return Ok(Part::Ended),
                 Err(error) => return Ok(Part::Cut(words(&error))),
             }
         }
@@ -118,24 +124,63 @@ impl Fetcher {
 }
 
 enum Part {
-    Whole,
+    Ended,
     Cut(String),
 }
 
-/// Sorts a reply's status.
-fn sorted(response: Response) -> Result<Response, Fault> {
+/// Sorts the status of a reply to somebody who has `had` bytes already.
+fn sorted(response: Response, had: u64) -> Result<Response, Fault> {
     let status = response.status();
     let words = format!("the address answers {status}");
+    let wait = || text(&response, header::RETRY_AFTER)?.parse().ok().map(Duration::from_secs);
     match status.as_u16() {
-        200 | 206 => Ok(response),
-        401 | 403 | 404 | 410 | 416 => Err(Fault::new(FaultKind::Rejected, "output_expired", words)),
-        429 => {
-            let wait =
-                response.headers().get(header::RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
-            Err(Fault::new(FaultKind::Throttled, "rate_limited", words).after(wait.map(Duration::from_secs)))
-        }
+        200 => Ok(response),
+        // A part that nobody asked for is not the file.
+        206 if had > 0 => Ok(response),
+        401 | 403 | 404 | 410 => Err(Fault::new(FaultKind::Rejected, "output_expired", words)),
+        429 => Err(Fault::new(FaultKind::Throttled, "rate_limited", words).after(wait())),
+        503 => Err(unreachable(words).after(wait())),
         _ => Err(unreachable(words)),
     }
+}
+
+/// Whether a reply goes on where the transfer was cut, and not from the start; anything else would spoil the file.
+fn goes_on(response: &Response, had: u64, tag: Option<&str>) -> Result<bool, Fault> {
+    if response.status() != StatusCode::PARTIAL_CONTENT {
+        return Ok(false);
+    }
+    let same = text(response, header::ETAG).is_none_or(|now| Some(now) == tag);
+    if same && range(response).is_some_and(|(from, _)| from == had) {
+        return Ok(true);
+    }
+    Err(unreachable("the transfer was cut, and the server goes on elsewhere".into()))
+}
+
+/// How long the whole file is, as far as the server says.
+fn length(response: &Response) -> Option<u64> {
+    match range(response) {
+        Some((_, whole)) if response.status() == StatusCode::PARTIAL_CONTENT => whole,
+        _ => response.content_length(),
+    }
+}
+
+/// Where a part begins and how long the whole is: `bytes 5-9/10`, or `bytes 5-9/*`.
+fn range(response: &Response) -> Option<(u64, Option<u64>)> {
+    let (part, whole) = text(response, header::CONTENT_RANGE)?.strip_prefix("bytes ")?.split_once('/')?;
+    Some((part.split_once('-')?.0.parse().ok()?, whole.parse().ok()))
+}
+
+fn text(response: &Response, name: header::HeaderName) -> Option<&str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// The result, or the fault of an output that takes too long.
+pub(crate) async fn in_time<T>(
+    most: Duration,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let late = |_| unreachable(format!("not there after {} s", most.as_secs()));
+    tokio::time::timeout(most, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }
 
 fn lost(error: &reqwest::Error) -> Fault {
@@ -165,11 +210,11 @@ fn refuse(refused: &Refused) -> Fault {
     Fault::new(FaultKind::Garbled, "address_refused", refused.to_string())
 }
 
-fn unreachable(words: String) -> Fault {
+pub(crate) fn unreachable(words: String) -> Fault {
     Fault::new(FaultKind::Unavailable, "output_unreachable", words)
 }
 
-fn too_large(most: u64) -> Fault {
+pub(crate) fn too_large(most: u64) -> Fault {
     Fault::new(FaultKind::Garbled, "output_too_large", format!("larger than {most} bytes"))
 }
 

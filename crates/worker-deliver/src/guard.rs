@@ -72,6 +72,9 @@ fn is_public(ip: IpAddr) -> bool {
     }
 }
 
+/// Looks public, but inside Azure it is the host that machines get their secrets from.
+const AZURE_HOST: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
     !(ip.is_private()
@@ -85,7 +88,8 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
         || (a == 192 && b == 88 && c == 99)
-        || (a == 198 && (18..20).contains(&b)))
+        || (a == 198 && (18..20).contains(&b))
+        || ip == AZURE_HOST)
 }
 
 /// Only the global unicast block 2000::/3, without the parts of it that carry other networks inside.

@@ -2,22 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::{ClientOptions, ObjectStoreExt as _};
+use object_store::{ClientOptions, ObjectStoreExt as _, RetryConfig};
 use songmill_core::{Fault, FaultKind};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::fetch::no_room;
+use crate::fetch::{in_time, no_room, too_large, unreachable};
 use crate::settings::{ObjectSettings, Settings};
 
 /// Reads objects from the buckets in the settings.
 pub(crate) struct Objects {
     stores: BTreeMap<String, AmazonS3>,
     max_bytes: u64,
+    timeout: Duration,
 }
+
+/// How often a request is sent again at once; the job itself is tried again later.
+const RETRIES: usize = 2;
+/// For how long it is.
+const RETRY_MOST: Duration = Duration::from_secs(20);
 
 impl Objects {
     pub(crate) fn new(settings: &Settings) -> Result<Self, object_store::Error> {
@@ -26,6 +33,7 @@ impl Objects {
         Ok(Self {
             stores: stores.collect::<Result<_, object_store::Error>>()?,
             max_bytes: settings.max_bytes,
+            timeout: settings.timeout.get(),
         })
     }
 
@@ -37,16 +45,30 @@ impl Objects {
         };
         let path = object_store::path::Path::parse(key)
             .map_err(|error| Fault::new(FaultKind::Garbled, "address_refused", error.to_string()))?;
-        let found = bucket.get(&path).await.map_err(|error| sorted(&error))?;
+        in_time(self.timeout, self.read(bucket, &path, into)).await
+    }
+
+    async fn read(
+        &self,
+        bucket: &AmazonS3,
+        path: &object_store::path::Path,
+        into: &Path,
+    ) -> Result<(), Fault> {
+        let found = bucket.get(path).await.map_err(|error| sorted(&error))?;
         if found.meta.size > self.max_bytes {
-            let words = format!("larger than {} bytes", self.max_bytes);
-            return Err(Fault::new(FaultKind::Garbled, "output_too_large", words));
+            return Err(too_large(self.max_bytes));
         }
         let mut file = File::create(into).await.map_err(|error| no_room(&error))?;
+        let mut left = found.meta.size;
         let mut chunks = found.into_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|error| sorted(&error))?;
+            let more = || unreachable("the object is longer than the bucket says".into());
+            left = left.checked_sub(chunk.len() as u64).ok_or_else(more)?;
             file.write_all(&chunk).await.map_err(|error| no_room(&error))?;
+        }
+        if left > 0 {
+            return Err(unreachable("the transfer was cut".into()));
         }
         file.flush().await.map_err(|error| no_room(&error))
     }
@@ -58,16 +80,19 @@ fn opened(settings: &Settings, bucket: &ObjectSettings) -> Result<AmazonS3, obje
         .with_connect_timeout(settings.connect_timeout.get())
         .with_allow_http(bucket.allow_http);
     // Virtual-hosted, the bucket stands in the host, and the endpoint is given with it.
-    let endpoint = match (bucket.path_style, bucket.endpoint.split_once("://")) {
+    let endpoint = bucket.endpoint.trim_end_matches('/');
+    let endpoint = match (bucket.path_style, endpoint.split_once("://")) {
         (false, Some((scheme, host))) => format!("{scheme}://{}.{host}", bucket.bucket),
-        _ => bucket.endpoint.clone(),
+        _ => endpoint.to_owned(),
     };
+    let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_MOST, ..RetryConfig::default() };
     let builder = AmazonS3Builder::new()
         .with_endpoint(endpoint)
         .with_bucket_name(&bucket.bucket)
         .with_region(&bucket.region)
         .with_virtual_hosted_style_request(!bucket.path_style)
         .with_allow_http(bucket.allow_http)
+        .with_retry(retry)
         .with_client_options(client);
     if bucket.access_key_id.is_empty() {
         return builder.with_skip_signature(true).build();
@@ -82,12 +107,16 @@ fn sorted(error: &object_store::Error) -> Fault {
     use object_store::Error as E;
     let words = error.to_string();
     match error {
+        // Not the song is missing but the settings are wrong: nothing that a new song would mend.
+        E::NotFound { source, .. } if source.to_string().contains("NoSuchBucket") => {
+            Fault::new(FaultKind::Locked, "store_refused", "the bucket does not exist")
+        }
         E::NotFound { .. } => {
             Fault::new(FaultKind::Rejected, "output_expired", "the object is not in the bucket")
         }
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
             Fault::new(FaultKind::Locked, "store_refused", words)
         }
-        _ => Fault::new(FaultKind::Unavailable, "output_unreachable", words),
+        _ => unreachable(words),
     }
 }

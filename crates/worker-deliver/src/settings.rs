@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, Serializer};
 use songmill_core::time::Span;
-use songmill_store::QueueSettings;
+use songmill_store::{QueueSettings, without_password};
 
 /// How audio is collected, and where it goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where audio goes: a folder, `file:///folder`, or `s3://bucket/prefix`.
@@ -55,6 +55,39 @@ impl Default for Settings {
     }
 }
 
+/// As it serializes: without the secrets.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            storage,
+            storage_options,
+            objects,
+            max_bytes,
+            timeout,
+            connect_timeout,
+            redirects,
+            allow_http,
+            allow_private,
+            queue,
+            drain,
+        } = self;
+        let options: BTreeMap<_, _> = shown(storage_options).collect();
+        f.debug_struct("Settings")
+            .field("storage", storage)
+            .field("storage_options", &options)
+            .field("objects", objects)
+            .field("max_bytes", max_bytes)
+            .field("timeout", timeout)
+            .field("connect_timeout", connect_timeout)
+            .field("redirects", redirects)
+            .field("allow_http", allow_http)
+            .field("allow_private", allow_private)
+            .field("queue", queue)
+            .field("drain", drain)
+            .finish()
+    }
+}
+
 /// A bucket that a vendor puts audio into, read by its S3 interface.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,7 +100,7 @@ pub struct ObjectSettings {
     #[serde(default = "auto")]
     pub region: String,
     /// The key that may read it; empty for none.
-    #[serde(default)]
+    #[serde(default, serialize_with = "stars")]
     pub access_key_id: String,
     /// That key's secret.
     #[serde(default, serialize_with = "stars")]
@@ -95,8 +128,17 @@ fn stars<S: Serializer>(secret: &str, to: S) -> Result<S::Ok, S::Error> {
 }
 
 fn redacted<S: Serializer>(options: &BTreeMap<String, String>, to: S) -> Result<S::Ok, S::Error> {
-    let secret = |name: &str| name.contains("secret") || name.contains("token") || name.contains("key");
-    to.collect_map(options.iter().map(|(name, value)| (name, if secret(name) { "***" } else { value })))
+    to.collect_map(shown(options))
+}
+
+/// Options without the secret ones' values, and addresses without their passwords.
+fn shown(options: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, String)> {
+    const SECRET: [&str; 4] = ["secret", "token", "key", "password"];
+    options.iter().map(|(name, value)| {
+        let lower = name.to_ascii_lowercase();
+        let secret = SECRET.iter().any(|word| lower.contains(word));
+        (name.as_str(), if secret { "***".to_owned() } else { without_password(value) })
+    })
 }
 
 /// Where audio goes.

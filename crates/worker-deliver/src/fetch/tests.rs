@@ -54,7 +54,11 @@ async fn code(fetcher: &Fetcher, replies: Vec<String>) -> String {
 async fn a_cut_transfer_is_taken_up_where_it_was_cut() {
     let (base, asked) = server(vec![
         reply("200 OK", "content-length: 10\r\netag: \"v1\"\r\n", "01234"),
-        reply("206 Partial Content", "content-length: 5\r\netag: \"v1\"\r\n", "56789"),
+        reply(
+            "206 Partial Content",
+            "content-length: 5\r\netag: \"v1\"\r\ncontent-range: bytes 5-9/10\r\n",
+            "56789",
+        ),
     ])
     .await;
     assert_eq!(fetch(&fetcher(|_| {}), &format!("{base}/a")).await.unwrap(), "0123456789");
@@ -71,6 +75,18 @@ async fn a_server_that_starts_over_is_followed() {
     ])
     .await;
     assert_eq!(fetch(&fetcher(|_| {}), &format!("{base}/a")).await.unwrap(), "new");
+}
+
+#[tokio::test]
+async fn a_part_of_something_else_is_never_joined_to_what_is_there() {
+    for (tag, range) in [("v1", "bytes 4-9/10"), ("v2", "bytes 5-9/10"), ("v1", "bytes */10")] {
+        let part = format!("content-length: 5\r\netag: \"{tag}\"\r\ncontent-range: {range}\r\n");
+        let replies = vec![
+            reply("200 OK", "content-length: 10\r\netag: \"v1\"\r\n", "01234"),
+            reply("206 Partial Content", &part, "56789"),
+        ];
+        assert_eq!(code(&fetcher(|_| {}), replies).await, "output_unreachable", "{tag} {range}");
+    }
 }
 
 #[tokio::test]
