@@ -92,6 +92,9 @@ async fn list(global: &Global, store: &Store, limit: usize) -> Result<Exit> {
 fn show(batch: &Batch) -> Result<()> {
     output::line(format_args!("batch    {}", batch.name))?;
     output::line(format_args!("created  {}", output::moment(batch.created_ms)))?;
+    if let Some(closed) = batch.closed_ms {
+        output::line(format_args!("ended    {}", output::moment(closed)))?;
+    }
     output::line(format_args!("jobs     {}, {} ended", batch.total, batch.counts.ended()))?;
     output::line(format_args!("states   {}", progress::counts(batch)))
 }

@@ -32,6 +32,9 @@ pub struct Batch {
     pub name: BatchName,
     /// When its first job was taken in.
     pub created_ms: u64,
+    /// When its last job ended; none while one may still go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_ms: Option<u64>,
     /// How many jobs were taken in.
     pub total: u64,
     /// How many of them are in each state.
@@ -68,7 +71,8 @@ impl Store {
             })
             .collect();
         let created_ms = fields.get("created").copied().unwrap_or(0);
-        Ok(Some(Batch { name: name.clone(), created_ms, total, counts: Counts(counts) }))
+        let closed_ms = fields.get("closed").copied();
+        Ok(Some(Batch { name: name.clone(), created_ms, closed_ms, total, counts: Counts(counts) }))
     }
 
     /// The names of batches, newest first, at most `most`.

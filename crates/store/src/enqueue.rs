@@ -75,6 +75,7 @@ impl Store {
         }
         let mut call = ENQUEUE.call(&named);
         call.arg(batch.map_or("", BatchName::as_str)).arg(self.retention().events).arg(keys.wake());
+        call.arg(keys.batch_prefix());
         for new in jobs {
             let record = encode(&new.job)?;
             let event = Logged::of(&new.job, None).encode();

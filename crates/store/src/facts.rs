@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use songmill_core::BatchName;
+
 use crate::connection::StoreError;
 use crate::store::{Logged, Store};
 
@@ -59,6 +61,15 @@ impl Facts {
     }
 }
 
+/// An entry of the event stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A job changed its state.
+    Job(Logged),
+    /// The last job of a batch ended.
+    Closed(BatchName),
+}
+
 /// An entry of a stream: its position, and its fields.
 type Entry = (String, Vec<(String, Vec<u8>)>);
 
@@ -97,13 +108,20 @@ impl Store {
         })
     }
 
-    /// Reads state changes after a position (`0` for the first kept), at most `most`, with each one's position.
-    pub async fn events(&self, after: &str, most: usize) -> Result<Vec<(String, Logged)>, StoreError> {
+    /// Reads events after a position (`0` for the first kept), at most `most`, with each one's position.
+    pub async fn events(&self, after: &str, most: usize) -> Result<Vec<(String, Told)>, StoreError> {
         let mut ask = redis::cmd("XRANGE");
         ask.arg(self.keys().events()).arg(format!("({after}")).arg("+").arg("COUNT").arg(most);
         let entries: Vec<Entry> = ask.query_async(&mut self.connection()).await?;
-        let read =
-            |(position, fields): Entry| Some((position, serde_json::from_slice(&fields.first()?.1).ok()?));
+        let read = |(position, fields): Entry| {
+            let (field, value) = fields.first()?;
+            let told = match field.as_str() {
+                "e" => Told::Job(serde_json::from_slice(value).ok()?),
+                "closed" => Told::Closed(BatchName::new(std::str::from_utf8(value).ok()?).ok()?),
+                _ => return None,
+            };
+            Some((position, told))
+        };
         Ok(entries.into_iter().filter_map(read).collect())
     }
 

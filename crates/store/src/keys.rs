@@ -32,12 +32,17 @@ impl Keys {
         format!("{}:q:", self.tag)
     }
 
+    /// String: the number of a worker's last claim, and what it took.
+    pub(crate) fn last_claim(&self, worker: u64) -> String {
+        format!("{}:claim:{worker:x}", self.tag)
+    }
+
     /// Sorted set of held jobs by since when.
     pub(crate) fn held(&self) -> String {
         format!("{}:held", self.tag)
     }
 
-    /// Hash: `created`, `total`, `sealed`, and how many jobs are in each state.
+    /// Hash: `created`, `total`, `closed` once all have ended, and how many jobs are in each state.
     pub(crate) fn batch(&self, name: &BatchName) -> String {
         format!("{}:b:{name}", self.tag)
     }
@@ -61,7 +66,7 @@ impl Keys {
         format!("{}:events", self.tag)
     }
 
-    /// List of ended jobs' ids, oldest first.
+    /// List of `{id}:{version}` of ended jobs, oldest first.
     pub(crate) fn ended(&self) -> String {
         format!("{}:ended", self.tag)
     }

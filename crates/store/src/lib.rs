@@ -6,6 +6,8 @@
 
 mod audit;
 mod batch;
+mod claim;
+mod commit;
 mod connection;
 mod enqueue;
 mod facts;
@@ -20,7 +22,7 @@ pub use audit::{Audit, Breach};
 pub use batch::{Batch, Counts, Member};
 pub use connection::{Settings, StoreError, without_password};
 pub use enqueue::{Enqueued, NewJob};
-pub use facts::Facts;
+pub use facts::{Facts, Told};
 pub use lease::Lease;
 pub use queue::{Outcome, QueueSettings, StageQueue};
 pub use store::{Applied, Logged, Retention, Store, Stored};

@@ -19,9 +19,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::claim::{Claimant, LONGEST_SLEEP};
+use crate::commit::{COMMIT_CHUNK, Commit, Committed};
 use crate::connection::StoreError;
 use crate::lease::Lease;
-use crate::store::{Applied, COMMIT_CHUNK, Commit, Committed, LONGEST_SLEEP, Store, announce};
+use crate::store::{Applied, Store, announce};
 
 /// How a queue is worked on by this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -131,6 +133,7 @@ async fn pump(
     let Shared { store, stage, vendor, settings, .. } = &*shared;
     let bell = store.wake().bell(&store.keys().queue(*stage, vendor));
     let most_claims = store.policy().jobs.claims;
+    let mut claimant = Claimant::new();
     let mut wait = RETRY_FIRST;
     while !stop.is_cancelled() {
         // Cancel-safe: a permit not yet handed out goes back.
@@ -144,7 +147,10 @@ async fn pump(
         {
             permits.push(slot);
         }
-        let claims = match store.claim(*stage, vendor, permits.len(), settings.lease.get()).await {
+        let claims = match store
+            .claim(&mut claimant, *stage, vendor, permits.len(), settings.lease.get())
+            .await
+        {
             Ok(claims) => claims,
             Err(error) => {
                 tracing::warn!(%stage, %vendor, error = %chain(&error), "queue {stage} of {vendor} waits for redis");

@@ -1,18 +1,16 @@
 //! The store itself: reading jobs, claiming them, and writing what became of them.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
 use redis::aio::ConnectionManager;
 use songmill_core::job::{Effect, StateName, step};
 use songmill_core::time::Span;
-use songmill_core::{Event, Job, JobId, Policy, Stage, Step, Timestamp, VendorName};
+use songmill_core::{Event, Job, JobId, Policy, Step, Timestamp, VendorName};
 
+use crate::commit::{Commit, Committed};
 use crate::connection::{Clock, Settings, StoreError, open};
-use crate::enqueue::{decode, encode};
+use crate::enqueue::decode;
 use crate::keys::Keys;
-use crate::lease::Lease;
-use crate::scripts::{CLAIM, COMMIT, EXTEND};
 use crate::wake::Wake;
 
 /// How long what has ended is kept.
@@ -106,35 +104,8 @@ impl Logged {
     }
 }
 
-/// What is to become of a job, if its version is still the one that was read.
-pub(crate) struct Commit<'a> {
-    pub(crate) version: u64,
-    pub(crate) before: &'a Job,
-    pub(crate) after: &'a Job,
-}
-
-/// What a commit did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Committed {
-    Done,
-    Stale,
-    NoSuchJob,
-}
-
-/// The jobs that a claim took, and when there will be more.
-pub(crate) struct Claims {
-    pub(crate) leases: Vec<Lease>,
-    pub(crate) now: Timestamp,
-    pub(crate) next_due: Option<Timestamp>,
-    pub(crate) unreadable: Vec<StoreError>,
-}
-
-/// The most commits in one script call.
-pub(crate) const COMMIT_CHUNK: usize = 64;
 /// How often an event is tried on a job that others change at the same time.
 const APPLY_TRIES: u32 = 32;
-/// The longest a queue sleeps without being woken.
-pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 impl Store {
     /// Connects; Redis must be there now, later it may come and go.
@@ -174,8 +145,12 @@ impl Store {
 
     pub(crate) async fn learn_clock(&self) -> Result<(), StoreError> {
         let (secs, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut self.connection()).await?;
-        self.0.clock.learn(Timestamp::from_millis(secs * 1000 + micros / 1000));
+        self.learned(Timestamp::from_millis(secs * 1000 + micros / 1000));
         Ok(())
+    }
+
+    pub(crate) fn learned(&self, now: Timestamp) {
+        self.0.clock.learn(now);
     }
 
     pub(crate) fn connection(&self) -> ConnectionManager {
@@ -207,7 +182,7 @@ impl Store {
     }
 
     /// A submit claim is written as the moment it began; the machine says what that makes of the record.
-    fn begun(&self, job: Job, began_ms: u64) -> Job {
+    pub(crate) fn begun(&self, job: Job, began_ms: u64) -> Job {
         if began_ms == 0 {
             return job;
         }
@@ -236,144 +211,6 @@ impl Store {
         }
         Err(StoreError::Contended(id.to_string()))
     }
-
-    /// Takes up to `most` due jobs from a queue for a lease.
-    pub(crate) async fn claim(
-        &self,
-        stage: Stage,
-        vendor: &VendorName,
-        most: usize,
-        lease: Duration,
-    ) -> Result<Claims, StoreError> {
-        let keys = self.keys();
-        let queue = keys.queue(stage, vendor);
-        let waits_in =
-            if stage == Stage::Submit { keys.queue(Stage::Resolve, vendor) } else { queue.clone() };
-        let mut call = CLAIM.call(&[queue, waits_in]);
-        call.arg(most).arg(lease.as_millis() as u64).arg(keys.job_prefix()).arg(keys.batch_prefix());
-        call.arg(LONGEST_SLEEP.as_millis() as u64).arg(if needs_request(stage) { "r" } else { "" });
-        let claimed = Instant::now();
-        let mut reply = call.run::<Vec<redis::Value>>(&mut self.connection()).await?.into_iter();
-        let now = Timestamp::from_millis(next(&mut reply)?);
-        self.0.clock.learn(now);
-        let next_due: i64 = next(&mut reply)?;
-        let mut claims = Claims {
-            leases: Vec::new(),
-            now,
-            next_due: u64::try_from(next_due).ok().map(Timestamp::from_millis),
-            unreadable: Vec::new(),
-        };
-        while reply.len() > 0 {
-            let id: String = next(&mut reply)?;
-            let fence = (next(&mut reply)?, next(&mut reply)?);
-            let began: u64 = next(&mut reply)?;
-            let record: Vec<u8> = next(&mut reply)?;
-            let request: String = next(&mut reply)?;
-            let Ok(id) = id.parse::<JobId>() else { continue };
-            match decode(id, &record) {
-                Ok(job) => {
-                    let job = self.begun(job, began);
-                    let request = (!request.is_empty()).then(|| request.into());
-                    let place = (stage, vendor.clone());
-                    claims.leases.push(Lease::new(job, place, request, fence, (claimed, lease)));
-                }
-                Err(error) => claims.unreadable.push(error),
-            }
-        }
-        Ok(claims)
-    }
-
-    /// Writes what became of jobs; each for itself, in one call.
-    pub(crate) async fn commit(&self, commits: &[Commit<'_>]) -> Result<Vec<Committed>, StoreError> {
-        let keys = self.keys();
-        let mut named = vec![keys.events(), keys.ended(), keys.totals()];
-        for Commit { before, after, .. } in commits {
-            let record = keys.job(after.id);
-            let queue = |job: &Job| match job.place() {
-                Some(place) => keys.queue(place.stage, place.vendor),
-                None if job.state.name() == StateName::Held => keys.held(),
-                None => record.clone(),
-            };
-            let (leaves, enters) = (queue(before), queue(after));
-            let (batch, members) = match &after.batch {
-                Some(batch) => (keys.batch(batch), keys.members(batch)),
-                None => (record.clone(), record.clone()),
-            };
-            named.extend([record, leaves, enters, batch, members]);
-        }
-        let mut call = COMMIT.call(&named);
-        call.arg(self.retention().events).arg(keys.wake());
-        call.arg(self.retention().age.get().as_millis() as u64)
-            .arg(self.retention().jobs)
-            .arg(keys.job_prefix());
-        for Commit { version, before, after } in commits {
-            let (from, to) = (before.state.name(), after.state.name());
-            let due = if to == StateName::Held { self.now() } else { after.due };
-            call.arg(after.id.to_string()).arg(*version).arg(encode(after)?).arg(due.as_millis());
-            call.arg(from.as_str()).arg(to.as_str()).arg(after.vendor().as_str()).arg(flags(before, after));
-            call.arg(if from == to { Vec::new() } else { Logged::of(after, Some(from)).encode() });
-        }
-        let codes: Vec<i64> = call.run(&mut self.connection()).await?;
-        let read = |code| match code {
-            0 => Committed::Stale,
-            -1 => Committed::NoSuchJob,
-            _ => Committed::Done,
-        };
-        Ok(codes.into_iter().map(read).collect())
-    }
-
-    /// Lengthens the leases that are still ours; zero gives them back. Marks the others as lost.
-    pub(crate) async fn extend(&self, leases: &[Arc<Lease>], lease: Duration) -> Result<(), StoreError> {
-        for chunk in leases.chunks(COMMIT_CHUNK) {
-            let keys: Vec<_> = chunk
-                .iter()
-                .flat_map(|held| {
-                    let stage = if held.stage == Stage::Submit { Stage::Resolve } else { held.stage };
-                    [self.keys().job(held.job.id), self.keys().queue(stage, &held.vendor)]
-                })
-                .collect();
-            let mut call = EXTEND.call(&keys);
-            call.arg(lease.as_millis() as u64);
-            for held in chunk {
-                call.arg(held.job.id.to_string()).arg(held.version);
-            }
-            let asked = Instant::now();
-            let codes: Vec<i64> = call.run(&mut self.connection()).await?;
-            for (held, code) in chunk.iter().zip(codes) {
-                if code == 1 { held.extended(asked, lease) } else { held.lost() }
-            }
-        }
-        Ok(())
-    }
-}
-
-const fn needs_request(stage: Stage) -> bool {
-    matches!(stage, Stage::Submit | Stage::Resolve | Stage::Collect)
-}
-
-fn flags(before: &Job, after: &Job) -> String {
-    let mut flags = String::new();
-    let stands = |job: &Job| job.place().is_some() || job.state.name() == StateName::Held;
-    if stands(before) {
-        flags.push('l');
-    }
-    if stands(after) {
-        flags.push('e');
-    }
-    if after.batch.is_some() {
-        flags.push('b');
-    }
-    if after.state.name().is_final() {
-        flags.push('f');
-    } else if before.state.name().is_final() {
-        flags.push('w');
-    }
-    flags
-}
-
-fn next<T: redis::FromRedisValue>(reply: &mut impl Iterator<Item = redis::Value>) -> Result<T, StoreError> {
-    let value = reply.next().unwrap_or(redis::Value::Nil);
-    T::from_redis_value(value).map_err(|error| StoreError::from(redis::RedisError::from(error)))
 }
 
 /// Says what an operator must know of.

@@ -9,12 +9,13 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local kept, channel, retention, most, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local results = {}
+local results, batches, soonest, ended = {}, {}, {}, {}
 local arg, key = 6, 4
 while arg <= #ARGV do
   local id, version, due, flags = ARGV[arg], ARGV[arg + 1], tonumber(ARGV[arg + 3]), ARGV[arg + 7]
-  local from, to, vendor = ARGV[arg + 4], ARGV[arg + 5], ARGV[arg + 6]
+  local from, to = ARGV[arg + 4], ARGV[arg + 5]
   local job, leaves, enters, batch = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
+  local has = function(flag) return string.find(flags, flag, 1, true) end
   local known = redis.call('HGET', job, 'v')
   if not known then
     results[#results + 1] = -1
@@ -23,47 +24,72 @@ while arg <= #ARGV do
   else
     redis.call('HSET', job, 'd', ARGV[arg + 2], 'v', known + 1)
     redis.call('HDEL', job, 'x', 'c')
-    if string.find(flags, 'l', 1, true) and leaves ~= enters then
+    if has('l') and leaves ~= enters then
       redis.call('ZREM', leaves, id)
     end
-    if string.find(flags, 'e', 1, true) then
+    if has('e') then
       redis.call('ZADD', enters, due, id)
-      local asleep = redis.call('GET', enters .. ':idle')
-      if asleep and due < tonumber(asleep) then
-        redis.call('DEL', enters .. ':idle')
-        redis.call('PUBLISH', channel, enters)
-      end
+      if not soonest[enters] or due < soonest[enters] then soonest[enters] = due end
     end
     if from ~= to then
-      if string.find(flags, 'b', 1, true) then
-        redis.call('HINCRBY', batch, from, -1)
-        redis.call('HINCRBY', batch, to, 1)
-      end
       redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'e', ARGV[arg + 8])
+      if has('b') then
+        local of = batches[batch] or { members = KEYS[key + 4], counts = {} }
+        of.counts[from] = (of.counts[from] or 0) - 1
+        of.counts[to] = (of.counts[to] or 0) + 1
+        of.ends, of.goes_on = of.ends or has('f'), of.goes_on or has('w')
+        batches[batch] = of
+      end
     end
-    if string.find(flags, 'f', 1, true) then
-      redis.call('HINCRBY', KEYS[3], vendor .. ':' .. to, 1)
+    if has('f') then
+      local what = ARGV[arg + 6] .. ':' .. to
+      ended[what] = (ended[what] or 0) + 1
       redis.call('PEXPIRE', job, retention)
-      redis.call('RPUSH', KEYS[2], id)
-      if string.find(flags, 'b', 1, true) then
-        redis.call('PEXPIRE', batch, retention * 2)
-        redis.call('PEXPIRE', KEYS[key + 4], retention * 2)
-      end
-      -- Oldest first, a bounded number; one that an operator has revived since has no expiry and stays.
-      for _ = 1, 3 do
-        if redis.call('LLEN', KEYS[2]) <= most then break end
-        local oldest = redis.call('LPOP', KEYS[2])
-        if redis.call('PTTL', prefix .. oldest) > 0 then redis.call('UNLINK', prefix .. oldest) end
-      end
-    elseif string.find(flags, 'w', 1, true) then
+      redis.call('RPUSH', KEYS[2], id .. ':' .. known + 1)
+    elseif has('w') then
       redis.call('PERSIST', job)
-      if string.find(flags, 'b', 1, true) then
-        redis.call('PERSIST', batch)
-        redis.call('PERSIST', KEYS[key + 4])
-      end
     end
     results[#results + 1] = known + 1
   end
   arg, key = arg + 9, key + 5
+end
+
+-- Queues that sleep longer than until what entered them is due are woken.
+for queue, due in pairs(soonest) do
+  local asleep = redis.call('GET', queue .. ':idle')
+  if asleep and due < tonumber(asleep) then
+    redis.call('DEL', queue .. ':idle')
+    redis.call('PUBLISH', channel, queue)
+  end
+end
+
+for batch, of in pairs(batches) do
+  for state, change in pairs(of.counts) do
+    if change ~= 0 then redis.call('HINCRBY', batch, state, change) end
+  end
+  if of.goes_on then
+    redis.call('HDEL', batch, 'closed')
+    redis.call('PERSIST', batch)
+    redis.call('PERSIST', of.members)
+  end
+  if of.ends then
+    -- The last one closes the batch; as long as one of its jobs may go on, it is kept.
+    local counts = redis.call('HMGET', batch, 'total', 'completed', 'failed', 'canceled')
+    if (counts[2] or 0) + (counts[3] or 0) + (counts[4] or 0) >= (tonumber(counts[1]) or 0) then
+      redis.call('HSET', batch, 'closed', now)
+      redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'closed', string.match(batch, '}:b:(.*)$'))
+      redis.call('PEXPIRE', batch, retention * 2)
+      redis.call('PEXPIRE', of.members, retention * 2)
+    end
+  end
+end
+
+for what, count in pairs(ended) do redis.call('HINCRBY', KEYS[3], what, count) end
+-- Oldest first, a bounded number; one that an operator has revived since has another version and stays.
+for _ = 1, next(ended) and math.min(redis.call('LLEN', KEYS[2]) - most, 3 * #results) or 0 do
+  local oldest, version = string.match(redis.call('LPOP', KEYS[2]), '^(%w+):(%d+)$')
+  if oldest and redis.call('HGET', prefix .. oldest, 'v') == version then
+    redis.call('UNLINK', prefix .. oldest)
+  end
 end
 return results

@@ -1,12 +1,13 @@
 -- Takes new jobs in: record, queue place, batch and event in one write.
 -- KEYS: 1 events, 2 batches, 3 batch, 4 batch's members, then for each job: its record, its submit queue
--- ARGV: 1 batch name or '', 2 events kept, 3 wake channel, then for each job: id, record, request, due, event
+-- ARGV: 1 batch name or '', 2 events kept, 3 wake channel, 4 prefix of batches, then for each job: id, record,
+--   request, due, event
 -- Returns for each job: 1 taken in, 0 known with the same request, -1 known with another request
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local batch, kept, channel = ARGV[1], ARGV[2], ARGV[3]
 local results, taken = {}, 0
-local arg, key = 4, 5
+local arg, key = 5, 5
 while arg <= #ARGV do
   local id, record, request, due = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], tonumber(ARGV[arg + 3])
   local job, queue = KEYS[key], KEYS[key + 1]
@@ -31,14 +32,18 @@ while arg <= #ARGV do
   end
   arg, key = arg + 5, key + 2
 end
-if batch ~= '' then
-  redis.call('ZADD', KEYS[2], 'NX', now, batch)
-  redis.call('HSETNX', KEYS[3], 'created', now)
-  if taken > 0 then
-    redis.call('HINCRBY', KEYS[3], 'total', taken)
-    redis.call('HINCRBY', KEYS[3], 'queued', taken)
-    redis.call('PERSIST', KEYS[3])
-    redis.call('PERSIST', KEYS[4])
+if batch ~= '' and taken > 0 then
+  if redis.call('HSETNX', KEYS[3], 'created', now) == 1 then
+    redis.call('ZADD', KEYS[2], now, batch)
+    -- Names of batches that have expired go by the way, more of them than come.
+    for _, name in ipairs(redis.call('ZRANDMEMBER', KEYS[2], 3)) do
+      if redis.call('EXISTS', ARGV[4] .. name) == 0 then redis.call('ZREM', KEYS[2], name) end
+    end
   end
+  redis.call('HDEL', KEYS[3], 'closed')
+  redis.call('HINCRBY', KEYS[3], 'total', taken)
+  redis.call('HINCRBY', KEYS[3], 'queued', taken)
+  redis.call('PERSIST', KEYS[3])
+  redis.call('PERSIST', KEYS[4])
 end
 return results

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use songmill_core::job::StateName;
 use songmill_core::time::Span;
 use songmill_core::{BatchName, Event, JobId, Stage};
-use songmill_store::{Applied, Enqueued, QueueSettings, Retention, StageQueue, StoreError};
+use songmill_store::{Applied, Enqueued, QueueSettings, Retention, StageQueue, StoreError, Told};
 
 use crate::queues::run;
 use crate::tools::*;
@@ -55,8 +55,11 @@ async fn every_change_is_counted_and_told() {
         store.apply(JobId::derive("no", "job"), &accepted(7)).await.unwrap(),
         Applied::NoSuchJob
     ));
-    let told: Vec<_> =
-        store.events("0", 100).await.unwrap().into_iter().map(|(_, e)| e.to.as_str()).collect();
+    let told = store.events("0", 100).await.unwrap().into_iter().map(|(_, told)| match told {
+        Told::Job(change) => change.to.as_str(),
+        Told::Closed(_) => "closed",
+    });
+    let told: Vec<_> = told.collect();
     assert_eq!(told, ["queued", "queued", "submitting", "generating", "canceled", "queued", "canceled"]);
     assert_eq!(store.totals().await.unwrap()["acme:canceled"], 2);
 }

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use songmill_core::job::StateName;
 use songmill_core::time::Span;
 use songmill_core::{Event, Stage, State, Timestamp};
-use songmill_store::{Lease, QueueSettings, StageQueue, Store};
+use songmill_store::{Lease, QueueSettings, StageQueue, Store, Told};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -92,10 +92,26 @@ async fn twenty_thousand_jobs_due_at_once_are_all_done_by_no_more_hands_than_the
     let redis = Redis::start(&["--appendfsync", "no"]);
     let store = redis.store().await;
     enqueue(&store, 20_000).await;
+    all_are_done_once(&store, 20_000).await;
+}
+
+#[tokio::test]
+async fn two_hundred_thousand_jobs_due_at_once_are_all_done() {
+    let redis = Redis::start(&["--appendfsync", "no"]);
+    let store = redis.store().await;
+    enqueue(&store, 200_000).await;
+    all_are_done_once(&store, 200_000).await;
+}
+
+async fn all_are_done_once(store: &Store, jobs: usize) {
     let work = Work::default();
-    let workers = [0; 2].map(|_| run_with(queue(&store, Stage::Submit, 50, LONG), work.clone()));
-    until("all have ended", async || failed(&store).await == 20_000).await;
-    assert_eq!(work.begun.load(Ordering::SeqCst), 20_000, "each once");
+    let workers = [0; 2].map(|_| run_with(queue(store, Stage::Submit, 50, LONG), work.clone()));
+    let mut last = 0;
+    while last < jobs as u64 {
+        until("another one has ended", async || failed(store).await > last).await;
+        last = failed(store).await;
+    }
+    assert_eq!(work.begun.load(Ordering::SeqCst), jobs, "each once");
     assert!(work.busiest.load(Ordering::SeqCst) <= 100);
     for worker in workers {
         worker.stop().await;
@@ -210,6 +226,51 @@ async fn told_to_stop_a_worker_finishes_what_it_began_and_gives_back_the_rest() 
     assert_eq!(batch.counts.of(StateName::Failed), begun, "what was begun is written down");
     assert_eq!(batch.counts.of(StateName::Queued), 400 - begun, "the rest waits as before: {batch:?}");
     assert_eq!(store.audit().await.unwrap().breaches, []);
+}
+
+#[tokio::test]
+async fn a_claim_whose_reply_is_lost_is_handed_out_again_and_nothing_is_in_doubt() {
+    let redis = Redis::start(&[]);
+    let store = redis.impatient_store().await;
+    let work = Work::default();
+    let worker = run_with(queue(&store, Stage::Submit, 100, LONG), work.clone());
+    let patient = redis.store().await;
+    for round in 1..=3 {
+        let mut jobs: Vec<_> = (0..50).map(|n| new_job(&patient, 100 * round + n)).collect();
+        jobs.iter_mut().for_each(|new| new.job.due = patient.now() + Duration::from_millis(300));
+        patient.enqueue(Some(&batch()), &jobs).await.unwrap();
+        // They fall due while Redis answers nobody in time: it takes them for us when we have given that up.
+        redis.command(&["client", "pause", "900", "all"]);
+        let all = 50 * round as u64;
+        until("all of the round have ended", async || failed(&patient).await == all).await;
+    }
+    assert_eq!(work.begun.load(Ordering::SeqCst), 150, "each once, and none had to be resolved");
+    worker.stop().await;
+    assert_eq!(patient.audit().await.unwrap().breaches, []);
+}
+
+#[tokio::test]
+async fn a_batch_whose_jobs_end_in_bursts_is_closed_once_and_opened_again_by_a_retry() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let jobs = enqueue(&store, 400).await;
+    let closed = async || store.batch(&batch()).await.unwrap().unwrap().closed_ms;
+    // Both workers commit by the dozen, and whoever's commit holds the last job closes the batch.
+    let workers = [0; 2].map(|_| run(queue(&store, Stage::Submit, 100, LONG)));
+    until("all have ended", async || failed(&store).await == 400).await;
+    let at = closed().await.expect("the batch is closed");
+    let told = store.events("0", 10_000).await.unwrap();
+    assert_eq!(told.iter().filter(|(_, told)| *told == Told::Closed(batch())).count(), 1);
+    for worker in workers {
+        worker.stop().await;
+    }
+    store.apply(jobs[7], &Event::RetryAsked).await.unwrap();
+    assert_eq!(closed().await, None, "one of its jobs goes on");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let worker = run(queue(&store, Stage::Submit, 100, LONG));
+    until("it has ended again", async || closed().await.is_some()).await;
+    assert!(closed().await > Some(at));
+    worker.stop().await;
 }
 
 #[tokio::test]

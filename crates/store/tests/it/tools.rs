@@ -58,8 +58,18 @@ impl Redis {
     }
 
     pub(crate) async fn store_with(&self, retention: Retention) -> Store {
+        Store::connect(&self.settings(), retention, policy()).await.unwrap()
+    }
+
+    /// A store that gives a reply up soon.
+    pub(crate) async fn impatient_store(&self) -> Store {
+        let settings = Settings { reply_timeout: Span::millis(200), ..self.settings() };
+        Store::connect(&settings, Retention::default(), policy()).await.unwrap()
+    }
+
+    fn settings(&self) -> Settings {
         let url = format!("unix:{}", self.folder.path().join("s").display());
-        Store::connect(&Settings { url, ..Settings::default() }, retention, policy()).await.unwrap()
+        Settings { url, ..Settings::default() }
     }
 
     /// A command to the server, as an operator would give it.

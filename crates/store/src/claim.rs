@@ -1,0 +1,124 @@
+//! Claiming due jobs for a lease, and keeping or giving back what was claimed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use songmill_core::{JobId, Stage, Timestamp, VendorName};
+
+use crate::commit::COMMIT_CHUNK;
+use crate::connection::StoreError;
+use crate::enqueue::decode;
+use crate::lease::Lease;
+use crate::scripts::{CLAIM, EXTEND};
+use crate::store::Store;
+
+/// The jobs that a claim took, and when there will be more.
+pub(crate) struct Claims {
+    pub(crate) leases: Vec<Lease>,
+    pub(crate) now: Timestamp,
+    pub(crate) next_due: Option<Timestamp>,
+    pub(crate) unreadable: Vec<StoreError>,
+}
+
+/// Who claims, and which claim of its own is next: a claim whose reply was lost is asked for again by its number.
+pub(crate) struct Claimant {
+    worker: u64,
+    number: u64,
+    lost: bool,
+}
+
+impl Claimant {
+    pub(crate) fn new() -> Self {
+        Self { worker: getrandom::u64().expect("the system has random bytes"), number: 0, lost: false }
+    }
+}
+
+/// The longest a queue sleeps without being woken.
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// Takes up to `most` due jobs from a queue for a lease; what an earlier call took whose reply was lost comes
+    /// first.
+    pub(crate) async fn claim(
+        &self,
+        claimant: &mut Claimant,
+        stage: Stage,
+        vendor: &VendorName,
+        most: usize,
+        lease: Duration,
+    ) -> Result<Claims, StoreError> {
+        let keys = self.keys();
+        let queue = keys.queue(stage, vendor);
+        let waits_in =
+            if stage == Stage::Submit { keys.queue(Stage::Resolve, vendor) } else { queue.clone() };
+        let mut call = CLAIM.call(&[queue, waits_in, keys.last_claim(claimant.worker)]);
+        call.arg(most).arg(lease.as_millis() as u64).arg(keys.job_prefix()).arg(keys.batch_prefix());
+        call.arg(LONGEST_SLEEP.as_millis() as u64).arg(if needs_request(stage) { "r" } else { "" });
+        call.arg(claimant.number).arg(if claimant.lost { "again" } else { "" });
+        // Until a reply is here, and also when this call is dropped halfway.
+        claimant.lost = true;
+        let claimed = Instant::now();
+        let mut reply = call.run::<Vec<redis::Value>>(&mut self.connection()).await?.into_iter();
+        (claimant.lost, claimant.number) = (false, claimant.number + 1);
+        let now = Timestamp::from_millis(next(&mut reply)?);
+        self.learned(now);
+        let next_due: i64 = next(&mut reply)?;
+        let mut claims = Claims {
+            leases: Vec::new(),
+            now,
+            next_due: u64::try_from(next_due).ok().map(Timestamp::from_millis),
+            unreadable: Vec::new(),
+        };
+        while reply.len() > 0 {
+            let id: String = next(&mut reply)?;
+            let fence = (next(&mut reply)?, next(&mut reply)?);
+            let began: u64 = next(&mut reply)?;
+            let record: Vec<u8> = next(&mut reply)?;
+            let request: String = next(&mut reply)?;
+            let Ok(id) = id.parse::<JobId>() else { continue };
+            match decode(id, &record) {
+                Ok(job) => {
+                    let job = self.begun(job, began);
+                    let request = (!request.is_empty()).then(|| request.into());
+                    let place = (stage, vendor.clone());
+                    claims.leases.push(Lease::new(job, place, request, fence, (claimed, lease)));
+                }
+                Err(error) => claims.unreadable.push(error),
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Lengthens the leases that are still ours; zero gives them back. Marks the others as lost.
+    pub(crate) async fn extend(&self, leases: &[Arc<Lease>], lease: Duration) -> Result<(), StoreError> {
+        for chunk in leases.chunks(COMMIT_CHUNK) {
+            let keys: Vec<_> = chunk
+                .iter()
+                .flat_map(|held| {
+                    let stage = if held.stage == Stage::Submit { Stage::Resolve } else { held.stage };
+                    [self.keys().job(held.job.id), self.keys().queue(stage, &held.vendor)]
+                })
+                .collect();
+            let mut call = EXTEND.call(&keys);
+            call.arg(lease.as_millis() as u64);
+            for held in chunk {
+                call.arg(held.job.id.to_string()).arg(held.version);
+            }
+            let asked = Instant::now();
+            let codes: Vec<i64> = call.run(&mut self.connection()).await?;
+            for (held, code) in chunk.iter().zip(codes) {
+                if code == 1 { held.extended(asked, lease) } else { held.lost() }
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn needs_request(stage: Stage) -> bool {
+    matches!(stage, Stage::Submit | Stage::Resolve | Stage::Collect)
+}
+
+fn next<T: redis::FromRedisValue>(reply: &mut impl Iterator<Item = redis::Value>) -> Result<T, StoreError> {
+    let value = reply.next().unwrap_or(redis::Value::Nil);
+    T::from_redis_value(value).map_err(|error| StoreError::from(redis::RedisError::from(error)))
+}

@@ -1,0 +1,88 @@
+//! Writing down what became of jobs.
+
+use songmill_core::Job;
+use songmill_core::job::StateName;
+
+use crate::connection::StoreError;
+use crate::enqueue::encode;
+use crate::scripts::COMMIT;
+use crate::store::{Logged, Store};
+
+/// What is to become of a job, if its version is still the one that was read.
+pub(crate) struct Commit<'a> {
+    pub(crate) version: u64,
+    pub(crate) before: &'a Job,
+    pub(crate) after: &'a Job,
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Committed {
+    Done,
+    Stale,
+    NoSuchJob,
+}
+
+/// The most commits in one script call.
+pub(crate) const COMMIT_CHUNK: usize = 64;
+
+impl Store {
+    /// Writes what became of jobs; each for itself, in one call.
+    pub(crate) async fn commit(&self, commits: &[Commit<'_>]) -> Result<Vec<Committed>, StoreError> {
+        let keys = self.keys();
+        let mut named = vec![keys.events(), keys.ended(), keys.totals()];
+        for Commit { before, after, .. } in commits {
+            let record = keys.job(after.id);
+            let queue = |job: &Job| match job.place() {
+                Some(place) => keys.queue(place.stage, place.vendor),
+                None if job.state.name() == StateName::Held => keys.held(),
+                None => record.clone(),
+            };
+            let (leaves, enters) = (queue(before), queue(after));
+            let (batch, members) = match &after.batch {
+                Some(batch) => (keys.batch(batch), keys.members(batch)),
+                None => (record.clone(), record.clone()),
+            };
+            named.extend([record, leaves, enters, batch, members]);
+        }
+        let mut call = COMMIT.call(&named);
+        call.arg(self.retention().events).arg(keys.wake());
+        call.arg(self.retention().age.get().as_millis() as u64)
+            .arg(self.retention().jobs)
+            .arg(keys.job_prefix());
+        for Commit { version, before, after } in commits {
+            let (from, to) = (before.state.name(), after.state.name());
+            let due = if to == StateName::Held { self.now() } else { after.due };
+            call.arg(after.id.to_string()).arg(*version).arg(encode(after)?).arg(due.as_millis());
+            call.arg(from.as_str()).arg(to.as_str()).arg(after.vendor().as_str()).arg(flags(before, after));
+            call.arg(if from == to { Vec::new() } else { Logged::of(after, Some(from)).encode() });
+        }
+        let codes: Vec<i64> = call.run(&mut self.connection()).await?;
+        let read = |code| match code {
+            0 => Committed::Stale,
+            -1 => Committed::NoSuchJob,
+            _ => Committed::Done,
+        };
+        Ok(codes.into_iter().map(read).collect())
+    }
+}
+
+fn flags(before: &Job, after: &Job) -> String {
+    let mut flags = String::new();
+    let stands = |job: &Job| job.place().is_some() || job.state.name() == StateName::Held;
+    if stands(before) {
+        flags.push('l');
+    }
+    if stands(after) {
+        flags.push('e');
+    }
+    if after.batch.is_some() {
+        flags.push('b');
+    }
+    if after.state.name().is_final() {
+        flags.push('f');
+    } else if before.state.name().is_final() {
+        flags.push('w');
+    }
+    flags
+}
