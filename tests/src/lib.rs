@@ -27,6 +27,16 @@ impl Process {
         Ok(Self(child.with_context(|| format!("cannot start {command:?}"))?))
     }
 
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits until it has ended by itself; its exit code.
+    pub fn wait(mut self) -> Result<Option<i32>> {
+        Ok(self.0.wait()?.code())
+    }
+
     /// Sends a signal by name, such as `KILL`.
     pub fn signal(&self, name: &str) -> Result<()> {
         let status = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status()?;
@@ -111,9 +121,32 @@ impl Redis {
         process.stop().map(drop)
     }
 
+    /// Kills it as a crash would.
+    pub fn crash(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.crash();
+        }
+    }
+
+    /// The id of its process while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
+    /// Where its socket lies.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("s")
+    }
+
+    /// A command to it, as an operator would give it; what it answers.
+    pub fn cli(&self, args: &[&str]) -> Result<String> {
+        let output = Command::new("redis-cli").arg("-s").arg(self.socket()).args(args).output()?;
+        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
+    }
+
     /// Its address.
     pub fn url(&self) -> String {
-        format!("unix:{}", self.folder.join("s").display())
+        format!("unix:{}", self.socket().display())
     }
 }
 
@@ -129,7 +162,7 @@ pub struct World {
     /// Where the listener will listen.
     pub listener: SocketAddr,
     settings: Vec<String>,
-    _sim: Process,
+    simulator: Process,
 }
 
 /// Short waits, so that tests need not wait long for what takes minutes in real life.
@@ -163,8 +196,15 @@ const SWIFT_POLICY: &[&str] = &[
 pub const VENDORS: [&str; 4] = ["inference_sh", "replicate", "senseaudio", "tencent"];
 
 impl World {
-    /// Starts a world; `with` are settings of the simulator such as `faults.callback_drop_rate=1`.
+    /// Starts a world of short waits; `with` are settings of the simulator such as `faults.callback_drop_rate=1`.
     pub fn start(with: &[&str]) -> Result<Self> {
+        let mut world = Self::start_plain(with)?;
+        world.settings.extend(SWIFT.iter().map(ToString::to_string));
+        Ok(SWIFT_POLICY.iter().fold(world, |world, setting| world.with_policy(setting)))
+    }
+
+    /// Starts a world whose settings are the defaults.
+    pub fn start_plain(with: &[&str]) -> Result<Self> {
         let folder = TempDir::new()?;
         let redis = Redis::start(&folder.path().join("redis"))?;
         let mut command = Command::new(binary()?);
@@ -186,12 +226,8 @@ impl World {
             std::thread::sleep(Duration::from_millis(5));
         }
         let listener = free_port()?;
-        let mut settings: Vec<String> = SWIFT.iter().map(ToString::to_string).collect();
-        for vendor in VENDORS {
-            settings.extend(SWIFT_POLICY.iter().map(|policy| format!("policy.vendors.{vendor}.{policy}")));
-        }
-        settings.push(format!("listener.listen=\"{listener}\""));
-        Ok(Self { folder, redis, sim: addr, listener, settings, _sim: sim })
+        let settings = vec![format!("listener.listen=\"{listener}\"")];
+        Ok(Self { folder, redis, sim: addr, listener, settings, simulator: sim })
     }
 
     /// Has vendors call back.
@@ -206,6 +242,11 @@ impl World {
     pub fn with(mut self, setting: impl Into<String>) -> Self {
         self.settings.push(setting.into());
         self
+    }
+
+    /// The id of the simulator's process.
+    pub fn simulator(&self) -> u32 {
+        self.simulator.id()
     }
 
     /// A setting of every vendor's policy.
@@ -355,7 +396,7 @@ pub fn until(what: &str, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
 }
 
 /// The binary under test: `SONGMILL_BIN`, or the one beside the tests.
-fn binary() -> Result<PathBuf> {
+pub fn binary() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("SONGMILL_BIN") {
         return Ok(path.into());
     }

@@ -55,6 +55,11 @@ impl JobId {
         Self(u128::from_be_bytes(bytes))
     }
 
+    /// A number below `lanes` that is the same for the same job.
+    pub const fn lane(self, lanes: usize) -> usize {
+        (self.0 % lanes as u128) as usize
+    }
+
     /// A number spread evenly over jobs that mixes in `salt`: the only source of jitter.
     pub(crate) fn spread(self, salt: u64) -> u64 {
         let mut x = (self.0 as u64) ^ ((self.0 >> 64) as u64) ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);

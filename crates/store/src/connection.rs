@@ -1,5 +1,6 @@
 //! The connection to Redis: one that survives restarts and stalls, and a clock kept by Redis.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -52,7 +53,7 @@ fn redacted<S: serde::Serializer>(url: &str, to: S) -> Result<S::Ok, S::Error> {
 }
 
 /// What the store could not do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The address is not one of Redis.
     #[error("redis url is not valid; write redis://host:6379/0 or unix:/path/to/socket")]
@@ -73,11 +74,14 @@ pub enum StoreError {
         job: String,
         /// What is wrong with it.
         #[source]
-        source: serde_json::Error,
+        source: Arc<serde_json::Error>,
     },
     /// Others changed the job again and again while we tried.
     #[error("job {0} changes too often")]
     Contended(String),
+    /// The process is ending.
+    #[error("the store is closed")]
+    Closing,
 }
 
 impl From<redis::RedisError> for StoreError {
@@ -100,7 +104,7 @@ impl From<redis::RedisError> for StoreError {
 impl StoreError {
     /// Whether waiting helps.
     pub fn will_pass(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Full(_) | Self::Contended(_))
+        matches!(self, Self::Away(_) | Self::Full(_) | Self::Contended(_) | Self::Closing)
     }
 }
 

@@ -93,12 +93,15 @@ impl Store {
 }
 
 pub(crate) fn encode(job: &Job) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(job).map_err(|source| StoreError::Record { job: job.id.to_string(), source })
+    serde_json::to_vec(job).map_err(|source| unreadable(job.id, source))
 }
 
 pub(crate) fn decode(id: JobId, record: &[u8]) -> Result<Job, StoreError> {
-    let mut job: Job = serde_json::from_slice(record)
-        .map_err(|source| StoreError::Record { job: id.to_string(), source })?;
+    let mut job: Job = serde_json::from_slice(record).map_err(|source| unreadable(id, source))?;
     job.id = id;
     Ok(job)
+}
+
+fn unreadable(id: JobId, source: serde_json::Error) -> StoreError {
+    StoreError::Record { job: id.to_string(), source: source.into() }
 }

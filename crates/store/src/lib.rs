@@ -4,6 +4,7 @@
 //! stage queue*, and [`Store::audit`] proves it on a live Redis. Every script takes bounded work, and all keys
 //! of a shard share a hash tag.
 
+mod apply;
 mod audit;
 mod batch;
 mod claim;
@@ -18,6 +19,7 @@ mod scripts;
 mod store;
 mod wake;
 
+pub use apply::Applied;
 pub use audit::{Audit, Breach};
 pub use batch::{Batch, Counts, Member};
 pub use connection::{Settings, StoreError, without_password};
@@ -25,4 +27,4 @@ pub use enqueue::{Enqueued, NewJob};
 pub use facts::{Facts, Told};
 pub use lease::Lease;
 pub use queue::{Outcome, QueueSettings, StageQueue};
-pub use store::{Applied, Logged, Retention, Store, Stored};
+pub use store::{Logged, Retention, Store, Stored};

@@ -19,11 +19,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::apply::Applied;
 use crate::claim::{Claimant, LONGEST_SLEEP};
 use crate::commit::{COMMIT_CHUNK, Commit, Committed};
 use crate::connection::StoreError;
 use crate::lease::Lease;
-use crate::store::{Applied, Store, announce};
+use crate::store::{Store, announce};
 
 /// How a queue is worked on by this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -1,13 +1,13 @@
 //! The store itself: reading jobs, claiming them, and writing what became of them.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use redis::aio::ConnectionManager;
 use songmill_core::job::{Effect, StateName, step};
 use songmill_core::time::Span;
-use songmill_core::{Event, Job, JobId, Policy, Step, Timestamp, VendorName};
+use songmill_core::{Event, Job, JobId, Policy, Timestamp, VendorName};
 
-use crate::commit::{Commit, Committed};
+use crate::apply::Applier;
 use crate::connection::{Clock, Settings, StoreError, open};
 use crate::enqueue::decode;
 use crate::keys::Keys;
@@ -35,6 +35,16 @@ impl Default for Retention {
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
+/// A store that may be gone.
+#[derive(Clone)]
+pub(crate) struct WeakStore(Weak<Inner>);
+
+impl WeakStore {
+    pub(crate) fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(Store)
+    }
+}
+
 struct Inner {
     client: redis::Client,
     connection: ConnectionManager,
@@ -43,6 +53,7 @@ struct Inner {
     retention: Retention,
     clock: Clock,
     wake: OnceLock<Wake>,
+    applier: OnceLock<Applier>,
 }
 
 /// A job as it stands in Redis.
@@ -54,18 +65,6 @@ pub struct Stored {
     pub request: Arc<str>,
     /// Claims in a row without an outcome.
     pub claims: u32,
-    version: u64,
-}
-
-/// What an event did to a job.
-#[derive(Clone, Debug)]
-pub enum Applied {
-    /// It changed the job to this.
-    Changed(Box<Job>),
-    /// It changed nothing.
-    Unchanged(Box<Job>),
-    /// There is no such job.
-    NoSuchJob,
 }
 
 /// One line of the event stream: a job changed its state.
@@ -104,9 +103,6 @@ impl Logged {
     }
 }
 
-/// How often an event is tried on a job that others change at the same time.
-const APPLY_TRIES: u32 = 32;
-
 impl Store {
     /// Connects; Redis must be there now, later it may come and go.
     pub async fn connect(
@@ -123,6 +119,7 @@ impl Store {
             retention,
             clock: Clock::default(),
             wake: OnceLock::new(),
+            applier: OnceLock::new(),
         }));
         store.learn_clock().await?;
         Ok(store)
@@ -169,16 +166,20 @@ impl Store {
         self.0.wake.get_or_init(|| Wake::start(self.0.client.clone(), self.keys().wake()))
     }
 
+    pub(crate) fn applier(&self) -> &Applier {
+        self.0.applier.get_or_init(|| Applier::start(&WeakStore(Arc::downgrade(&self.0))))
+    }
+
     /// Reads a job.
     pub async fn load(&self, id: JobId) -> Result<Option<Stored>, StoreError> {
         let mut ask = redis::cmd("HMGET");
-        ask.arg(self.keys().job(id)).arg(&["d", "v", "x", "c", "r"]);
-        type Fields = (Option<Vec<u8>>, Option<u64>, Option<u64>, Option<u32>, Option<String>);
+        ask.arg(self.keys().job(id)).arg(&["d", "x", "c", "r"]);
+        type Fields = (Option<Vec<u8>>, Option<u64>, Option<u32>, Option<String>);
         let fields: Fields = ask.query_async(&mut self.connection()).await?;
-        let (Some(record), Some(version), began, claims, request) = fields else { return Ok(None) };
+        let (Some(record), began, claims, request) = fields else { return Ok(None) };
         let job = self.begun(decode(id, &record)?, began.unwrap_or(0));
         let request = request.unwrap_or_default().into();
-        Ok(Some(Stored { job, request, claims: claims.unwrap_or(0), version }))
+        Ok(Some(Stored { job, request, claims: claims.unwrap_or(0) }))
     }
 
     /// A submit claim is written as the moment it began; the machine says what that makes of the record.
@@ -190,26 +191,6 @@ impl Store {
             Some(step) => step.job,
             None => job,
         }
-    }
-
-    /// Has the machine decide what an event makes of a job, and writes that down.
-    pub async fn apply(&self, id: JobId, event: &Event) -> Result<Applied, StoreError> {
-        for _ in 0..APPLY_TRIES {
-            let Some(stored) = self.load(id).await? else { return Ok(Applied::NoSuchJob) };
-            let Some(Step { job, effects }) = step(&stored.job, event, self.now(), self.policy()) else {
-                return Ok(Applied::Unchanged(Box::new(stored.job)));
-            };
-            let commit = Commit { version: stored.version, before: &stored.job, after: &job };
-            match self.commit(&[commit]).await?[0] {
-                Committed::Done => {
-                    announce(&job, &effects);
-                    return Ok(Applied::Changed(Box::new(job)));
-                }
-                Committed::Stale => {}
-                Committed::NoSuchJob => return Ok(Applied::NoSuchJob),
-            }
-        }
-        Err(StoreError::Contended(id.to_string()))
     }
 }
 

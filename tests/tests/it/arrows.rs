@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tests", &[]),
+    ("bench", &["core", "vendors", "store", "tests"]),
 ];
 
 /// What a crate must never depend on.

@@ -6,7 +6,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local batch, kept, channel = ARGV[1], ARGV[2], ARGV[3]
-local results, taken = {}, 0
+local results, taken, queues, soonest = {}, {}, {}, {}
 local arg, key = 5, 5
 while arg <= #ARGV do
   local id, record, request, due = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], tonumber(ARGV[arg + 3])
@@ -15,24 +15,31 @@ while arg <= #ARGV do
   if known then
     results[#results + 1] = known == request and 0 or -1
   else
-    redis.call('HSET', job, 'd', record, 'r', request, 'v', 1)
-    redis.call('ZADD', queue, due, id)
     if batch ~= '' then
-      redis.call('HSET', job, 'b', batch)
-      redis.call('RPUSH', KEYS[4], id)
+      redis.call('HSET', job, 'd', record, 'r', request, 'v', 1, 'b', batch)
+    else
+      redis.call('HSET', job, 'd', record, 'r', request, 'v', 1)
     end
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'e', ARGV[arg + 4])
-    local asleep = redis.call('GET', queue .. ':idle')
-    if asleep and due < tonumber(asleep) then
-      redis.call('DEL', queue .. ':idle')
-      redis.call('PUBLISH', channel, queue)
-    end
-    taken = taken + 1
+    local places = queues[queue] or {}
+    places[#places + 1], places[#places + 2] = due, id
+    queues[queue] = places
+    if not soonest[queue] or due < soonest[queue] then soonest[queue] = due end
+    taken[#taken + 1] = id
     results[#results + 1] = 1
   end
   arg, key = arg + 5, key + 2
 end
-if batch ~= '' and taken > 0 then
+for queue, places in pairs(queues) do
+  redis.call('ZADD', queue, unpack(places))
+  local asleep = redis.call('GET', queue .. ':idle')
+  if asleep and soonest[queue] < tonumber(asleep) then
+    redis.call('DEL', queue .. ':idle')
+    redis.call('PUBLISH', channel, queue)
+  end
+end
+if batch ~= '' and #taken > 0 then
+  redis.call('RPUSH', KEYS[4], unpack(taken))
   if redis.call('HSETNX', KEYS[3], 'created', now) == 1 then
     redis.call('ZADD', KEYS[2], now, batch)
     -- Names of batches that have expired go by the way, more of them than come.
@@ -41,8 +48,8 @@ if batch ~= '' and taken > 0 then
     end
   end
   redis.call('HDEL', KEYS[3], 'closed')
-  redis.call('HINCRBY', KEYS[3], 'total', taken)
-  redis.call('HINCRBY', KEYS[3], 'queued', taken)
+  redis.call('HINCRBY', KEYS[3], 'total', #taken)
+  redis.call('HINCRBY', KEYS[3], 'queued', #taken)
   redis.call('PERSIST', KEYS[3])
   redis.call('PERSIST', KEYS[4])
 end

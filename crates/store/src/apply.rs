@@ -1,0 +1,180 @@
+//! Telling jobs what happened: many events at once are read and written together.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use songmill_core::job::step;
+use songmill_core::{Event, Job, JobId, Step};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::commit::{COMMIT_CHUNK, Commit, Committed};
+use crate::connection::StoreError;
+use crate::enqueue::decode;
+use crate::store::{Store, WeakStore, announce};
+
+/// What an event did to a job.
+#[derive(Clone, Debug)]
+pub enum Applied {
+    /// It changed the job to this.
+    Changed(Box<Job>),
+    /// It changed nothing.
+    Unchanged(Box<Job>),
+    /// There is no such job.
+    NoSuchJob,
+}
+
+/// Takes events one by one and applies those that come at the same time in two round trips.
+pub(crate) struct Applier([mpsc::UnboundedSender<Ask>; LANES]);
+
+/// Batches under way at the same time: while Redis works on one, we work on another. A job keeps to its lane.
+const LANES: usize = 2;
+
+/// An event for a job, and who waits for what it does.
+struct Ask {
+    id: JobId,
+    event: Event,
+    tries: u32,
+    answer: oneshot::Sender<Result<Applied, StoreError>>,
+}
+
+/// How often an event is tried on a job that others change at the same time.
+const TRIES: u32 = 32;
+
+impl Store {
+    /// Has the machine decide what an event makes of a job, and writes that down.
+    pub async fn apply(&self, id: JobId, event: &Event) -> Result<Applied, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask { id, event: event.clone(), tries: 0, answer };
+        let lane = id.lane(LANES);
+        self.applier().0[lane].send(ask).map_err(|_| StoreError::Closing)?;
+        answered.await.map_err(|_| StoreError::Closing)?
+    }
+
+    /// Records with their versions, in the order of the ids, in one round trip.
+    async fn read(&self, ids: impl Iterator<Item = JobId>) -> Result<Vec<Read>, StoreError> {
+        let mut ask = redis::pipe();
+        let ids: Vec<_> = ids.collect();
+        for id in &ids {
+            ask.cmd("HMGET").arg(self.keys().job(*id)).arg(&["d", "v", "x"]);
+        }
+        type Fields = (Option<Vec<u8>>, Option<u64>, Option<u64>);
+        let records: Vec<Fields> = ask.query_async(&mut self.connection()).await?;
+        let read = |(id, (record, version, began)): (JobId, Fields)| match (record, version) {
+            (Some(record), Some(version)) => {
+                decode(id, &record).map(|job| Some((version, self.begun(job, began.unwrap_or(0)))))
+            }
+            _ => Ok(None),
+        };
+        Ok(ids.into_iter().zip(records).map(read).collect())
+    }
+}
+
+/// A version and the job as it is then, if there is one that can be read.
+type Read = Result<Option<(u64, Job)>, StoreError>;
+
+/// A step that is ready to be written, and who waits for it.
+struct Ready {
+    ask: Ask,
+    version: u64,
+    before: Job,
+    step: Step,
+}
+
+impl Applier {
+    /// Works as long as the store is there.
+    pub(crate) fn start(store: &WeakStore) -> Self {
+        Self(std::array::from_fn(|_| {
+            let (asks, taken) = mpsc::unbounded_channel();
+            tokio::spawn(apply_all(store.clone(), taken));
+            asks
+        }))
+    }
+}
+
+async fn apply_all(store: WeakStore, mut asks: mpsc::UnboundedReceiver<Ask>) {
+    let (mut waiting, mut again) = (Vec::new(), Vec::new());
+    while !again.is_empty() || asks.recv_many(&mut waiting, COMMIT_CHUNK).await > 0 {
+        // Those that were overtaken come first, and new ones beside them as far as there are any.
+        again.append(&mut waiting);
+        while again.len() < COMMIT_CHUNK
+            && let Ok(ask) = asks.try_recv()
+        {
+            again.push(ask);
+        }
+        let Some(store) = store.upgrade() else { return };
+        // Should one event ever break the work on it, those beside it are told to come again, and later ones go on.
+        again = AssertUnwindSafe(apply(&store, again)).catch_unwind().await.unwrap_or_default();
+    }
+}
+
+/// Applies events, one for each job; gives back those that are to be tried again.
+async fn apply(store: &Store, asks: Vec<Ask>) -> Vec<Ask> {
+    let mut met = HashSet::new();
+    let (now, mut again): (Vec<_>, Vec<_>) = asks.into_iter().partition(|ask| met.insert(ask.id));
+    let records = match store.read(now.iter().map(|ask| ask.id)).await {
+        Ok(records) => records,
+        Err(error) => {
+            now.into_iter().for_each(|ask| ask.answer(Err(error.clone())));
+            return again;
+        }
+    };
+    let mut ready = Vec::with_capacity(now.len());
+    for (ask, record) in now.into_iter().zip(records) {
+        let (version, before) = match record {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                ask.answer(Ok(Applied::NoSuchJob));
+                continue;
+            }
+            Err(error) => {
+                ask.answer(Err(error));
+                continue;
+            }
+        };
+        match step(&before, &ask.event, store.now(), store.policy()) {
+            Some(step) => ready.push(Ready { ask, version, before, step }),
+            None => ask.answer(Ok(Applied::Unchanged(Box::new(before)))),
+        }
+    }
+    if ready.is_empty() {
+        return again;
+    }
+    let commits: Vec<_> = ready
+        .iter()
+        .map(|ready| Commit { version: ready.version, before: &ready.before, after: &ready.step.job })
+        .collect();
+    let results = store.commit(&commits).await;
+    let results = match results {
+        Ok(results) => results,
+        Err(error) => {
+            ready.into_iter().for_each(|ready| ready.ask.answer(Err(error.clone())));
+            return again;
+        }
+    };
+    for (Ready { mut ask, step, .. }, result) in ready.into_iter().zip(results) {
+        match result {
+            Committed::Done => {
+                announce(&step.job, &step.effects);
+                ask.answer(Ok(Applied::Changed(Box::new(step.job))));
+            }
+            Committed::NoSuchJob => ask.answer(Ok(Applied::NoSuchJob)),
+            Committed::Stale if ask.tries >= TRIES => {
+                let id = ask.id.to_string();
+                ask.answer(Err(StoreError::Contended(id)));
+            }
+            Committed::Stale => {
+                ask.tries += 1;
+                again.push(ask);
+            }
+        }
+    }
+    again
+}
+
+impl Ask {
+    /// Answers whoever still waits.
+    fn answer(self, answer: Result<Applied, StoreError>) {
+        let _ = self.answer.send(answer);
+    }
+}

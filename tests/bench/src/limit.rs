@@ -1,0 +1,118 @@
+//! The limit: the store's own scripts, called by redis-benchmark with arguments of the same kind and size.
+
+use anyhow::Result;
+use songmill_tests::Redis;
+
+use crate::machine::{load, redis_benchmark};
+
+const ENQUEUE: &str = include_str!("../../../crates/store/src/scripts/enqueue.lua");
+const CLAIM: &str = include_str!("../../../crates/store/src/scripts/claim.lua");
+const COMMIT: &str = include_str!("../../../crates/store/src/scripts/commit.lua");
+
+/// What redis-benchmark replaces by a number of twelve digits.
+const ID: &str = "__rand_int__";
+/// Records and events as long as those of a job with one vendor and a batch.
+const RECORD: &str = r#"{"b":"bench","c":"song-000000","t":1795248000000,"u":1795852800000,"r":[{"v":"replicate","s":["song"]}],"s":"queued","d":1795248000000,"h":[[1795248000000,"created",""]]}"#;
+const EVENT: &str = r#"{"job":"0123456789abcdefghjkmnpqrs","batch":"bench","from":"submitting","to":"generating","vendor":"replicate"}"#;
+const REQUEST: &str =
+    r#"{"custom_id":"song-000000","vendor":"replicate","prompt":"tune 000000","duration_s":8}"#;
+
+fn key(name: &str) -> String {
+    format!("{{sm:0}}:{name}")
+}
+
+fn command(hash: &str, keys: &[String], args: &[String]) -> Vec<String> {
+    let head = ["EVALSHA".to_owned(), hash.to_owned(), keys.len().to_string()];
+    [&head[..], keys, args].concat()
+}
+
+fn strings(args: &[&str]) -> Vec<String> {
+    args.iter().map(ToString::to_string).collect()
+}
+
+/// Jobs a second that the enqueue script takes in, in chunks of `chunk`.
+pub(crate) fn enqueue(redis: &Redis, chunk: usize, jobs: usize) -> Result<f64> {
+    redis.cli(&["flushall"])?;
+    let hash = load(redis, ENQUEUE)?;
+    let mut keys = vec![key("events"), key("batches"), key("b:bench"), key("m:bench")];
+    let mut args = strings(&["bench", "100000", "{sm:0}:wake", "{sm:0}:b:"]);
+    for _ in 0..chunk {
+        keys.extend([key(&format!("j:{ID}")), key("q:submit:replicate")]);
+        args.extend(strings(&[ID, RECORD, REQUEST, "1795248000000", EVENT]));
+    }
+    Ok(redis_benchmark(redis, 4, jobs / chunk, &command(&hash, &keys, &args))? * chunk as f64)
+}
+
+/// Fills Redis with jobs whose ids are numbers below `jobs`, all in one queue and due.
+fn fill(redis: &Redis, jobs: usize, queue: &str) -> Result<()> {
+    const FILL: &str = "for i = ARGV[1], ARGV[2] do local id = string.format('%012d', i) \
+        redis.call('HSET', '{sm:0}:j:' .. id, 'd', ARGV[3], 'r', ARGV[4], 'v', 2, 'b', 'bench') \
+        redis.call('ZADD', KEYS[1], 1, id) end return 1";
+    redis.cli(&["flushall"])?;
+    for from in (0..jobs).step_by(20_000) {
+        let to = (from + 20_000).min(jobs) - 1;
+        redis.cli(&["eval", FILL, "1", queue, &from.to_string(), &to.to_string(), RECORD, REQUEST])?;
+    }
+    Ok(())
+}
+
+/// Jobs a second that are claimed in chunks of `claims` and committed in chunks of `commits`, one after the other.
+pub(crate) fn claim_and_commit(redis: &Redis, claims: usize, commits: usize, jobs: usize) -> Result<f64> {
+    let (submit, resolve) = (key("q:submit:replicate"), key("q:resolve:replicate"));
+    fill(redis, jobs, &submit)?;
+    let hash = load(redis, CLAIM)?;
+    let keys = [submit.clone(), resolve.clone(), key("claim:1")];
+    let args = [&claims.to_string(), "60000", "{sm:0}:j:", "{sm:0}:b:", "5000", "r", "1", ""];
+    let calls = redis_benchmark(redis, 4, jobs / claims, &command(&hash, &keys, &strings(&args)))?;
+    let claimed = calls * claims as f64;
+    let committed = commit(redis, commits, jobs, &resolve, &submit)?;
+    Ok(1.0 / (1.0 / claimed + 1.0 / committed))
+}
+
+/// Jobs a second that are committed in chunks, picked by chance among `jobs`.
+fn commit(redis: &Redis, chunk: usize, jobs: usize, leaves: &str, enters: &str) -> Result<f64> {
+    fill(redis, jobs, leaves)?;
+    let hash = load(redis, COMMIT)?;
+    let mut keys = vec![key("events"), key("ended"), key("totals")];
+    let mut args = strings(&["100000", "{sm:0}:wake", "604800000", "1000000", "{sm:0}:j:"]);
+    for _ in 0..chunk {
+        // Key and id are drawn apart, which costs the same.
+        keys.extend([
+            key(&format!("j:{ID}")),
+            leaves.to_owned(),
+            enters.to_owned(),
+            key("b:bench"),
+            key("m:bench"),
+        ]);
+        args.extend(strings(&[
+            ID,
+            "2",
+            RECORD,
+            "1795248000000",
+            "submitting",
+            "queued",
+            "replicate",
+            "leb",
+            EVENT,
+        ]));
+    }
+    // Few enough that most are still at the version that is expected.
+    let calls = (jobs / 5 / chunk).max(1);
+    let rate = redis_benchmark_below(redis, jobs, calls, &command(&hash, &keys, &args))?;
+    Ok(rate * chunk as f64)
+}
+
+/// Jobs a second that are read and committed one by one, over 50 connections: what a callback takes.
+pub(crate) fn read_and_commit(redis: &Redis, jobs: usize) -> Result<f64> {
+    let (poll, collect) = (key("q:poll:replicate"), key("q:collect:replicate"));
+    let committed = commit(redis, 1, jobs, &poll, &collect)?;
+    let read = strings(&["HMGET", &key(&format!("j:{ID}")), "d", "v", "x", "c"]);
+    let read = redis_benchmark_below(redis, jobs, jobs / 5, &read)?;
+    Ok(1.0 / (1.0 / read + 1.0 / committed))
+}
+
+fn redis_benchmark_below(redis: &Redis, jobs: usize, calls: usize, command: &[String]) -> Result<f64> {
+    // The last `-r` counts.
+    let below = ["-r".to_owned(), jobs.to_string()];
+    redis_benchmark(redis, 50, calls, &[&below[..], command].concat())
+}

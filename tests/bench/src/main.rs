@@ -1,0 +1,83 @@
+//! How fast Songmill is, beside the physical limit: each figure with the rate that redis-benchmark reaches with the
+//! same scripts on the same machine in the same run. `just bench` builds and runs it.
+
+mod callbacks;
+mod in_flight;
+mod journeys;
+mod limit;
+mod machine;
+mod queues;
+mod report;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+
+use crate::report::Report;
+
+/// Measures Songmill on this machine.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to measure; all of it when nothing is named
+    sections: Vec<Section>,
+    /// A tenth of the work: rough figures in a minute or two
+    #[arg(long)]
+    quick: bool,
+    /// Write the figures as JSON into this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Section {
+    /// Taking jobs in, from JSON lines
+    Enqueue,
+    /// Claiming and committing jobs on which nothing is done
+    Queues,
+    /// From enqueue to start
+    Start,
+    /// Receiving signed callbacks
+    Callbacks,
+    /// Whole journeys against the simulator
+    Journeys,
+    /// Memory, idle CPU and discovery lag with many tasks in flight
+    InFlight,
+}
+
+/// Sizes of the work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    quick: bool,
+}
+
+impl Scale {
+    pub(crate) const fn of(self, full: usize) -> usize {
+        if self.quick { full / 10 } else { full }
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let scale = Scale { quick: args.quick };
+    let sections = if args.sections.is_empty() { Section::value_variants().to_vec() } else { args.sections };
+    let mut report = Report::default();
+    println!("{}", report::head());
+    for section in sections {
+        let from = report.figures.len();
+        match section {
+            Section::Enqueue => journeys::enqueue(&mut report, scale).await?,
+            Section::Queues => queues::claim_and_commit(&mut report, scale).await?,
+            Section::Start => queues::start(&mut report, scale).await?,
+            Section::Callbacks => callbacks::run(&mut report, scale).await?,
+            Section::Journeys => journeys::run(&mut report, scale).await?,
+            Section::InFlight => in_flight::run(&mut report, scale).await?,
+        }
+        report.print_from(from);
+    }
+    if let Some(file) = args.json {
+        report.write(&file)?;
+    }
+    Ok(())
+}
