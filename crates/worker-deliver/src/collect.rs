@@ -1,6 +1,7 @@
 //! Collecting a job: fetch, find to be audio, store.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -8,6 +9,7 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 use songmill_core::{Asset, Event, Fault, FaultKind, Job, Output, Source, State};
 use songmill_store::Lease;
+use tokio::fs::File;
 
 use crate::fetch::{Fetcher, no_room};
 use crate::objects::Objects;
@@ -18,7 +20,7 @@ use crate::storage::{Storage, path};
 pub(crate) struct Collector {
     pub(crate) fetcher: Fetcher,
     pub(crate) objects: Objects,
-    pub(crate) storage: Storage,
+    pub(crate) storage: Arc<Storage>,
 }
 
 /// Outputs of one job that are brought in at the same time.
@@ -49,17 +51,26 @@ impl Collector {
         n: usize,
         of: usize,
     ) -> Result<Asset, Fault> {
-        let file = self.storage.incoming().map_err(|error| no_room(&error))?;
+        let (file, temp) = self.storage.incoming().map_err(|error| no_room(&error))?.into_parts();
+        let mut file = File::from_std(file);
         match &output.source {
-            Source::Url(url) => self.fetcher.fetch(url, &file).await?,
-            Source::Object { store, key } => self.objects.fetch(store, key, &file).await?,
+            Source::Url(url) => self.fetcher.fetch(url, &mut file).await?,
+            Source::Object { store, key } => self.objects.fetch(store, key, &mut file).await?,
         }
-        let looked = file.to_path_buf();
-        let looked = tokio::task::spawn_blocking(move || look(&looked)).await;
-        let Looked { probed, sha256, bytes } =
-            looked.map_err(|error| Fault::new(FaultKind::Garbled, "not_audio", error.to_string()))??;
-        let to = path(job, output, n, of, probed.format);
-        self.storage.put(&file, &to).await?;
+        drop(file);
+        let (storage, stem) = (self.storage.clone(), path(job, output, n, of));
+        let looked = tokio::task::spawn_blocking(move || {
+            let looked = look(&temp)?;
+            let to = format!("{stem}.{}", looked.probed.format);
+            let left = storage.take(temp, &to)?;
+            Ok::<_, Fault>((looked, to, left))
+        });
+        let (Looked { probed, sha256, bytes }, to, left) = looked
+            .await
+            .map_err(|error| Fault::new(FaultKind::Garbled, "not_audio", error.to_string()))??;
+        if let Some(file) = left {
+            self.storage.put(&file, &to).await?;
+        }
         Ok(Asset {
             path: to,
             bytes,

@@ -1,6 +1,5 @@
 //! Fetching an address into a file: streamed, bounded, resumed after a cut.
 
-use std::path::Path;
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode, header};
@@ -45,14 +44,13 @@ impl Fetcher {
         Ok(Self { client, guard, redirects, max_bytes, timeout })
     }
 
-    /// Fetches an address into a file.
-    pub(crate) async fn fetch(&self, url: &str, into: &Path) -> Result<(), Fault> {
+    /// Fetches an address into an empty file.
+    pub(crate) async fn fetch(&self, url: &str, into: &mut File) -> Result<(), Fault> {
         in_time(self.timeout, self.fetched(url, into)).await
     }
 
-    async fn fetched(&self, url: &str, into: &Path) -> Result<(), Fault> {
+    async fn fetched(&self, url: &str, file: &mut File) -> Result<(), Fault> {
         let url = self.guard.check(url).map_err(|refused| refuse(&refused))?;
-        let mut file = File::create(into).await.map_err(|error| no_room(&error))?;
         let (mut had, mut tag, mut resumes) = (0u64, None, 0);
         loop {
             let response = self.open(url.clone(), had, tag.as_deref()).await?;
@@ -64,7 +62,7 @@ impl Fetcher {
             }
             tag = text(&response, header::ETAG).map(str::to_owned);
             let whole = length(&response);
-            match self.read(response, &mut file, &mut had).await? {
+            match self.read(response, file, &mut had).await? {
                 Part::Ended if whole.is_none_or(|whole| had >= whole) => break,
                 Part::Ended | Part::Cut(_) if tag.is_some() && resumes < RESUMES => resumes += 1,
                 Part::Ended => return Err(unreachable("the transfer ended early".into())),

@@ -1,7 +1,6 @@
 //! Objects in buckets that vendors write to.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -37,8 +36,8 @@ impl Objects {
         })
     }
 
-    /// Reads an object into a file.
-    pub(crate) async fn fetch(&self, store: &str, key: &str, into: &Path) -> Result<(), Fault> {
+    /// Reads an object into an empty file.
+    pub(crate) async fn fetch(&self, store: &str, key: &str, into: &mut File) -> Result<(), Fault> {
         let Some(bucket) = self.stores.get(store) else {
             let words = format!("deliver.objects.{store} is not set: where does the vendor put its audio?");
             return Err(Fault::new(FaultKind::Locked, "store_unknown", words));
@@ -52,13 +51,12 @@ impl Objects {
         &self,
         bucket: &AmazonS3,
         path: &object_store::path::Path,
-        into: &Path,
+        file: &mut File,
     ) -> Result<(), Fault> {
         let found = bucket.get(path).await.map_err(|error| sorted(&error))?;
         if found.meta.size > self.max_bytes {
             return Err(too_large(self.max_bytes));
         }
-        let mut file = File::create(into).await.map_err(|error| no_room(&error))?;
         let mut left = found.meta.size;
         let mut chunks = found.into_stream();
         while let Some(chunk) = chunks.next().await {

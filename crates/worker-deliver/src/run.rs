@@ -45,7 +45,7 @@ pub async fn run(
     let collector = Arc::new(Collector {
         fetcher: Fetcher::new(&settings).map_err(Error::Client)?,
         objects: Objects::new(&settings).map_err(Error::Objects)?,
-        storage: Storage::open(&settings)?,
+        storage: Arc::new(Storage::open(&settings)?),
     });
     let mut workers = JoinSet::new();
     let mut stops = Vec::new();

@@ -1,21 +1,29 @@
 //! The operator's storage: written once, named by job.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use object_store::aws::AmazonS3Builder;
-use object_store::local::LocalFileSystem;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
 use songmill_core::{Fault, FaultKind, Job, Output};
+use tempfile::{NamedTempFile, TempPath};
 use tokio::io::AsyncReadExt as _;
 
+use crate::fetch::no_room;
 use crate::settings::Settings;
 
 /// Where audio goes.
 pub(crate) struct Storage {
-    store: Arc<dyn ObjectStore>,
+    place: Place,
     incoming: PathBuf,
+}
+
+enum Place {
+    /// A folder, in which incoming files lie already.
+    Folder(PathBuf),
+    /// A bucket.
+    Bucket(Box<dyn ObjectStore>),
 }
 
 /// Why the storage cannot be used.
@@ -62,46 +70,59 @@ impl Storage {
         }
         let incoming = std::env::temp_dir().join("songmill-incoming");
         ready(&incoming)?;
-        let store: Arc<dyn ObjectStore> = match prefix {
-            "" => Arc::new(builder.build()?),
-            prefix => Arc::new(PrefixStore::new(builder.build()?, prefix)),
+        let store: Box<dyn ObjectStore> = match prefix {
+            "" => Box::new(builder.build()?),
+            prefix => Box::new(PrefixStore::new(builder.build()?, prefix)),
         };
-        Ok(Self { store, incoming })
+        Ok(Self { place: Place::Bucket(store), incoming })
     }
 
     fn local(folder: &Path) -> Result<Self, StorageError> {
         let incoming = folder.join(".incoming");
         ready(&incoming)?;
-        let store = LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(false);
-        Ok(Self { store: Arc::new(store), incoming })
+        Ok(Self { place: Place::Folder(folder.to_owned()), incoming })
     }
 
-    /// A new file that is not in the storage yet and goes away by itself.
-    pub(crate) fn incoming(&self) -> std::io::Result<tempfile::TempPath> {
-        Ok(tempfile::Builder::new().prefix("in-").tempfile_in(&self.incoming)?.into_temp_path())
+    /// A new file that is not in the storage yet and goes away by itself. Blocks, as briefly as a file is made.
+    pub(crate) fn incoming(&self) -> std::io::Result<NamedTempFile> {
+        // As any file is made: whoever runs us decides by the umask who may read songs.
+        let permissions = std::fs::Permissions::from_mode(0o666);
+        tempfile::Builder::new().prefix("in-").permissions(permissions).tempfile_in(&self.incoming)
     }
 
-    /// Writes a file into the storage under a path that only this output of this job has.
+    /// Moves an incoming file to its path, which only this output of this job has, where that takes no more than a
+    /// new name; gives it back otherwise. Blocks.
+    pub(crate) fn take(&self, file: TempPath, path: &str) -> Result<Option<TempPath>, Fault> {
+        let Place::Folder(folder) = &self.place else { return Ok(Some(file)) };
+        let to = folder.join(path);
+        let moved = match file.persist(&to) {
+            Err(error) if error.error.kind() == std::io::ErrorKind::NotFound => {
+                let parent = to.parent().unwrap_or(folder);
+                std::fs::create_dir_all(parent)
+                    .and_then(|()| error.path.persist(&to).map_err(|error| error.error))
+            }
+            moved => moved.map_err(|error| error.error),
+        };
+        moved.map(|()| None).map_err(|error| no_room(&error))
+    }
+
+    /// Writes a file into the bucket under a path that only this output of this job has.
     pub(crate) async fn put(&self, file: &Path, path: &str) -> Result<(), Fault> {
+        let Place::Bucket(store) = &self.place else { return Ok(()) };
         let to = object_store::path::Path::parse(path)
             .map_err(|error| Fault::new(FaultKind::Locked, "storage_refused", error.to_string()))?;
-        let mut from = tokio::fs::File::open(file).await.map_err(|error| crate::fetch::no_room(&error))?;
-        let size = from.metadata().await.map_err(|error| crate::fetch::no_room(&error))?.len();
+        let mut from = tokio::fs::File::open(file).await.map_err(|error| no_room(&error))?;
+        let size = from.metadata().await.map_err(|error| no_room(&error))?.len();
         let mut buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(PART).min(PART));
         if size <= PART as u64 {
-            from.read_to_end(&mut buffer).await.map_err(|error| crate::fetch::no_room(&error))?;
-            return self
-                .store
-                .put(&to, PutPayload::from(buffer))
-                .await
-                .map(drop)
-                .map_err(|error| sorted(&error));
+            from.read_to_end(&mut buffer).await.map_err(|error| no_room(&error))?;
+            return store.put(&to, PutPayload::from(buffer)).await.map(drop).map_err(|error| sorted(&error));
         }
-        let upload = self.store.put_multipart(&to).await.map_err(|error| sorted(&error))?;
+        let upload = store.put_multipart(&to).await.map_err(|error| sorted(&error))?;
         let mut parts = WriteMultipart::new_with_chunk_size(upload, PART);
         loop {
             buffer.resize(1 << 20, 0);
-            let read = from.read(&mut buffer).await.map_err(|error| crate::fetch::no_room(&error))?;
+            let read = from.read(&mut buffer).await.map_err(|error| no_room(&error))?;
             if read == 0 {
                 return parts.finish().await.map(drop).map_err(|error| sorted(&error));
             }
@@ -134,15 +155,13 @@ fn sorted(error: &object_store::Error) -> Fault {
         | E::Unauthenticated { .. }
         | E::NotFound { .. }
         | E::NotSupported { .. } => Fault::new(FaultKind::Locked, "storage_refused", words),
-        E::Generic { store: "LocalFileSystem", .. } => {
-            Fault::new(FaultKind::Locked, "storage_refused", words)
-        }
         _ => Fault::new(FaultKind::Unavailable, "storage_unreachable", words),
     }
 }
 
-/// The path of an output: for people, and no other job's. `{batch}/{custom id}-{job}[-{n}][-{part}].{ext}`
-pub(crate) fn path(job: &Job, output: &Output, n: usize, of: usize, extension: &str) -> String {
+/// The path of an output but for its extension: for people, and no other job's.
+/// `{batch}/{custom id}-{job}[-{n}][-{part}]`
+pub(crate) fn path(job: &Job, output: &Output, n: usize, of: usize) -> String {
     let folder = job.batch.as_ref().map_or("single", |batch| batch.as_str());
     // A batch called `.` or `..` must not lead out of the storage.
     let folder = if folder.chars().all(|c| c == '.') { "single" } else { folder };
@@ -157,7 +176,7 @@ pub(crate) fn path(job: &Job, output: &Output, n: usize, of: usize, extension: &
     if let Some(part) = output.part.as_deref().map(slug).filter(|part| !part.is_empty()) {
         name = format!("{name}-{part}");
     }
-    format!("{folder}/{name}.{extension}")
+    format!("{folder}/{name}")
 }
 
 /// Letters and digits of any language; what else there is becomes a dash.
@@ -181,13 +200,13 @@ mod tests {
         let now = Timestamp::default();
         let mut job = Job::new(JobId::derive("s", "a"), vec![route], now, now);
         let output = Output::at("https://a");
-        assert!(path(&job, &output, 0, 1, "mp3").starts_with("single/"));
+        assert!(path(&job, &output, 0, 1).starts_with("single/"));
         job.custom_id = Some("../../etc/夏 夜".into());
         job.batch = Some(BatchName::new("album").unwrap());
-        let one = path(&job, &output, 0, 2, "mp3");
-        assert!(one.starts_with("album/etc-夏-夜-") && one.ends_with("-1.mp3"), "{one}");
-        assert_ne!(one, path(&job, &output, 1, 2, "mp3"));
+        let one = path(&job, &output, 0, 2);
+        assert!(one.starts_with("album/etc-夏-夜-") && one.ends_with("-1"), "{one}");
+        assert_ne!(one, path(&job, &output, 1, 2));
         job.batch = Some(BatchName::new("..").unwrap());
-        assert!(path(&job, &output, 0, 1, "mp3").starts_with("single/"));
+        assert!(path(&job, &output, 0, 1).starts_with("single/"));
     }
 }

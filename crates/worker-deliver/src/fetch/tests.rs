@@ -37,7 +37,7 @@ fn fetcher(change: impl FnOnce(&mut Settings)) -> Fetcher {
 
 async fn fetch(fetcher: &Fetcher, url: &str) -> Result<String, Fault> {
     let file = tempfile::NamedTempFile::new().unwrap();
-    fetcher.fetch(url, file.path()).await?;
+    fetcher.fetch(url, &mut File::from_std(file.reopen().unwrap())).await?;
     Ok(std::fs::read_to_string(file.path()).unwrap())
 }
 
