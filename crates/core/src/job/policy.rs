@@ -107,7 +107,7 @@ pub struct JobPolicy {
     pub collect_rounds: u32,
     /// The first wait between two tries to collect; doubles.
     pub collect_backoff: Span,
-    /// Claims in a row without an outcome (the worker died) before the job fails as `poisoned`.
+    /// Claims in a row without an outcome (the worker died) before the job is `poisoned`.
     pub claims: u32,
 }
 

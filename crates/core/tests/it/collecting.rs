@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use songmill_core::job::{StateName, StepKind};
+use songmill_core::job::{Choice, StateName, StepKind};
 use songmill_core::{Event, FaultKind, State};
 
 use crate::story::{Story, accepted, called_back, collect_failed, done, fault, polled, stored, vendor};
@@ -73,8 +73,14 @@ fn a_wait_that_was_asked_for_is_kept() {
 }
 
 #[test]
-fn workers_that_die_over_an_output_poison_the_job() {
-    Story::collecting().tell(Event::Poisoned { claims: 5 }).failed_with("poisoned");
+fn workers_that_die_over_an_output_leave_it_to_an_operator() {
+    let mut story = Story::collecting();
+    story.tell(Event::Poisoned { claims: 5 }).held_for("poisoned");
+    // What is paid for is not lost: its task can be followed again.
+    let State::Held { of, .. } = &story.job.state else { panic!() };
+    let task = of.task.clone().unwrap();
+    story.tell(Event::Resolved(Choice::Adopt(task))).is(StateName::Generating);
+    assert_eq!((story.job.paid, story.job.maybe_paid_twice), (1, 0));
 }
 
 #[test]

@@ -76,7 +76,7 @@ impl Turn<'_> {
                 self.taken_too(*attempt, accepted)
             }
             Event::CancelAsked => self.cancel("while its audio was brought in"),
-            Event::Poisoned { claims } => self.poisoned(*claims),
+            Event::Poisoned { claims } => self.poisoned_over(origin.attempt, origin.task.as_ref(), *claims),
             _ => Changed::No,
         }
     }

@@ -201,9 +201,17 @@ impl Turn<'_> {
         Changed::Yes
     }
 
+    /// Workers died over a job that nothing has been paid for.
     pub(super) fn poisoned(&mut self, claims: u32) -> Changed {
-        let words = format!("{claims} workers took it and none came back");
-        self.fail(&Fault::new(FaultKind::Rejected, "poisoned", words))
+        self.fail(&poison(FaultKind::Rejected, claims))
+    }
+
+    /// Workers died over a job whose task is paid for: an operator chooses, and may have the task followed again.
+    pub(super) fn poisoned_over(&mut self, attempt: Attempt, task: Option<&TaskId>, claims: u32) -> Changed {
+        if self.job.cancel_asked {
+            return self.cancel("workers died over it");
+        }
+        self.hold(attempt, task, &poison(FaultKind::Unknown, claims))
     }
 
     pub(super) fn fail(&mut self, fault: &Fault) -> Changed {
@@ -220,4 +228,8 @@ impl Turn<'_> {
         self.job.state = State::Canceled { at: self.now };
         Changed::Yes
     }
+}
+
+pub(super) fn poison(kind: FaultKind, claims: u32) -> Fault {
+    Fault::new(kind, "poisoned", format!("{claims} workers took it and none came back"))
 }

@@ -1,5 +1,6 @@
 //! From the queue to a task: claims, answers, and what to make of it when there is none.
 
+use super::fate::poison;
 use super::{Changed, Effect, Turn, worker_lost};
 use crate::fault::{Fault, FaultKind};
 use crate::id::TaskId;
@@ -67,8 +68,7 @@ impl Turn<'_> {
                 Changed::Yes
             }
             Event::Poisoned { claims } => {
-                let words = format!("{claims} workers died with it");
-                let fault = Fault::new(FaultKind::Unknown, "poisoned", words);
+                let fault = poison(FaultKind::Unknown, *claims);
                 self.unresolved(attempt, &doubt.unwrap_or_else(lost), &fault)
             }
             _ => Changed::No,
