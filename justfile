@@ -48,6 +48,18 @@ docs:
 clients: build
     sh tests/clients/run.sh
 
+# Fire: kills, stops and lost replies over two processes of each role, then three books compared: KILLS, SEED
+chaos kills="300" seed="1":
+    cargo build --quiet --release --bin songmill
+    cargo build --quiet --release --package songmill-tests --bin chaos
+    SONGMILL_BIN="$PWD/target/release/songmill" target/release/chaos {{ kills }} {{ seed }}
+
+# Measures everything beside its limit, a few minutes long; `just bench --quick`, `just bench --json FILE`, `just bench callbacks`
+bench *args:
+    cargo build --quiet --release --bin songmill
+    cargo build --quiet --release --package songmill-bench
+    SONGMILL_BIN="$PWD/target/release/songmill" target/release/songmill-bench {{ args }}
+
 # Exactly what CI runs
 ci: lint test docs clients
 

@@ -2,6 +2,8 @@
 //!
 //! Every world is a folder of its own with its own Redis and its own ports; processes end with it, by their id.
 
+pub mod chaos;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,11 @@ impl Process {
             bail!("process {} cannot be sent {name}", self.0.id());
         }
         Ok(())
+    }
+
+    /// Its exit code, if it has ended; none for one that was killed.
+    pub fn ended(&mut self) -> Result<Option<Option<i32>>> {
+        Ok(self.0.try_wait()?.map(|status| status.code()))
     }
 
     /// Kills it as a crash would.
@@ -173,6 +180,7 @@ const SWIFT: &[&str] = &[
     "generate.cancel.lease=\"3s\"",
     "generate.http.request_timeout=\"2s\"",
     "generate.http.connect_timeout=\"1s\"",
+    "deliver.queue.lease=\"3s\"",
     "generate.drain=\"5s\"",
     "deliver.drain=\"5s\"",
     "listener.drain=\"2s\"",
@@ -232,9 +240,15 @@ impl World {
 
     /// Has vendors call back.
     #[must_use]
-    pub fn with_callbacks(mut self) -> Self {
-        self.settings.push(format!("public_url=\"http://{}\"", self.listener));
-        self
+    pub fn with_callbacks(self) -> Self {
+        let listener = self.listener;
+        self.with_callbacks_at(listener)
+    }
+
+    /// Has vendors call back at an address that leads to the listener.
+    #[must_use]
+    pub fn with_callbacks_at(self, addr: SocketAddr) -> Self {
+        self.with(format!("public_url=\"http://{addr}\""))
     }
 
     /// One more setting, such as `policy.vendors.replicate.poll_first="30s"`.
@@ -297,11 +311,17 @@ impl World {
         String::from_utf8(output.stdout)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
     }
 
+    /// Starts roles in a process of their own, with a log of this name and more settings, and does not wait.
+    pub fn serve_as(&self, name: &str, roles: &[&str], settings: &[String]) -> Result<Process> {
+        let log = self.folder.path().join(format!("{name}.log"));
+        let mut command = self.command(&[&["serve"], roles].concat())?;
+        command.args(settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
+        Process::spawn(command.stdout(Stdio::null()), &log)
+    }
+
     /// Starts roles in a process of their own.
     pub fn serve(&self, roles: &[&str]) -> Result<Process> {
-        let log = self.folder.path().join(format!("{}.log", roles.join("-")));
-        let process =
-            Process::spawn(self.command(&[&["serve"], roles].concat())?.stdout(Stdio::null()), &log)?;
+        let process = self.serve_as(&roles.join("-"), roles, &[])?;
         if roles.contains(&"listener") {
             until("the listener answers", || Ok(std::net::TcpStream::connect(self.listener).is_ok()))?;
         }

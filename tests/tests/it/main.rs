@@ -2,6 +2,7 @@
 
 mod arrows;
 mod callbacks;
+mod chaos;
 mod crashes;
 mod demo;
 mod flows;

@@ -1,0 +1,153 @@
+//! Three books compared: ours, the vendors' and the files on disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::BATCH;
+use crate::{VENDORS, World};
+
+/// What the comparison came to.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// Requests handed in.
+    pub jobs: usize,
+    /// Jobs by state.
+    pub states: BTreeMap<String, usize>,
+    /// Failed and held jobs by state and fault code.
+    pub reasons: BTreeMap<String, usize>,
+    /// Requests of which there is no job, or one in no final state that nobody holds.
+    pub lost: usize,
+    /// Tasks at the vendors'.
+    pub tasks: u64,
+    /// Tasks that a vendor made for one attempt beyond the first, or that we know nothing of.
+    pub paid_twice: u64,
+    /// Files that no completed job names.
+    pub files_without_job: usize,
+    /// Files that a completed job names and that are not there, or not as it says.
+    pub jobs_without_file: usize,
+    /// What `songmill doctor --audit` complains of.
+    pub breaches: Vec<String>,
+}
+
+impl Books {
+    pub(super) fn compare(world: &World, requests: &[Value]) -> Result<Self> {
+        let mut books = Self { jobs: requests.len(), ..Self::default() };
+        let results = world.results(BATCH)?;
+        let named = |value: &Value| value["custom_id"].as_str().map(str::to_owned);
+        let known: BTreeMap<String, &Value> =
+            results.iter().filter_map(|result| Some((named(result)?, result))).collect();
+        for request in requests {
+            let state = named(request).and_then(|id| known.get(&id)?["state"].as_str());
+            if !matches!(state, Some("completed" | "failed" | "canceled" | "held")) {
+                books.lost += 1;
+            }
+        }
+        for result in &results {
+            let state = result["state"].as_str().unwrap_or("gone");
+            *books.states.entry(state.to_owned()).or_default() += 1;
+            if let Some(code) = result["fault"]["code"].as_str() {
+                *books.reasons.entry(format!("{state}: {code}")).or_default() += 1;
+            }
+        }
+        books.vendors(world)?;
+        books.files(&world.folder.path().join("songs"), &results)?;
+        let doctor = world.json(&["doctor", "--audit"])?;
+        let complaints = doctor["checks"].as_array().into_iter().flatten();
+        books.breaches = complaints
+            .filter(|check| check["verdict"] == "bad")
+            .map(|check| format!("{}: {}", check["what"], check["words"]))
+            .collect();
+        if doctor["ok"] != true && books.breaches.is_empty() {
+            books.breaches.push(doctor.to_string());
+        }
+        Ok(books)
+    }
+
+    fn vendors(&mut self, world: &World) -> Result<()> {
+        let stats = world.stats()?;
+        for vendor in VENDORS {
+            let of = &stats["vendors"][vendor];
+            let made = of["tasks_created"].as_u64().context("tasks are counted")?;
+            self.tasks += made;
+            self.paid_twice += of["duplicates"].as_u64().context("duplicates are counted")?;
+            // Where nothing marks an attempt on the wire, there must at least be a submission of ours for each task.
+            self.paid_twice += made.saturating_sub(submissions(world, vendor)?);
+        }
+        Ok(())
+    }
+
+    fn files(&mut self, folder: &Path, results: &[Value]) -> Result<()> {
+        let mut named = BTreeSet::new();
+        for asset in results.iter().filter_map(|result| result["assets"].as_array()).flatten() {
+            let path = asset["path"].as_str().context("an asset has a path")?.to_owned();
+            let there = std::fs::metadata(folder.join(&path)).map(|meta| meta.len()).ok();
+            if there.is_none() || there != asset["bytes"].as_u64() {
+                self.jobs_without_file += 1;
+            }
+            named.insert(path);
+        }
+        for batch in std::fs::read_dir(folder).context("the songs have a folder")? {
+            let batch = batch?;
+            let name = batch.file_name().to_string_lossy().into_owned();
+            if name.starts_with('.') {
+                continue;
+            }
+            for file in std::fs::read_dir(batch.path())? {
+                let path = format!("{name}/{}", file?.file_name().to_string_lossy());
+                self.files_without_job += usize::from(!named.contains(&path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every promise was kept.
+    pub fn is_well(&self) -> bool {
+        self.lost == 0
+            && self.paid_twice == 0
+            && self.files_without_job == 0
+            && self.jobs_without_file == 0
+            && self.breaches.is_empty()
+    }
+}
+
+/// Submissions that our records of a vendor's jobs know of.
+fn submissions(world: &World, vendor: &str) -> Result<u64> {
+    const RECORDS: &str = "local out = {} for _, key in ipairs(redis.call('KEYS', '*:j:*')) do \
+        out[#out + 1] = redis.call('HGET', key, 'd') end return out";
+    let records = world.redis.cli(&["eval", RECORDS, "0"])?;
+    let mut sum = 0;
+    for record in records.lines() {
+        let record: Value = serde_json::from_str(record)?;
+        if record["r"][0]["v"] == vendor {
+            sum += record["n"].as_u64().unwrap_or(0);
+        }
+    }
+    Ok(sum)
+}
+
+impl fmt::Display for Books {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |what: &str, count: u64| writeln!(f, "{what:<58} {count:>8}");
+        row("jobs", self.jobs as u64)?;
+        for (state, count) in &self.states {
+            row(&format!("  {state}"), *count as u64)?;
+        }
+        for (reason, count) in &self.reasons {
+            row(&format!("    {reason}"), *count as u64)?;
+        }
+        row("lost (must be 0)", self.lost as u64)?;
+        row("tasks at the vendors'", self.tasks)?;
+        row("tasks created per attempt above 1 (must be 0)", self.paid_twice)?;
+        row("files without a job (must be 0)", self.files_without_job as u64)?;
+        row("jobs without a file (must be 0)", self.jobs_without_file as u64)?;
+        row("what the audit complains of (must be 0)", self.breaches.len() as u64)?;
+        for breach in &self.breaches {
+            writeln!(f, "  {breach}")?;
+        }
+        Ok(())
+    }
+}
