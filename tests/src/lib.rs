@@ -107,6 +107,7 @@ impl Redis {
             ("--appendfsync", "everysec"),
             ("--maxmemory-policy", "noeviction"),
             ("--save", ""),
+            ("--hash-max-ziplist-value", "2048"),
         ] {
             command.arg(setting).arg(value);
         }

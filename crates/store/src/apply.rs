@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::commit::{COMMIT_CHUNK, Commit, Committed};
 use crate::connection::StoreError;
-use crate::enqueue::decode;
+use crate::record::decode;
 use crate::store::{Store, WeakStore, announce};
 
 /// What an event did to a job.

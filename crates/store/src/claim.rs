@@ -7,8 +7,8 @@ use songmill_core::{JobId, Stage, Timestamp, VendorName};
 
 use crate::commit::COMMIT_CHUNK;
 use crate::connection::StoreError;
-use crate::enqueue::decode;
 use crate::lease::Lease;
+use crate::record::decode;
 use crate::scripts::{CLAIM, EXTEND};
 use crate::store::Store;
 

@@ -4,7 +4,7 @@ use songmill_core::Job;
 use songmill_core::job::StateName;
 
 use crate::connection::StoreError;
-use crate::enqueue::encode;
+use crate::record::encode;
 use crate::scripts::COMMIT;
 use crate::store::{Logged, Store};
 

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use songmill_core::{BatchName, Job, JobId, Stage};
+use songmill_core::{BatchName, Job, Stage};
 
 use crate::connection::StoreError;
+use crate::record::encode;
 use crate::scripts::ENQUEUE;
 use crate::store::{Logged, Store};
 
@@ -90,18 +91,4 @@ impl Store {
         }));
         Ok(())
     }
-}
-
-pub(crate) fn encode(job: &Job) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(job).map_err(|source| unreadable(job.id, source))
-}
-
-pub(crate) fn decode(id: JobId, record: &[u8]) -> Result<Job, StoreError> {
-    let mut job: Job = serde_json::from_slice(record).map_err(|source| unreadable(id, source))?;
-    job.id = id;
-    Ok(job)
-}
-
-fn unreadable(id: JobId, source: serde_json::Error) -> StoreError {
-    StoreError::Record { job: id.to_string(), source: source.into() }
 }

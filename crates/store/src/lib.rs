@@ -15,6 +15,7 @@ mod facts;
 mod keys;
 mod lease;
 mod queue;
+mod record;
 mod scripts;
 mod store;
 mod wake;

@@ -9,8 +9,8 @@ use songmill_core::{Event, Job, JobId, Policy, Timestamp, VendorName};
 
 use crate::apply::Applier;
 use crate::connection::{Clock, Settings, StoreError, open};
-use crate::enqueue::decode;
 use crate::keys::Keys;
+use crate::record::decode;
 use crate::wake::Wake;
 
 /// How long what has ended is kept.
