@@ -99,7 +99,9 @@ pub fn run(plan: Plan) -> Result<Outcome> {
         // As many requests have been handed in as kills are over.
         feed.tend(&world, fleet.kills() as usize * plan.rounds / plan.kills.max(1) as usize, &mut dice)?;
         if Instant::now() >= next {
-            fleet.strike(&mut world, &mut dice)?;
+            // Redis is left alone for the first third, so that it can be seen how soon a killed worker's jobs move.
+            let with_redis = 3 * fleet.kills() >= plan.kills;
+            fleet.strike(&mut world, &mut dice, with_redis)?;
             next = Instant::now() + dice.between(BETWEEN);
         }
         std::thread::sleep(TICK);

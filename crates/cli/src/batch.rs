@@ -132,6 +132,7 @@ pub(crate) struct JobResult {
     title: Option<String>,
     state: Option<StateName>,
     vendor: String,
+    submissions: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,6 +150,7 @@ impl JobResult {
                 title: None,
                 state: None,
                 vendor,
+                submissions: 0,
                 seconds: None,
                 fault: None,
                 assets: vec![],
@@ -177,6 +179,7 @@ impl JobResult {
             title,
             state: Some(job.state.name()),
             vendor,
+            submissions: job.submissions,
             seconds,
             fault,
             assets,

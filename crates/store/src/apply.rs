@@ -92,31 +92,56 @@ impl Applier {
     }
 }
 
+/// Events that are looked over for ones that can go together.
+const AHEAD: usize = 8 * COMMIT_CHUNK;
+
 async fn apply_all(store: WeakStore, mut asks: mpsc::UnboundedReceiver<Ask>) {
-    let (mut waiting, mut again) = (Vec::new(), Vec::new());
-    while !again.is_empty() || asks.recv_many(&mut waiting, COMMIT_CHUNK).await > 0 {
-        // Those that were overtaken come first, and new ones beside them as far as there are any.
-        again.append(&mut waiting);
-        while again.len() < COMMIT_CHUNK
+    let mut waiting = Vec::new();
+    while !waiting.is_empty() || asks.recv_many(&mut waiting, AHEAD).await > 0 {
+        while waiting.len() < AHEAD
             && let Ok(ask) = asks.try_recv()
         {
-            again.push(ask);
+            waiting.push(ask);
         }
         let Some(store) = store.upgrade() else { return };
+        let now = next_batch(&mut waiting);
         // Should one event ever break the work on it, those beside it are told to come again, and later ones go on.
-        again = AssertUnwindSafe(apply(&store, again)).catch_unwind().await.unwrap_or_default();
+        match AssertUnwindSafe(apply(&store, now)).catch_unwind().await {
+            // Those that were overtaken come first.
+            Ok(Ok(again)) => drop(waiting.splice(0..0, again)),
+            // Nobody is to wait out the same silence one after the other.
+            Ok(Err(error)) => {
+                waiting.drain(..).for_each(|ask| ask.answer(Err(error.clone())));
+                while let Ok(ask) = asks.try_recv() {
+                    ask.answer(Err(error.clone()));
+                }
+            }
+            Err(_) => {}
+        }
     }
 }
 
-/// Applies events, one for each job; gives back those that are to be tried again.
-async fn apply(store: &Store, asks: Vec<Ask>) -> Vec<Ask> {
-    let mut met = HashSet::new();
-    let (now, mut again): (Vec<_>, Vec<_>) = asks.into_iter().partition(|ask| met.insert(ask.id));
+/// Takes out the first event of each of the first jobs.
+fn next_batch(waiting: &mut Vec<Ask>) -> Vec<Ask> {
+    let mut met = HashSet::with_capacity(COMMIT_CHUNK);
+    let mut now = Vec::with_capacity(COMMIT_CHUNK.min(waiting.len()));
+    for ask in std::mem::take(waiting) {
+        if now.len() < COMMIT_CHUNK && met.insert(ask.id) { now.push(ask) } else { waiting.push(ask) }
+    }
+    now
+}
+
+/// Applies events, one for each job; gives back those that are to be tried again. When Redis is away all of them
+/// are told.
+async fn apply(store: &Store, now: Vec<Ask>) -> Result<Vec<Ask>, StoreError> {
+    if now.is_empty() {
+        return Ok(now);
+    }
     let records = match store.read(now.iter().map(|ask| ask.id)).await {
         Ok(records) => records,
         Err(error) => {
             now.into_iter().for_each(|ask| ask.answer(Err(error.clone())));
-            return again;
+            return Err(error);
         }
     };
     let mut ready = Vec::with_capacity(now.len());
@@ -137,19 +162,19 @@ async fn apply(store: &Store, asks: Vec<Ask>) -> Vec<Ask> {
             None => ask.answer(Ok(Applied::Unchanged(Box::new(before)))),
         }
     }
+    let mut again = Vec::new();
     if ready.is_empty() {
-        return again;
+        return Ok(again);
     }
     let commits: Vec<_> = ready
         .iter()
         .map(|ready| Commit { version: ready.version, before: &ready.before, after: &ready.step.job })
         .collect();
-    let results = store.commit(&commits).await;
-    let results = match results {
+    let results = match store.commit(&commits).await {
         Ok(results) => results,
         Err(error) => {
             ready.into_iter().for_each(|ready| ready.ask.answer(Err(error.clone())));
-            return again;
+            return Err(error);
         }
     };
     for (Ready { mut ask, step, .. }, result) in ready.into_iter().zip(results) {
@@ -169,7 +194,7 @@ async fn apply(store: &Store, asks: Vec<Ask>) -> Vec<Ask> {
             }
         }
     }
-    again
+    Ok(again)
 }
 
 impl Ask {

@@ -52,7 +52,7 @@ impl Store {
         let waits_in =
             if stage == Stage::Submit { keys.queue(Stage::Resolve, vendor) } else { queue.clone() };
         let mut call = CLAIM.call(&[queue, waits_in, keys.last_claim(claimant.worker)]);
-        call.arg(most).arg(lease.as_millis() as u64).arg(keys.job_prefix()).arg(keys.batch_prefix());
+        call.arg(most).arg((lease.as_millis() as u64).max(1)).arg(keys.job_prefix()).arg(keys.batch_prefix());
         call.arg(LONGEST_SLEEP.as_millis() as u64).arg(if needs_request(stage) { "r" } else { "" });
         call.arg(claimant.number).arg(if claimant.lost { "again" } else { "" });
         // Until a reply is here, and also when this call is dropped halfway.

@@ -32,8 +32,8 @@ impl Facts {
     /// What would break a promise, as sentences; empty when all is well.
     pub fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
-        let major = self.version.split('.').next().and_then(|major| major.parse::<u32>().ok()).unwrap_or(0);
-        if major < 6 {
+        let mut numbers = self.version.split('.').map_while(|number| number.parse::<u32>().ok());
+        if (numbers.next(), numbers.next()) < (Some(6), Some(2)) {
             complaints.push(format!("redis {} is too old; use 6.2 or newer, or valkey", self.version));
         }
         if self.maxmemory_policy != "noeviction" {

@@ -242,6 +242,8 @@ async fn commit_all(shared: &Shared, pending: &[(Arc<Lease>, Event)]) {
     for ((lease, event, step), result) in steps.iter().zip(results) {
         match result {
             Committed::Done => announce(&step.job, &step.effects),
+            // Whoever changed it was not killed by it.
+            Committed::Stale if matches!(event, Event::Poisoned { .. }) => {}
             Committed::Stale => stale.push((lease.job.id, *event)),
             Committed::NoSuchJob => tracing::warn!(job.id = %lease.job.id, "job is not in redis any more"),
         }

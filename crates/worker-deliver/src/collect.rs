@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
-use songmill_core::{Asset, Event, Fault, FaultKind, Job, Output, Source, State};
+use songmill_core::{Asset, Event, Fault, FaultKind, JobId, Output, Source, State};
 use songmill_store::Lease;
 use tokio::fs::File;
 
@@ -28,29 +29,30 @@ const ABREAST: usize = 4;
 
 impl Collector {
     /// Brings all outputs of a job in and says what came of it.
-    pub(crate) async fn collect(&self, lease: &Lease) -> Event {
+    pub(crate) async fn collect(&self, lease: &Lease) -> Result<Event, LeaseLost> {
         let State::Collecting { outputs, .. } = &lease.job.state else {
             let fault =
                 Fault::new(FaultKind::Unavailable, "not_collecting", "the job has nothing to collect");
-            return Event::CollectFailed { fault };
+            return Ok(Event::CollectFailed { fault });
         };
         let title = lease.song().ok().and_then(|song| song.title);
-        let bring = |(n, output)| self.bring(&lease.job, title.as_deref(), output, n, outputs.len()).boxed();
+        let bring = |(n, output)| self.bring(lease, title.as_deref(), output, n, outputs.len()).boxed();
         let brought: Vec<BoxFuture<'_, _>> = outputs.iter().enumerate().map(bring).collect();
         match stream::iter(brought).buffered(ABREAST).try_collect().await {
-            Ok(assets) => Event::Stored { assets },
-            Err(fault) => Event::CollectFailed { fault },
+            Ok(assets) => Ok(Event::Stored { assets }),
+            Err(Stopped::Fault(fault)) => Ok(Event::CollectFailed { fault }),
+            Err(Stopped::LeaseLost(lost)) => Err(lost),
         }
     }
 
     async fn bring(
         &self,
-        job: &Job,
+        lease: &Lease,
         title: Option<&str>,
         output: &Output,
         n: usize,
         of: usize,
-    ) -> Result<Asset, Fault> {
+    ) -> Result<Asset, Stopped> {
         let (file, temp) = self.storage.incoming().map_err(|error| no_room(&error))?.into_parts();
         let mut file = File::from_std(file);
         match &output.source {
@@ -58,7 +60,11 @@ impl Collector {
             Source::Object { store, key } => self.objects.fetch(store, key, &mut file).await?,
         }
         drop(file);
-        let (storage, stem) = (self.storage.clone(), path(job, output, n, of));
+        // Whoever has the job by now may have stored it: what they wrote down must stay what is there.
+        if !lease.is_held_for(Duration::ZERO) {
+            return Err(Stopped::LeaseLost(LeaseLost(lease.job.id)));
+        }
+        let (storage, stem) = (self.storage.clone(), path(&lease.job, output, n, of));
         let looked = tokio::task::spawn_blocking(move || {
             let looked = look(&temp)?;
             let to = format!("{stem}.{}", looked.probed.format);
@@ -80,6 +86,23 @@ impl Collector {
             part: output.part.clone(),
             title: output.title.clone().or_else(|| title.map(str::to_owned)),
         })
+    }
+}
+
+/// The lease ran out before the audio was stored: somebody else has the job.
+#[derive(Debug, thiserror::Error)]
+#[error("the lease of job {0} ran out before its audio was stored")]
+pub(crate) struct LeaseLost(JobId);
+
+/// Why an output is not brought in.
+enum Stopped {
+    Fault(Fault),
+    LeaseLost(LeaseLost),
+}
+
+impl From<Fault> for Stopped {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
     }
 }
 

@@ -76,5 +76,5 @@ pub async fn run(
 }
 
 async fn handle(lease: Arc<Lease>, collector: Data<Arc<Collector>>) -> Result<Event, BoxDynError> {
-    Ok(collector.collect(&lease).await)
+    Ok(collector.collect(&lease).await?)
 }

@@ -1,5 +1,6 @@
 //! The operator's storage: written once, named by job.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -85,8 +86,9 @@ impl Storage {
 
     /// A new file that is not in the storage yet and goes away by itself. Blocks, as briefly as a file is made.
     pub(crate) fn incoming(&self) -> std::io::Result<NamedTempFile> {
-        // As any file is made: whoever runs us decides by the umask who may read songs.
-        let permissions = std::fs::Permissions::from_mode(0o666);
+        // In a folder as any file is made: whoever runs us decides by the umask who may read songs.
+        let mode = if matches!(self.place, Place::Folder(_)) { 0o666 } else { 0o600 };
+        let permissions = std::fs::Permissions::from_mode(mode);
         tempfile::Builder::new().prefix("in-").permissions(permissions).tempfile_in(&self.incoming)
     }
 
@@ -95,12 +97,12 @@ impl Storage {
     pub(crate) fn take(&self, file: TempPath, path: &str) -> Result<Option<TempPath>, Fault> {
         let Place::Folder(folder) = &self.place else { return Ok(Some(file)) };
         let to = folder.join(path);
+        let parent = to.parent().unwrap_or(folder);
         let moved = match file.persist(&to) {
-            Err(error) if error.error.kind() == std::io::ErrorKind::NotFound => {
-                let parent = to.parent().unwrap_or(folder);
-                std::fs::create_dir_all(parent)
-                    .and_then(|()| error.path.persist(&to).map_err(|error| error.error))
-            }
+            Err(error) if error.error.kind() == ErrorKind::NotFound => std::fs::create_dir_all(parent)
+                .and_then(|()| error.path.persist(&to).map_err(|error| error.error)),
+            // The batch's folder is on another disk.
+            Err(error) if error.error.kind() == ErrorKind::CrossesDevices => copied(&error.path, parent, &to),
             moved => moved.map_err(|error| error.error),
         };
         moved.map(|()| None).map_err(|error| no_room(&error))
@@ -130,6 +132,13 @@ impl Storage {
             parts.write(&buffer[..read]);
         }
     }
+}
+
+/// Copies a file beside its place, then puts it there under its name.
+fn copied(file: &Path, parent: &Path, to: &Path) -> std::io::Result<()> {
+    let beside = tempfile::Builder::new().prefix(".in-").tempfile_in(parent)?.into_temp_path();
+    std::fs::copy(file, &beside)?;
+    beside.persist(to).map_err(|error| error.error)
 }
 
 /// Makes the folder and removes what a crash left there long ago.
@@ -163,8 +172,11 @@ fn sorted(error: &object_store::Error) -> Fault {
 /// `{batch}/{custom id}-{job}[-{n}][-{part}]`
 pub(crate) fn path(job: &Job, output: &Output, n: usize, of: usize) -> String {
     let folder = job.batch.as_ref().map_or("single", |batch| batch.as_str());
-    // A batch called `.` or `..` must not lead out of the storage.
-    let folder = if folder.chars().all(|c| c == '.') { "single" } else { folder };
+    // A batch called `..` must not lead out of the storage, nor one called `.incoming` into what is ours.
+    let folder = match folder.trim_start_matches('.') {
+        "" => "single",
+        folder => folder,
+    };
     let id = job.id.to_string();
     let mut name = match job.custom_id.as_deref().map(slug).filter(|slug| !slug.is_empty()) {
         Some(slug) => format!("{slug}-{}", &id[..10]),
@@ -179,10 +191,13 @@ pub(crate) fn path(job: &Job, output: &Output, n: usize, of: usize) -> String {
     format!("{folder}/{name}")
 }
 
+/// The most bytes of a slug: two of them, an id and what else a name has stay below the 255 that file systems take.
+const SLUG: usize = 90;
+
 /// Letters and digits of any language; what else there is becomes a dash.
 fn slug(text: &str) -> String {
-    let kept: String =
-        text.chars().take(60).map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect();
+    let text = &text[..text.floor_char_boundary(SLUG)];
+    let kept: String = text.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect();
     kept.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }
 
@@ -206,6 +221,11 @@ mod tests {
         let one = path(&job, &output, 0, 2);
         assert!(one.starts_with("album/etc-夏-夜-") && one.ends_with("-1"), "{one}");
         assert_ne!(one, path(&job, &output, 1, 2));
+        job.custom_id = Some("夏".repeat(60));
+        let long = path(&job, &Output { part: Some("夜".repeat(60)), ..output.clone() }, 0, 2);
+        assert!(long.len() < 240 + "album/".len(), "{}", long.len());
+        job.batch = Some(BatchName::new(".incoming").unwrap());
+        assert!(path(&job, &output, 0, 1).starts_with("incoming/"));
         job.batch = Some(BatchName::new("..").unwrap());
         assert!(path(&job, &output, 0, 1).starts_with("single/"));
     }

@@ -45,7 +45,9 @@ async fn in_flight(world: &World, count: usize) -> Result<Store> {
 
 /// Callbacks are on and the next looks are far away.
 async fn idle(report: &mut Report, count: usize) -> Result<()> {
-    let world = World::start_plain(&["generation_ms=[3600000, 3600000]"])?.with_callbacks().with_policy("poll_first=\"10m\"");
+    let world = World::start_plain(&["generation_ms=[3600000, 3600000]"])?
+        .with_callbacks()
+        .with_policy("poll_first=\"10m\"");
     let before = machine::used_memory(&world.redis)?;
     let roles = OURS.iter().map(|role| world.serve(&[role])).collect::<Result<Vec<Process>>>()?;
     in_flight(&world, count).await?;

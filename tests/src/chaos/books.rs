@@ -53,7 +53,7 @@ impl Books {
                 *books.reasons.entry(format!("{state}: {code}")).or_default() += 1;
             }
         }
-        books.vendors(world)?;
+        books.vendors(world, &results)?;
         books.files(&world.folder.path().join("songs"), &results)?;
         let doctor = world.json(&["doctor", "--audit"])?;
         let complaints = doctor["checks"].as_array().into_iter().flatten();
@@ -67,7 +67,7 @@ impl Books {
         Ok(books)
     }
 
-    fn vendors(&mut self, world: &World) -> Result<()> {
+    fn vendors(&mut self, world: &World, results: &[Value]) -> Result<()> {
         let stats = world.stats()?;
         for vendor in VENDORS {
             let of = &stats["vendors"][vendor];
@@ -75,7 +75,7 @@ impl Books {
             self.tasks += made;
             self.paid_twice += of["duplicates"].as_u64().context("duplicates are counted")?;
             // Where nothing marks an attempt on the wire, there must at least be a submission of ours for each task.
-            self.paid_twice += made.saturating_sub(submissions(world, vendor)?);
+            self.paid_twice += made.saturating_sub(submissions(results, vendor));
         }
         Ok(())
     }
@@ -115,18 +115,9 @@ impl Books {
 }
 
 /// Submissions that our records of a vendor's jobs know of.
-fn submissions(world: &World, vendor: &str) -> Result<u64> {
-    const RECORDS: &str = "local out = {} for _, key in ipairs(redis.call('KEYS', '*:j:*')) do \
-        out[#out + 1] = redis.call('HGET', key, 'd') end return out";
-    let records = world.redis.cli(&["eval", RECORDS, "0"])?;
-    let mut sum = 0;
-    for record in records.lines() {
-        let record: Value = serde_json::from_str(record)?;
-        if record["r"][0]["v"] == vendor {
-            sum += record["n"].as_u64().unwrap_or(0);
-        }
-    }
-    Ok(sum)
+fn submissions(results: &[Value], vendor: &str) -> u64 {
+    let ours = results.iter().filter(|result| result["vendor"] == vendor);
+    ours.filter_map(|result| result["submissions"].as_u64()).sum()
 }
 
 impl fmt::Display for Books {

@@ -62,9 +62,9 @@ impl Fleet {
     }
 
     /// Does one thing to one of them, or to Redis.
-    pub(super) fn strike(&mut self, world: &mut World, dice: &mut Dice) -> Result<()> {
+    pub(super) fn strike(&mut self, world: &mut World, dice: &mut Dice, with_redis: bool) -> Result<()> {
         let place = dice.below(self.places.len());
-        match dice.below(20) {
+        match dice.below(if with_redis { 20 } else { 17 }) {
             0..=12 => self.kill(world, place),
             13..=14 => self.replace(world, place),
             15..=16 => self.stop(place, dice),

@@ -100,3 +100,20 @@ fn a_role_told_to_stop_ends_in_time_and_the_next_one_goes_on() -> Result<()> {
     assert_eq!(world.stats()?["vendors"]["replicate"]["tasks_created"], 60);
     world.audit()
 }
+
+#[test]
+fn a_redis_that_may_drop_jobs_is_complained_of_and_refused_when_asked() -> Result<()> {
+    let world = World::start(&[])?;
+    world.redis.cli(&["config", "set", "maxmemory-policy", "allkeys-lru"])?;
+    let refused = world.run(&["serve", "generate", "--strict"])?;
+    assert_eq!(refused.status.code(), Some(2));
+    let words = String::from_utf8(refused.stderr)?;
+    assert!(words.contains("maxmemory-policy is allkeys-lru") && words.contains("noeviction"), "{words}");
+    let role = world.serve(&["generate"])?;
+    until("it is at work and has complained", || {
+        let log = world.log("generate");
+        Ok(log.contains("at work") && log.contains("redis is not safe: maxmemory-policy is allkeys-lru"))
+    })?;
+    assert_eq!(role.stop()?.1, Some(0));
+    Ok(())
+}

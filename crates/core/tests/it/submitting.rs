@@ -187,9 +187,9 @@ fn a_reply_that_comes_after_its_attempt_was_replaced_is_owned_up_to_once() {
 }
 
 #[test]
-fn a_worker_that_dies_with_a_queued_job_again_and_again_poisons_it() {
-    let mut story = Story::new();
-    story.tell(Event::Poisoned { claims: 5 }).failed_with("poisoned");
+fn a_queued_job_kills_nobody() {
+    // Whoever takes it makes it `submitting` first: this can only be heard of what it was before.
+    Story::new().ignores(Event::Poisoned { claims: 5 });
 }
 
 #[test]

@@ -85,11 +85,20 @@ for batch, of in pairs(batches) do
 end
 
 for what, count in pairs(ended) do redis.call('HINCRBY', KEYS[3], what, count) end
--- Oldest first, a bounded number; one that an operator has revived since has another version and stays.
-for _ = 1, next(ended) and math.min(redis.call('LLEN', KEYS[2]) - most, 3 * #results) or 0 do
-  local oldest, version = string.match(redis.call('LPOP', KEYS[2]), '^(%w+):(%d+)$')
-  if oldest and redis.call('HGET', prefix .. oldest, 'v') == version then
-    redis.call('UNLINK', prefix .. oldest)
+if next(ended) then
+  redis.call('PEXPIRE', KEYS[2], retention)
+  -- Oldest first, so that no more are kept than may be. One that has another version now was taken by its time, or
+  -- revived by an operator: its entry goes, the job stays.
+  for _ = 1, 3 * #results do
+    local oldest = redis.call('LINDEX', KEYS[2], 0)
+    if not oldest then break end
+    local id, version = string.match(oldest, '^(%w+):(%d+)$')
+    local ours = id and redis.call('HGET', prefix .. id, 'v') == version
+    if ours and redis.call('LLEN', KEYS[2]) <= most then break end
+    redis.call('LPOP', KEYS[2])
+    if ours then redis.call('UNLINK', prefix .. id) end
   end
 end
+-- Whatever is not written to for so long goes, and leaves Redis as it was.
+redis.call('PEXPIRE', KEYS[1], retention)
 return results

@@ -3,6 +3,8 @@
 -- ARGV: 1 batch name or '', 2 events kept, 3 wake channel, 4 prefix of batches, then for each job: id, record,
 --   request, due, event
 -- Returns for each job: 1 taken in, 0 known with the same request, -1 known with another request
+-- Versions count from the moment a job is taken in: one that comes again after its record has expired must not be
+-- taken for what it was before.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local batch, kept, channel = ARGV[1], ARGV[2], ARGV[3]
@@ -16,9 +18,9 @@ while arg <= #ARGV do
     results[#results + 1] = known == request and 0 or -1
   else
     if batch ~= '' then
-      redis.call('HSET', job, 'd', record, 'r', request, 'v', 1, 'b', batch)
+      redis.call('HSET', job, 'd', record, 'r', request, 'v', now, 'b', batch)
     else
-      redis.call('HSET', job, 'd', record, 'r', request, 'v', 1)
+      redis.call('HSET', job, 'd', record, 'r', request, 'v', now)
     end
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'e', ARGV[arg + 4])
     local places = queues[queue] or {}
@@ -53,4 +55,5 @@ if batch ~= '' and #taken > 0 then
   redis.call('PERSIST', KEYS[3])
   redis.call('PERSIST', KEYS[4])
 end
+if #taken > 0 then redis.call('PERSIST', KEYS[1]) end
 return results

@@ -146,6 +146,51 @@ async fn ended_jobs_are_kept_for_their_time_and_number() {
 }
 
 #[tokio::test]
+async fn a_job_that_comes_again_after_its_time_is_not_taken_for_what_it_was() {
+    let redis = Redis::start(&[]);
+    let brief = redis.store_with(Retention { age: Span::millis(100), jobs: 2, events: 1000 }).await;
+    let store = redis.store_with(Retention { jobs: 2, ..Retention::default() }).await;
+    let ids = enqueue(&store, 3).await;
+    brief.apply(ids[0], &Event::CancelAsked).await.unwrap();
+    store.apply(ids[1], &Event::CancelAsked).await.unwrap();
+    until("its time is over", async || store.load(ids[0]).await.unwrap().is_none()).await;
+    // The same request again: as many changes as before, and it goes on.
+    enqueue(&store, 1).await;
+    store.apply(ids[0], &Event::Claimed).await.unwrap();
+    store.apply(ids[2], &Event::CancelAsked).await.unwrap();
+    assert!(store.load(ids[0]).await.unwrap().is_some(), "it is live");
+    assert_eq!(store.audit().await.unwrap().breaches, []);
+}
+
+#[tokio::test]
+async fn after_retention_redis_is_as_empty_as_before() {
+    let redis = Redis::start(&[]);
+    let store = redis.store_with(Retention { age: Span::millis(400), jobs: 100_000, events: 100_000 }).await;
+    // Scripts, connections and what else is there for good.
+    let ids = enqueue(&store, 1).await;
+    store.apply(ids[0], &Event::CancelAsked).await.unwrap();
+    let used = || {
+        let info = redis.command(&["info", "memory"]);
+        info.lines()
+            .find_map(|line| line.strip_prefix("used_memory:"))
+            .unwrap()
+            .trim()
+            .parse::<u64>()
+            .unwrap()
+    };
+    let keys = || redis.command(&["dbsize"]).parse::<u64>().unwrap();
+    until("the first is gone", async || keys() <= 2).await;
+    let base = used();
+    let ids = enqueue(&store, 4000).await;
+    let most = used();
+    futures_util::future::join_all(ids.iter().map(|id| store.apply(*id, &Event::CancelAsked))).await;
+    assert!(most > base + 2_000_000, "{base} {most}");
+    // The totals by vendor and state are kept for good, and the names of batches until others come.
+    until("all are gone", async || keys() <= 2).await;
+    until("memory is back", async || used() < base + 200_000).await;
+}
+
+#[tokio::test]
 async fn the_audit_finds_what_was_broken_by_hand() {
     let redis = Redis::start(&[]);
     let store = redis.store().await;

@@ -204,11 +204,12 @@ async fn a_job_whose_workers_panic_is_poisoned_after_a_few() {
     let work = Work { panics: true, ..Work::default() };
     let worker = run_with(queue(&store, Stage::Poll, 2, Duration::from_millis(100)), work.clone());
     until("it is given up", async || {
-        store.load(id).await.unwrap().unwrap().job.state.name() == StateName::Failed
+        store.load(id).await.unwrap().unwrap().job.state.name() == StateName::Held
     })
     .await;
-    let State::Failed { fault, .. } = store.load(id).await.unwrap().unwrap().job.state else { panic!() };
-    assert_eq!((&*fault.code, work.begun.load(Ordering::SeqCst)), ("poisoned", 3));
+    let State::Held { of, .. } = store.load(id).await.unwrap().unwrap().job.state else { panic!() };
+    assert_eq!((&*of.fault.code, work.begun.load(Ordering::SeqCst)), ("poisoned", 3));
+    assert!(of.task.is_some(), "its task is paid for");
     worker.stop().await;
 }
 

@@ -1,5 +1,6 @@
 //! From a product to audio in our storage.
 
+use super::fate::poison;
 use super::{Changed, Turn};
 use crate::fault::{Fault, FaultKind};
 use crate::id::TaskId;
@@ -76,7 +77,13 @@ impl Turn<'_> {
                 self.taken_too(*attempt, accepted)
             }
             Event::CancelAsked => self.cancel("while its audio was brought in"),
-            Event::Poisoned { claims } => self.poisoned_over(origin.attempt, origin.task.as_ref(), *claims),
+            Event::Poisoned { claims } => match &origin.task {
+                Some(task) if origin.vendor == *self.job.vendor() => {
+                    self.poisoned_over(origin.attempt, task, *claims)
+                }
+                // There is no task of this vendor's that could be followed again.
+                _ => self.fail(&poison(FaultKind::Rejected, *claims)),
+            },
             _ => Changed::No,
         }
     }

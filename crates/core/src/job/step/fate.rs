@@ -201,17 +201,12 @@ impl Turn<'_> {
         Changed::Yes
     }
 
-    /// Workers died over a job that nothing has been paid for.
-    pub(super) fn poisoned(&mut self, claims: u32) -> Changed {
-        self.fail(&poison(FaultKind::Rejected, claims))
-    }
-
     /// Workers died over a job whose task is paid for: an operator chooses, and may have the task followed again.
-    pub(super) fn poisoned_over(&mut self, attempt: Attempt, task: Option<&TaskId>, claims: u32) -> Changed {
+    pub(super) fn poisoned_over(&mut self, attempt: Attempt, task: &TaskId, claims: u32) -> Changed {
         if self.job.cancel_asked {
             return self.cancel("workers died over it");
         }
-        self.hold(attempt, task, &poison(FaultKind::Unknown, claims))
+        self.hold(attempt, Some(task), &poison(FaultKind::Unknown, claims))
     }
 
     pub(super) fn fail(&mut self, fault: &Fault) -> Changed {

@@ -61,7 +61,7 @@ impl Turn<'_> {
                 self.job.cancel_asked = true;
                 self.cancel_task(of.attempt, of.task)
             }
-            Event::Poisoned { claims } => self.poisoned_over(of.attempt, Some(&of.task), *claims),
+            Event::Poisoned { claims } => self.poisoned_over(of.attempt, &of.task, *claims),
             _ => Changed::No,
         }
     }

@@ -24,7 +24,6 @@ impl Turn<'_> {
                 Changed::Yes
             }
             Event::CancelAsked => self.cancel("before it was submitted"),
-            Event::Poisoned { claims } => self.poisoned(*claims),
             _ => self.late(event),
         }
     }
