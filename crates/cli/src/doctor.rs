@@ -132,6 +132,9 @@ async fn redis(context: &Context, audit: bool, checks: &mut Vec<Check>) -> Resul
         );
         checks.push(Check { what: "redis", verdict: Verdict::Ok, words });
     }
+    for words in facts.advice() {
+        checks.push(Check { what: "redis", verdict: Verdict::Warn, words });
+    }
     let words = format!("ours and redis's differ by {} ms", facts.clock_offset_ms.abs());
     let verdict = if facts.clock_offset_ms.abs() < 2000 { Verdict::Ok } else { Verdict::Warn };
     checks.push(Check { what: "clock", verdict, words });

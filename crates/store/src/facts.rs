@@ -22,6 +22,8 @@ pub struct Facts {
     pub append_only: bool,
     /// How often the append-only file is flushed.
     pub append_fsync: String,
+    /// The longest field of a hash that is kept in one piece with the others; 0 where it is not told.
+    pub hash_in_one_piece: u64,
     /// Whether it is a cluster, which is not supported yet.
     pub cluster: bool,
     /// How far its clock is ahead of ours, in ms.
@@ -59,7 +61,22 @@ impl Facts {
         }
         complaints
     }
+
+    /// What would serve better, as sentences; nothing is at stake.
+    pub fn advice(&self) -> Vec<String> {
+        let mut advice = Vec::new();
+        if (1..HASH_IN_ONE_PIECE).contains(&self.hash_in_one_piece) {
+            advice.push(format!(
+                "hash-max-listpack-value is {}: set it to {HASH_IN_ONE_PIECE}, and jobs take two thirds of the memory",
+                self.hash_in_one_piece
+            ));
+        }
+        advice
+    }
 }
+
+/// No field of most job records is longer.
+const HASH_IN_ONE_PIECE: u64 = 2048;
 
 /// An entry of the event stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,9 +109,14 @@ impl Store {
             info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
         let text = |key: &str| info.get(key).copied().unwrap_or_default().to_owned();
         let number = |key: &str| info.get(key).and_then(|value| value.parse().ok()).unwrap_or(0);
-        // Managed Redis often forbids CONFIG; INFO knows all but the flush policy.
-        let fsync: Result<Vec<String>, _> =
-            redis::cmd("CONFIG").arg("GET").arg("appendfsync").query_async(&mut connection).await;
+        // Managed Redis often forbids CONFIG; INFO knows the rest.
+        let mut config = async |name: &str| -> Option<String> {
+            let asked = redis::cmd("CONFIG").arg("GET").arg(name).to_owned();
+            asked.query_async::<Vec<String>>(&mut connection).await.ok()?.get(1).cloned()
+        };
+        let append_fsync = config("appendfsync").await.unwrap_or_default();
+        // By the name that 6.2 knows too.
+        let in_one_piece = config("hash-max-ziplist-value").await.and_then(|value| value.parse().ok());
         self.learn_clock().await?;
         Ok(Facts {
             version: text("redis_version"),
@@ -102,7 +124,8 @@ impl Store {
             maxmemory: number("maxmemory"),
             used_memory: number("used_memory"),
             append_only: info.get("aof_enabled") == Some(&"1"),
-            append_fsync: fsync.ok().and_then(|pair| pair.get(1).cloned()).unwrap_or_default(),
+            append_fsync,
+            hash_in_one_piece: in_one_piece.unwrap_or(0),
             cluster: info.get("cluster_enabled") == Some(&"1"),
             clock_offset_ms: self.clock_offset_ms(),
         })

@@ -89,6 +89,7 @@ async fn journeys(
             report.add(format!("{role}: resident memory at rest"), memory, "MiB").mark(Mark::Most(30.0));
         }
     }
+    let scripts = machine::calls(&world.redis, "evalsha")?;
     let before = cpu(&world, &roles)?;
     let begun = Instant::now();
     let submit = submit(&world)?;
@@ -124,6 +125,8 @@ async fn journeys(
         .mark(Mark::Most(most));
     report.add(format!("journeys, {what}: redis's CPU per 1,000"), per_thousand(1), "CPU s");
     report.add(format!("journeys, {what}: the simulator's CPU per 1,000"), per_thousand(2), "CPU s");
+    let scripts = (machine::calls(&world.redis, "evalsha")? - scripts) / count as f64;
+    report.add(format!("journeys, {what}: script calls per song"), scripts, "");
     if end == StateName::Completed {
         for (process, role) in roles.iter().zip(OURS) {
             let memory = machine::most_resident(process.id()).context("the role runs")?;

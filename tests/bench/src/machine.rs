@@ -39,6 +39,20 @@ pub(crate) fn used_memory(redis: &Redis) -> Result<f64> {
     Ok(line.context("used_memory is in INFO")?.parse()?)
 }
 
+/// How often a command was called by clients or by scripts since Redis started.
+pub(crate) fn calls(redis: &Redis, command: &str) -> Result<f64> {
+    let info = redis.cli(&["info", "commandstats"])?;
+    let line = info.lines().find_map(|line| line.trim().strip_prefix(&format!("cmdstat_{command}:calls=")));
+    Ok(line.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0.0))
+}
+
+/// Plain SETs a second over 50 connections: how fast this machine is today.
+pub(crate) fn yardstick() -> Result<f64> {
+    let folder = tempfile::TempDir::new()?;
+    let redis = Redis::start(folder.path())?;
+    redis_benchmark(&redis, 50, 200_000, &["SET", "key:__rand_int__", "value"].map(str::to_owned))
+}
+
 /// Loads a script; its hash.
 pub(crate) fn load(redis: &Redis, script: &str) -> Result<String> {
     redis.cli(&["script", "load", script])

@@ -64,6 +64,8 @@ async fn main() -> Result<()> {
     let sections = if args.sections.is_empty() { Section::value_variants().to_vec() } else { args.sections };
     let mut report = Report::default();
     println!("{}", report::head());
+    report.add("this machine: plain SETs by redis-benchmark", machine::yardstick()?, "/s");
+    report.print_from(0);
     for section in sections {
         let from = report.figures.len();
         match section {

@@ -14,6 +14,7 @@ use songmill_core::time::Span;
 use songmill_core::{BatchName, Event, Job, JobId, Policy, Stage, TaskId, VendorName};
 use songmill_store::{Lease, NewJob, QueueSettings, Retention, Settings, StageQueue, Store};
 use songmill_tests::Redis;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::report::{Mark, Report, percentile};
@@ -63,7 +64,7 @@ const LEASE: Span = Span::secs(60);
 
 /// No-op jobs: claimed, given back, and due again, so that as many wait at the end as at the beginning.
 pub(crate) async fn claim_and_commit(report: &mut Report, scale: Scale) -> Result<()> {
-    let folder = tempfile_folder()?;
+    let folder = TempDir::new()?;
     let redis = Redis::start(folder.path())?;
     let limit = limit::claim_and_commit(&redis, 128, 64, scale.of(200_000))?;
     let mut first = None;
@@ -71,6 +72,10 @@ pub(crate) async fn claim_and_commit(report: &mut Report, scale: Scale) -> Resul
         redis.cli(&["flushall"])?;
         let store = store(&redis).await?;
         fill(&store, waiting).await?;
+        // What was filled in is being written anew; that is not what is measured.
+        while !redis.cli(&["info", "persistence"])?.contains("aof_rewrite_in_progress:0") {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
         let done = Arc::new(AtomicU64::new(0));
         let settings = QueueSettings { concurrency: 256, lease: LEASE };
         let queue = StageQueue::start(store.clone(), Stage::Submit, vendor()?, settings);
@@ -101,7 +106,7 @@ async fn give_back(lease: Arc<Lease>, done: Data<Arc<AtomicU64>>) -> Result<Even
 
 /// From the call that takes a job in to the first line of its handler, one job at a time.
 pub(crate) async fn start(report: &mut Report, scale: Scale) -> Result<()> {
-    let folder = tempfile_folder()?;
+    let folder = TempDir::new()?;
     let redis = Redis::start(folder.path())?;
     let store = store(&redis).await?;
     let (begun, mut begins) = mpsc::unbounded_channel::<Instant>();
@@ -135,8 +140,4 @@ async fn accept(
     begun.send(Instant::now())?;
     let accepted = Accepted::Task(TaskId::new("task")?);
     Ok(Event::Accepted { attempt: lease.job.submissions, accepted })
-}
-
-pub(crate) fn tempfile_folder() -> Result<tempfile::TempDir> {
-    Ok(tempfile::TempDir::new()?)
 }

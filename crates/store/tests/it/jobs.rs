@@ -234,6 +234,15 @@ async fn what_is_not_understood_is_kept_aside_and_bounded() {
 }
 
 #[tokio::test]
+async fn a_redis_that_keeps_records_in_pieces_is_advised_against() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    assert!(store.facts().await.unwrap().advice()[0].contains("hash-max-listpack-value is 64"));
+    redis.command(&["config", "set", "hash-max-listpack-value", "2048"]);
+    assert_eq!(store.facts().await.unwrap().advice(), [""; 0]);
+}
+
+#[tokio::test]
 async fn doctor_complains_of_a_redis_that_forgets() {
     let redis = Redis::start(&[]);
     let store = redis.store().await;
