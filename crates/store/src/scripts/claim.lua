@@ -43,18 +43,17 @@ if ARGV[8] == 'again' then
 end
 
 local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, most)
-local begun = {}
+local begun, places = {}, {}
 for _, id in ipairs(ids) do
   local job = ARGV[3] .. id
   local known = read(job)
   if not known[1] then
-    redis.call('ZREM', KEYS[1], id)
+    if not moves then redis.call('ZREM', KEYS[1], id) end
   else
     local version, claims = known[2] + 1, (known[3] or 0) + 1
     local began = known[4] or 0
-    redis.call('ZADD', KEYS[2], now + lease, id)
+    places[#places + 1], places[#places + 2] = now + lease, id
     if moves then
-      redis.call('ZREM', KEYS[1], id)
       redis.call('HSET', job, 'v', version, 'c', claims, 'x', now)
       began = now
       local batch = known[5]
@@ -66,6 +65,8 @@ for _, id in ipairs(ids) do
     hand_out(id, version, claims, began, known)
   end
 end
+if moves and #ids > 0 then redis.call('ZREMRANGEBYRANK', KEYS[1], 0, #ids - 1) end
+if #places > 0 then redis.call('ZADD', KEYS[2], unpack(places)) end
 for batch, count in pairs(begun) do
   redis.call('HINCRBY', ARGV[4] .. batch, 'queued', -count)
   redis.call('HINCRBY', ARGV[4] .. batch, 'submitting', count)

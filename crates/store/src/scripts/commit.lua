@@ -9,7 +9,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local kept, channel, retention, most, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local results, batches, soonest, ended = {}, {}, {}, {}
+local results, batches, soonest, ended, gone, come = {}, {}, {}, {}, {}, {}
 local arg, key = 6, 4
 while arg <= #ARGV do
   local id, version, due, flags = ARGV[arg], ARGV[arg + 1], tonumber(ARGV[arg + 3]), ARGV[arg + 7]
@@ -25,10 +25,14 @@ while arg <= #ARGV do
     redis.call('HSET', job, 'd', ARGV[arg + 2], 'v', known + 1)
     redis.call('HDEL', job, 'x', 'c')
     if has('l') and leaves ~= enters then
-      redis.call('ZREM', leaves, id)
+      local ids = gone[leaves] or {}
+      ids[#ids + 1] = id
+      gone[leaves] = ids
     end
     if has('e') then
-      redis.call('ZADD', enters, due, id)
+      local places = come[enters] or {}
+      places[#places + 1], places[#places + 2] = due, id
+      come[enters] = places
       if not soonest[enters] or due < soonest[enters] then soonest[enters] = due end
     end
     if from ~= to then
@@ -54,6 +58,8 @@ while arg <= #ARGV do
   arg, key = arg + 9, key + 5
 end
 
+for queue, ids in pairs(gone) do redis.call('ZREM', queue, unpack(ids)) end
+for queue, places in pairs(come) do redis.call('ZADD', queue, unpack(places)) end
 -- Queues that sleep longer than until what entered them is due are woken.
 for queue, due in pairs(soonest) do
   local asleep = redis.call('GET', queue .. ':idle')
