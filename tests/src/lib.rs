@@ -3,11 +3,16 @@
 //! Every world is a folder of its own with its own Redis and its own ports; processes end with it, by their id.
 
 pub mod chaos;
+mod process;
+mod wire;
+
+pub use process::{Process, Redis};
+pub use wire::{free_port, http, http_with};
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -16,147 +21,6 @@ use tempfile::TempDir;
 
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A process that ends with its owner.
-#[derive(Debug)]
-pub struct Process(Child);
-
-impl Process {
-    /// Starts a command in a folder; its standard error goes to a file there.
-    pub fn spawn(command: &mut Command, log: &Path) -> Result<Self> {
-        let log = std::fs::File::options().create(true).append(true).open(log)?;
-        let child = command.stdin(Stdio::null()).stderr(log).spawn();
-        Ok(Self(child.with_context(|| format!("cannot start {command:?}"))?))
-    }
-
-    /// Its id.
-    pub fn id(&self) -> u32 {
-        self.0.id()
-    }
-
-    /// Waits until it has ended by itself; its exit code.
-    pub fn wait(mut self) -> Result<Option<i32>> {
-        Ok(self.0.wait()?.code())
-    }
-
-    /// Sends a signal by name, such as `KILL`.
-    pub fn signal(&self, name: &str) -> Result<()> {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status()?;
-        if !status.success() {
-            bail!("process {} cannot be sent {name}", self.0.id());
-        }
-        Ok(())
-    }
-
-    /// Its exit code, if it has ended; none for one that was killed.
-    pub fn ended(&mut self) -> Result<Option<Option<i32>>> {
-        Ok(self.0.try_wait()?.map(|status| status.code()))
-    }
-
-    /// Kills it as a crash would.
-    pub fn crash(mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-
-    /// Asks it to end and waits until it has; answers how long that took and its exit code.
-    pub fn stop(mut self) -> Result<(Duration, Option<i32>)> {
-        let begun = Instant::now();
-        self.signal("TERM")?;
-        while begun.elapsed() < PATIENCE {
-            if let Some(status) = self.0.try_wait()? {
-                return Ok((begun.elapsed(), status.code()));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        bail!("process {} does not end", self.0.id())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// A redis-server on a socket, with its append-only file.
-#[derive(Debug)]
-pub struct Redis {
-    folder: PathBuf,
-    process: Option<Process>,
-}
-
-impl Redis {
-    /// Starts one in a folder.
-    pub fn start(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let mut redis = Self { folder: folder.to_owned(), process: None };
-        redis.resume()?;
-        Ok(redis)
-    }
-
-    /// Starts it again, with what its file holds.
-    pub fn resume(&mut self) -> Result<()> {
-        let mut command = Command::new("redis-server");
-        command.current_dir(&self.folder).stdout(Stdio::null());
-        for (setting, value) in [
-            ("--port", "0"),
-            ("--unixsocket", "s"),
-            ("--appendonly", "yes"),
-            ("--appendfsync", "everysec"),
-            ("--maxmemory-policy", "noeviction"),
-            ("--save", ""),
-            ("--hash-max-ziplist-value", "2048"),
-        ] {
-            command.arg(setting).arg(value);
-        }
-        self.process = Some(Process::spawn(&mut command, &self.folder.join("redis.err"))?);
-        let socket = self.folder.join("s");
-        let begun = Instant::now();
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            if begun.elapsed() > PATIENCE {
-                bail!("redis-server does not answer");
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(())
-    }
-
-    /// Ends it in order.
-    pub fn stop(&mut self) -> Result<()> {
-        let Some(process) = self.process.take() else { return Ok(()) };
-        process.stop().map(drop)
-    }
-
-    /// Kills it as a crash would.
-    pub fn crash(&mut self) {
-        if let Some(process) = self.process.take() {
-            process.crash();
-        }
-    }
-
-    /// The id of its process while it runs.
-    pub fn id(&self) -> Option<u32> {
-        self.process.as_ref().map(Process::id)
-    }
-
-    /// Where its socket lies.
-    pub fn socket(&self) -> PathBuf {
-        self.folder.join("s")
-    }
-
-    /// A command to it, as an operator would give it; what it answers.
-    pub fn cli(&self, args: &[&str]) -> Result<String> {
-        let output = Command::new("redis-cli").arg("-s").arg(self.socket()).args(args).output()?;
-        Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
-    }
-
-    /// Its address.
-    pub fn url(&self) -> String {
-        format!("unix:{}", self.socket().display())
-    }
-}
 
 /// A folder with a Redis, a simulator and settings that join them.
 #[derive(Debug)]
@@ -430,46 +294,6 @@ pub fn binary() -> Result<PathBuf> {
         );
     }
     Ok(path)
-}
-
-/// A port that is free now.
-pub fn free_port() -> Result<SocketAddr> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// One HTTP exchange over a connection of its own; the body as JSON, or null.
-pub fn http(addr: SocketAddr, method: &str, path: &str, body: Option<&str>) -> Result<(u16, Value)> {
-    http_with(addr, method, path, &[], body.unwrap_or_default().as_bytes())
-}
-
-/// The same with headers.
-pub fn http_with(
-    addr: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> Result<(u16, Value)> {
-    use std::io::Read as _;
-    let mut stream = std::net::TcpStream::connect(addr)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\ncontent-length: {}\r\n",
-        body.len()
-    );
-    for (name, value) in [("content-type", "application/json")].iter().chain(headers) {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    stream.write_all(format!("{head}\r\n").as_bytes())?;
-    stream.write_all(body)?;
-    let mut reply = Vec::new();
-    stream.read_to_end(&mut reply)?;
-    let reply = String::from_utf8_lossy(&reply);
-    let (head, body) = reply.split_once("\r\n\r\n").context("no HTTP reply")?;
-    let status = head.split(' ').nth(1).context("no status")?.parse()?;
-    let start = body.find(['{', '[']).unwrap_or(body.len());
-    let end = body.rfind(['}', ']']).map_or(start, |end| end + 1);
-    Ok((status, serde_json::from_str(&body[start..end.max(start)]).unwrap_or(Value::Null)))
 }
 
 /// Requests for all four vendors, one each, told apart by `custom_id`.

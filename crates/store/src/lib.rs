@@ -14,6 +14,7 @@ mod enqueue;
 mod facts;
 mod keys;
 mod lease;
+mod outcomes;
 mod queue;
 mod record;
 mod scripts;

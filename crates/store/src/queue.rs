@@ -9,22 +9,18 @@ use std::time::Duration;
 
 use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::{Backend, BackendConfig};
-use apalis_core::error::BoxDynError;
 use apalis_core::task::Task;
 use apalis_core::worker::context::WorkerContext;
-use songmill_core::job::step;
 use songmill_core::time::Span;
 use songmill_core::{Event, JobId, Stage, VendorName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::apply::Applied;
 use crate::claim::{Claimant, LONGEST_SLEEP};
-use crate::commit::{COMMIT_CHUNK, Commit, Committed};
-use crate::connection::StoreError;
 use crate::lease::Lease;
-use crate::store::{Store, announce};
+use crate::outcomes::{OutcomeLayer, commit_outcomes};
+use crate::store::Store;
 
 /// How a queue is worked on by this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -58,10 +54,10 @@ pub struct StageQueue {
     closing: Option<AbortOnDropHandle<()>>,
 }
 
-struct Shared {
-    store: Store,
-    stage: Stage,
-    vendor: VendorName,
+pub(crate) struct Shared {
+    pub(crate) store: Store,
+    pub(crate) stage: Stage,
+    pub(crate) vendor: VendorName,
     settings: QueueSettings,
     held: Mutex<HashMap<JobId, (Arc<Lease>, OwnedSemaphorePermit)>>,
 }
@@ -71,9 +67,9 @@ struct Shared {
 pub enum Never {}
 
 /// After a Redis error, the first wait; doubles.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait after a Redis error.
-const RETRY_MOST: Duration = Duration::from_secs(3);
+pub(crate) const RETRY_MOST: Duration = Duration::from_secs(3);
 /// The most jobs asked for in one claim.
 const CLAIM_CHUNK: usize = 128;
 
@@ -114,7 +110,7 @@ impl Shared {
     }
 
     /// Frees the job's slot.
-    fn let_go(&self, id: JobId) {
+    pub(crate) fn let_go(&self, id: JobId) {
         self.held().remove(&id);
     }
 
@@ -203,75 +199,6 @@ async fn sleep_or_stop(wait: Duration, stop: &CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
         () = tokio::time::sleep(wait) => {}
-    }
-}
-
-/// Writes outcomes down, many in one call; a slot is free again when its job's outcome is durable.
-async fn commit_outcomes(shared: Arc<Shared>, mut outcomes: mpsc::UnboundedReceiver<(Arc<Lease>, Event)>) {
-    let mut pending = Vec::with_capacity(COMMIT_CHUNK);
-    while outcomes.recv_many(&mut pending, COMMIT_CHUNK).await > 0 {
-        commit_all(&shared, &pending).await;
-        for (lease, _) in pending.drain(..) {
-            shared.let_go(lease.job.id);
-        }
-    }
-}
-
-async fn commit_all(shared: &Shared, pending: &[(Arc<Lease>, Event)]) {
-    let store = &shared.store;
-    let now = store.now();
-    let mut stale = Vec::new();
-    let steps: Vec<_> = pending
-        .iter()
-        .filter_map(|(lease, event)| match step(&lease.job, event, now, store.policy()) {
-            Some(step) => Some((lease, event, step)),
-            None => {
-                tracing::debug!(job.id = %lease.job.id, ?event, "outcome changes nothing");
-                None
-            }
-        })
-        .collect();
-    if steps.is_empty() {
-        return;
-    }
-    let commits: Vec<_> = steps
-        .iter()
-        .map(|(lease, _, step)| Commit { version: lease.version, before: &lease.job, after: &step.job })
-        .collect();
-    let results = wait_out(shared, || store.commit(&commits)).await;
-    for ((lease, event, step), result) in steps.iter().zip(results) {
-        match result {
-            Committed::Done => announce(&step.job, &step.effects),
-            // Whoever changed it was not killed by it.
-            Committed::Stale if matches!(event, Event::Poisoned { .. }) => {}
-            Committed::Stale => stale.push((lease.job.id, *event)),
-            Committed::NoSuchJob => tracing::warn!(job.id = %lease.job.id, "job is not in redis any more"),
-        }
-    }
-    for (id, event) in stale {
-        // Somebody else changed the job meanwhile: what we know is told to the job as it is now.
-        if let Applied::NoSuchJob = wait_out(shared, || store.apply(id, event)).await {
-            tracing::warn!(job.id = %id, "job is not in redis any more");
-        }
-    }
-}
-
-/// Does it again until Redis answers.
-async fn wait_out<T, F: Future<Output = Result<T, StoreError>>>(
-    shared: &Shared,
-    mut act: impl FnMut() -> F,
-) -> T {
-    let mut wait = RETRY_FIRST;
-    loop {
-        match act().await {
-            Ok(done) => return done,
-            Err(error) => {
-                let Shared { stage, vendor, .. } = shared;
-                tracing::warn!(%stage, %vendor, error = %chain(&error), "outcomes of {stage} wait for redis");
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(RETRY_MOST);
-            }
-        }
     }
 }
 
@@ -383,66 +310,5 @@ impl BackendConfig for StageQueue {
     fn middleware(&mut self, _: &mut WorkerContext) -> OutcomeLayer {
         let outcomes = self.outcomes.as_ref().expect("a queue is closed last").downgrade();
         OutcomeLayer { outcomes, shared: self.shared.clone() }
-    }
-}
-
-/// Hands a handler's outcome to the committer. Outermost of a worker's layers.
-#[derive(Clone)]
-pub struct OutcomeLayer {
-    outcomes: mpsc::WeakUnboundedSender<(Arc<Lease>, Event)>,
-    shared: Arc<Shared>,
-}
-
-impl<S> tower::Layer<S> for OutcomeLayer {
-    type Service = OutcomeService<S>;
-    fn layer(&self, inner: S) -> OutcomeService<S> {
-        OutcomeService { inner, to: self.clone() }
-    }
-}
-
-/// See [`OutcomeLayer`].
-#[derive(Clone)]
-pub struct OutcomeService<S> {
-    inner: S,
-    to: OutcomeLayer,
-}
-
-impl<S> tower::Service<Task<Arc<Lease>>> for OutcomeService<S>
-where
-    S: tower::Service<Task<Arc<Lease>>, Response = Outcome>,
-    S::Error: Into<BoxDynError>,
-    S::Future: Send + 'static,
-{
-    type Response = ();
-    type Error = BoxDynError;
-    type Future = Pin<Box<dyn Future<Output = Result<(), BoxDynError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxDynError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, task: Task<Arc<Lease>>) -> Self::Future {
-        let lease = task.args.clone();
-        let to = self.to.clone();
-        let work = self.inner.call(task);
-        Box::pin(async move {
-            match work.await {
-                Ok(event) => match to.outcomes.upgrade() {
-                    Some(outcomes) => {
-                        let _ = outcomes.send((lease, event));
-                    }
-                    None => to.shared.let_go(lease.job.id),
-                },
-                Err(error) => {
-                    let error: BoxDynError = error.into();
-                    tracing::error!(
-                        job.id = %lease.job.id, stage = %lease.stage, vendor = %lease.vendor, %error,
-                        "work on a job failed; the next worker takes it when the lease runs out"
-                    );
-                    to.shared.let_go(lease.job.id);
-                }
-            }
-            Ok(())
-        })
     }
 }

@@ -10,7 +10,6 @@ use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 use songmill_core::{Asset, Event, Fault, FaultKind, JobId, Output, Source, State};
 use songmill_store::Lease;
-use tokio::fs::File;
 
 use crate::fetch::{Fetcher, no_room};
 use crate::objects::Objects;
@@ -53,19 +52,18 @@ impl Collector {
         n: usize,
         of: usize,
     ) -> Result<Asset, Stopped> {
-        let (file, temp) = self.storage.incoming().map_err(|error| no_room(&error))?.into_parts();
-        let mut file = File::from_std(file);
+        let mut file = self.storage.incoming().map_err(|error| no_room(&error))?;
         match &output.source {
             Source::Url(url) => self.fetcher.fetch(url, &mut file).await?,
             Source::Object { store, key } => self.objects.fetch(store, key, &mut file).await?,
         }
-        drop(file);
         // Whoever has the job by now may have stored it: what they wrote down must stay what is there.
         if !lease.is_held_for(Duration::ZERO) {
             return Err(Stopped::LeaseLost(LeaseLost(lease.job.id)));
         }
         let (storage, stem) = (self.storage.clone(), path(&lease.job, output, n, of));
         let looked = tokio::task::spawn_blocking(move || {
+            let temp = file.finish().map_err(|error| no_room(&error))?;
             let looked = look(&temp)?;
             let to = format!("{stem}.{}", looked.probed.format);
             let left = storage.take(temp, &to)?;

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use reqwest::{Response, StatusCode, header};
 use songmill_core::{Fault, FaultKind};
-use tokio::fs::File;
-use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 use url::Url;
 
 use crate::guard::{Guard, GuardedResolver, Refused};
+use crate::incoming::Incoming;
 use crate::settings::Settings;
 
 /// Fetches untrusted addresses.
@@ -45,31 +44,29 @@ impl Fetcher {
     }
 
     /// Fetches an address into an empty file.
-    pub(crate) async fn fetch(&self, url: &str, into: &mut File) -> Result<(), Fault> {
+    pub(crate) async fn fetch(&self, url: &str, into: &mut Incoming) -> Result<(), Fault> {
         in_time(self.timeout, self.fetched(url, into)).await
     }
 
-    async fn fetched(&self, url: &str, file: &mut File) -> Result<(), Fault> {
+    async fn fetched(&self, url: &str, file: &mut Incoming) -> Result<(), Fault> {
         let url = self.guard.check(url).map_err(|refused| refuse(&refused))?;
         let (mut had, mut tag, mut resumes) = (0u64, None, 0);
         loop {
             let response = self.open(url.clone(), had, tag.as_deref()).await?;
             if had > 0 && !goes_on(&response, had, tag.as_deref())? {
-                // The server starts over, and so do we: in the same file, so that no write is still on its way.
-                file.set_len(0).await.map_err(|error| no_room(&error))?;
-                file.rewind().await.map_err(|error| no_room(&error))?;
+                // The server starts over, and so do we.
+                file.restart()?;
                 had = 0;
             }
             tag = text(&response, header::ETAG).map(str::to_owned);
             let whole = length(&response);
             match self.read(response, file, &mut had).await? {
-                Part::Ended if whole.is_none_or(|whole| had >= whole) => break,
+                Part::Ended if whole.is_none_or(|whole| had >= whole) => return Ok(()),
                 Part::Ended | Part::Cut(_) if tag.is_some() && resumes < RESUMES => resumes += 1,
                 Part::Ended => return Err(unreachable("the transfer ended early".into())),
                 Part::Cut(why) => return Err(unreachable(why)),
             }
         }
-        file.flush().await.map_err(|error| no_room(&error))
     }
 
     /// Asks, following redirects that the guard lets through.
@@ -101,7 +98,7 @@ impl Fetcher {
         ))
     }
 
-    async fn read(&self, mut response: Response, file: &mut File, had: &mut u64) -> Result<Part, Fault> {
+    async fn read(&self, mut response: Response, file: &mut Incoming, had: &mut u64) -> Result<Part, Fault> {
         if response.content_length().is_some_and(|length| had.saturating_add(length) > self.max_bytes) {
             return Err(too_large(self.max_bytes));
         }
@@ -112,7 +109,7 @@ impl Fetcher {
                     if *had > self.max_bytes {
                         return Err(too_large(self.max_bytes));
                     }
-                    file.write_all(&chunk).await.map_err(|error| no_room(&error))?;
+                    file.write(&chunk).await?;
                 }
                 Ok(None) => return Ok(Part::Ended),
                 Err(error) => return Ok(Part::Cut(words(&error))),

@@ -6,6 +6,7 @@
 mod collect;
 mod fetch;
 mod guard;
+mod incoming;
 mod objects;
 mod probe;
 mod run;

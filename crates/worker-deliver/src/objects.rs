@@ -7,10 +7,9 @@ use futures_util::StreamExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{ClientOptions, ObjectStoreExt as _, RetryConfig};
 use songmill_core::{Fault, FaultKind};
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt as _;
 
-use crate::fetch::{in_time, no_room, too_large, unreachable};
+use crate::fetch::{in_time, too_large, unreachable};
+use crate::incoming::Incoming;
 use crate::settings::{ObjectSettings, Settings};
 
 /// Reads objects from the buckets in the settings.
@@ -37,7 +36,7 @@ impl Objects {
     }
 
     /// Reads an object into an empty file.
-    pub(crate) async fn fetch(&self, store: &str, key: &str, into: &mut File) -> Result<(), Fault> {
+    pub(crate) async fn fetch(&self, store: &str, key: &str, into: &mut Incoming) -> Result<(), Fault> {
         let Some(bucket) = self.stores.get(store) else {
             let words = format!("deliver.objects.{store} is not set: where does the vendor put its audio?");
             return Err(Fault::new(FaultKind::Locked, "store_unknown", words));
@@ -51,7 +50,7 @@ impl Objects {
         &self,
         bucket: &AmazonS3,
         path: &object_store::path::Path,
-        file: &mut File,
+        file: &mut Incoming,
     ) -> Result<(), Fault> {
         let found = bucket.get(path).await.map_err(|error| sorted(&error))?;
         if found.meta.size > self.max_bytes {
@@ -63,12 +62,12 @@ impl Objects {
             let chunk = chunk.map_err(|error| sorted(&error))?;
             let more = || unreachable("the object is longer than the bucket says".into());
             left = left.checked_sub(chunk.len() as u64).ok_or_else(more)?;
-            file.write_all(&chunk).await.map_err(|error| no_room(&error))?;
+            file.write(&chunk).await?;
         }
         if left > 0 {
             return Err(unreachable("the transfer was cut".into()));
         }
-        file.flush().await.map_err(|error| no_room(&error))
+        Ok(())
     }
 }
 

@@ -8,10 +8,11 @@ use object_store::aws::AmazonS3Builder;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
 use songmill_core::{Fault, FaultKind, Job, Output};
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 use tokio::io::AsyncReadExt as _;
 
 use crate::fetch::no_room;
+use crate::incoming::Incoming;
 use crate::settings::Settings;
 
 /// Where audio goes.
@@ -85,11 +86,13 @@ impl Storage {
     }
 
     /// A new file that is not in the storage yet and goes away by itself. Blocks, as briefly as a file is made.
-    pub(crate) fn incoming(&self) -> std::io::Result<NamedTempFile> {
+    pub(crate) fn incoming(&self) -> std::io::Result<Incoming> {
         // In a folder as any file is made: whoever runs us decides by the umask who may read songs.
         let mode = if matches!(self.place, Place::Folder(_)) { 0o666 } else { 0o600 };
         let permissions = std::fs::Permissions::from_mode(mode);
-        tempfile::Builder::new().prefix("in-").permissions(permissions).tempfile_in(&self.incoming)
+        let file =
+            tempfile::Builder::new().prefix("in-").permissions(permissions).tempfile_in(&self.incoming)?;
+        Ok(Incoming::new(file))
     }
 
     /// Moves an incoming file to its path, which only this output of this job has, where that takes no more than a

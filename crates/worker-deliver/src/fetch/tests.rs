@@ -36,9 +36,9 @@ fn fetcher(change: impl FnOnce(&mut Settings)) -> Fetcher {
 }
 
 async fn fetch(fetcher: &Fetcher, url: &str) -> Result<String, Fault> {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fetcher.fetch(url, &mut File::from_std(file.reopen().unwrap())).await?;
-    Ok(std::fs::read_to_string(file.path()).unwrap())
+    let mut file = Incoming::new(tempfile::NamedTempFile::new().unwrap());
+    fetcher.fetch(url, &mut file).await?;
+    Ok(std::fs::read_to_string(file.finish().unwrap()).unwrap())
 }
 
 fn reply(status: &str, headers: &str, body: &str) -> String {
@@ -65,6 +65,20 @@ async fn a_cut_transfer_is_taken_up_where_it_was_cut() {
     let second = asked.lock().unwrap()[1].clone();
     assert!(second.contains("range: bytes=5-") && second.contains("if-range: \"v1\""), "{second}");
     assert!(!second.contains("authorization"));
+}
+
+#[tokio::test]
+async fn a_long_transfer_comes_in_whole_cut_or_begun_anew() {
+    let whole: String = (0..90_000).map(|n| format!("{n:05}")).collect();
+    let (first, rest) = whole.split_at(333_333);
+    let cut = || reply("200 OK", "content-length: 450000\r\netag: \"v1\"\r\n", first);
+    let range = "content-length: 116667\r\netag: \"v1\"\r\ncontent-range: bytes 333333-449999/450000\r\n";
+    for second in
+        [reply("206 Partial Content", range, rest), reply("200 OK", "content-length: 450000\r\n", &whole)]
+    {
+        let (base, _) = server(vec![cut(), second]).await;
+        assert_eq!(fetch(&fetcher(|_| {}), &format!("{base}/a")).await.unwrap(), whole);
+    }
 }
 
 #[tokio::test]
