@@ -141,7 +141,13 @@ struct Feed {
 
 impl Feed {
     fn new(rounds: usize) -> Self {
-        Self { requests: many(rounds, &one_each()), given: 0, under_way: None }
+        let mut requests = many(rounds, &one_each());
+        for (n, request) in
+            requests.iter_mut().enumerate().filter(|(_, request)| request["vendor"] == "senseaudio")
+        {
+            request["lyrics"] = format!("[verse] snow on hill {n} ; [chorus] all is still").into();
+        }
+        Self { requests, given: 0, under_way: None }
     }
 
     fn requests(&self) -> &[Value] {
