@@ -123,10 +123,11 @@ pub fn run(plan: Plan) -> Result<Outcome> {
         }
         std::thread::sleep(4 * TICK);
     };
-    let books = Books::compare(&world, feed.requests());
-    let (done, longest_still) = fleet.end()?;
     settled?;
-    Ok(Outcome { books: books?, done, longest_still, took: begun.elapsed() })
+    // Whoever still works ends first: it could change a book while another is read.
+    let (done, longest_still) = fleet.end()?;
+    let books = Books::compare(&world, feed.requests())?;
+    Ok(Outcome { books, done, longest_still, took: begun.elapsed() })
 }
 
 const BATCH: &str = "chaos";

@@ -102,6 +102,15 @@ impl From<redis::RedisError> for StoreError {
 }
 
 impl StoreError {
+    /// Whether it is one job's own: no waiting helps, and no other job is to wait for it.
+    pub(crate) fn is_of_a_job(&self) -> bool {
+        match self {
+            Self::Record { .. } => true,
+            Self::Refused(error) => error.code() == Some("WRONGTYPE"),
+            Self::Url(_) | Self::Away(_) | Self::Full(_) | Self::Contended(_) | Self::Closing => false,
+        }
+    }
+
     /// Whether waiting helps.
     pub fn will_pass(&self) -> bool {
         matches!(self, Self::Away(_) | Self::Full(_) | Self::Contended(_) | Self::Closing)

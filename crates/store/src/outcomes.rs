@@ -1,12 +1,14 @@
 //! What handlers found out: handed to the committer, decided by the machine, and written down together.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use apalis_core::error::BoxDynError;
 use apalis_core::task::Task;
+use futures_util::FutureExt as _;
 use songmill_core::Event;
 use songmill_core::job::step;
 use tokio::sync::mpsc;
@@ -59,19 +61,19 @@ where
         let work = self.inner.call(task);
         Box::pin(async move {
             match work.await {
-                Ok(event) => match to.outcomes.upgrade() {
-                    Some(outcomes) => {
-                        let _ = outcomes.send((lease, event));
+                Ok(event) => {
+                    let sent = to.outcomes.upgrade().map(|outcomes| outcomes.send((lease.clone(), event)));
+                    if !matches!(sent, Some(Ok(()))) {
+                        to.shared.let_go(&lease);
                     }
-                    None => to.shared.let_go(lease.job.id),
-                },
+                }
                 Err(error) => {
                     let error: BoxDynError = error.into();
                     tracing::error!(
                         job.id = %lease.job.id, stage = %lease.stage, vendor = %lease.vendor, %error,
                         "work on a job failed; the next worker takes it when the lease runs out"
                     );
-                    to.shared.let_go(lease.job.id);
+                    to.shared.let_go(&lease);
                 }
             }
             Ok(())
@@ -86,14 +88,32 @@ pub(crate) async fn commit_outcomes(
 ) {
     let mut pending = Vec::with_capacity(COMMIT_CHUNK);
     while outcomes.recv_many(&mut pending, COMMIT_CHUNK).await > 0 {
-        commit_all(&shared, &pending).await;
+        if commit_all(&shared, &pending).await.is_err() {
+            // One of them is the cause, and must not take the others with it.
+            for outcome in &pending {
+                if let Err(error) = commit_all(&shared, std::slice::from_ref(outcome)).await {
+                    tracing::error!(
+                        job.id = %outcome.0.job.id, stage = %shared.stage, error = %chain(&*error),
+                        "outcome cannot be written down; the next worker takes the job when the lease runs out"
+                    );
+                }
+            }
+        }
         for (lease, _) in pending.drain(..) {
-            shared.let_go(lease.job.id);
+            shared.let_go(&lease);
         }
     }
 }
 
-async fn commit_all(shared: &Shared, pending: &[(Arc<Lease>, Event)]) {
+/// Commits; waits out whatever passes. An error is one of the jobs' own, and so is a panic.
+async fn commit_all(shared: &Shared, pending: &[(Arc<Lease>, Event)]) -> Result<(), BoxDynError> {
+    match AssertUnwindSafe(committed(shared, pending)).catch_unwind().await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err("the work on it panicked".into()),
+    }
+}
+
+async fn committed(shared: &Shared, pending: &[(Arc<Lease>, Event)]) -> Result<(), StoreError> {
     let store = &shared.store;
     let now = store.now();
     let mut stale = Vec::new();
@@ -108,39 +128,49 @@ async fn commit_all(shared: &Shared, pending: &[(Arc<Lease>, Event)]) {
         })
         .collect();
     if steps.is_empty() {
-        return;
+        return Ok(());
     }
     let commits: Vec<_> = steps
         .iter()
         .map(|(lease, _, step)| Commit { version: lease.version, before: &lease.job, after: &step.job })
         .collect();
-    let results = wait_out(shared, || store.commit(&commits)).await;
+    let results = wait_out(shared, || store.commit(&commits)).await?;
     for ((lease, event, step), result) in steps.iter().zip(results) {
         match result {
             Committed::Done => announce(&step.job, &step.effects),
-            // Whoever changed it was not killed by it.
-            Committed::Stale if matches!(event, Event::Poisoned { .. }) => {}
+            Committed::Stale if !outlives_its_lease(event) => {
+                tracing::debug!(job.id = %lease.job.id, ?event, "outcome comes too late");
+            }
             Committed::Stale => stale.push((lease.job.id, *event)),
             Committed::NoSuchJob => tracing::warn!(job.id = %lease.job.id, "job is not in redis any more"),
         }
     }
     for (id, event) in stale {
         // Somebody else changed the job meanwhile: what we know is told to the job as it is now.
-        if let Applied::NoSuchJob = wait_out(shared, || store.apply(id, event)).await {
+        if let Applied::NoSuchJob = wait_out(shared, || store.apply(id, event)).await? {
             tracing::warn!(job.id = %id, "job is not in redis any more");
         }
     }
+    Ok(())
 }
 
-/// Does it again until Redis answers.
+/// Whether an event still means something when somebody else has changed the job. What names its attempt does. A
+/// poisoning and what came of collecting speak of the job as it was: it has not killed whoever changed it, and audio
+/// is collected again for nothing.
+fn outlives_its_lease(event: &Event) -> bool {
+    !matches!(event, Event::Poisoned { .. } | Event::Stored { .. } | Event::CollectFailed { .. })
+}
+
+/// Does it again until Redis answers; an error that is the job's own does not pass.
 async fn wait_out<T, F: Future<Output = Result<T, StoreError>>>(
     shared: &Shared,
     mut act: impl FnMut() -> F,
-) -> T {
+) -> Result<T, StoreError> {
     let mut wait = RETRY_FIRST;
     loop {
         match act().await {
-            Ok(done) => return done,
+            Ok(done) => return Ok(done),
+            Err(error) if error.is_of_a_job() => return Err(error),
             Err(error) => {
                 let Shared { stage, vendor, .. } = shared;
                 tracing::warn!(%stage, %vendor, error = %chain(&error), "outcomes of {stage} wait for redis");

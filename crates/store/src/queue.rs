@@ -109,9 +109,12 @@ impl Shared {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Frees the job's slot.
-    pub(crate) fn let_go(&self, id: JobId) {
-        self.held().remove(&id);
+    /// Frees the slot of a lease. Its job may have been claimed anew meanwhile: that lease stays.
+    pub(crate) fn let_go(&self, lease: &Arc<Lease>) {
+        let mut held = self.held();
+        if held.get(&lease.job.id).is_some_and(|(known, _)| Arc::ptr_eq(known, lease)) {
+            held.remove(&lease.job.id);
+        }
     }
 
     fn leases(&self) -> Vec<Arc<Lease>> {
@@ -233,7 +236,7 @@ async fn give_back(
         if let Err(error) = shared.store.extend(&others, Duration::ZERO).await {
             tracing::warn!(error = %chain(&error), "claimed jobs come back when their lease runs out");
         }
-        others.iter().for_each(|lease| shared.let_go(lease.job.id));
+        others.iter().for_each(|lease| shared.let_go(lease));
     }
 }
 

@@ -28,7 +28,7 @@ const ABREAST: usize = 4;
 
 impl Collector {
     /// Brings all outputs of a job in and says what came of it.
-    pub(crate) async fn collect(&self, lease: &Lease) -> Result<Event, LeaseLost> {
+    pub(crate) async fn collect(&self, lease: &Arc<Lease>) -> Result<Event, LeaseLost> {
         let State::Collecting { outputs, .. } = &lease.job.state else {
             let fault =
                 Fault::new(FaultKind::Unavailable, "not_collecting", "the job has nothing to collect");
@@ -46,7 +46,7 @@ impl Collector {
 
     async fn bring(
         &self,
-        lease: &Lease,
+        lease: &Arc<Lease>,
         title: Option<&str>,
         output: &Output,
         n: usize,
@@ -57,22 +57,19 @@ impl Collector {
             Source::Url(url) => self.fetcher.fetch(url, &mut file).await?,
             Source::Object { store, key } => self.objects.fetch(store, key, &mut file).await?,
         }
-        // Whoever has the job by now may have stored it: what they wrote down must stay what is there.
-        if !lease.is_held_for(Duration::ZERO) {
-            return Err(Stopped::LeaseLost(LeaseLost(lease.job.id)));
-        }
+        let held = lease.clone();
         let (storage, stem) = (self.storage.clone(), path(&lease.job, output, n, of));
         let looked = tokio::task::spawn_blocking(move || {
             let temp = file.finish().map_err(|error| no_room(&error))?;
             let looked = look(&temp)?;
             let to = format!("{stem}.{}", looked.probed.format);
+            still_ours(&held)?;
             let left = storage.take(temp, &to)?;
-            Ok::<_, Fault>((looked, to, left))
+            Ok::<_, Stopped>((looked, to, left))
         });
-        let (Looked { probed, sha256, bytes }, to, left) = looked
-            .await
-            .map_err(|error| Fault::new(FaultKind::Garbled, "not_audio", error.to_string()))??;
+        let (Looked { probed, sha256, bytes }, to, left) = looked.await.map_err(|error| broke(&error))??;
         if let Some(file) = left {
+            still_ours(lease)?;
             self.storage.put(&file, &to).await?;
         }
         Ok(Asset {
@@ -96,6 +93,19 @@ pub(crate) struct LeaseLost(JobId);
 enum Stopped {
     Fault(Fault),
     LeaseLost(LeaseLost),
+}
+
+/// Whoever has the job by now may have stored it: what they wrote down must stay what is there.
+fn still_ours(lease: &Lease) -> Result<(), Stopped> {
+    if lease.is_held_for(Duration::ZERO) { Ok(()) } else { Err(Stopped::LeaseLost(LeaseLost(lease.job.id))) }
+}
+
+/// Only a panic is the file's own fault.
+fn broke(error: &tokio::task::JoinError) -> Fault {
+    if error.is_panic() {
+        return Fault::new(FaultKind::Garbled, "not_audio", error.to_string());
+    }
+    Fault::new(FaultKind::Unavailable, "output_unreachable", error.to_string())
 }
 
 impl From<Fault> for Stopped {

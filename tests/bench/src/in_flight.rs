@@ -33,7 +33,7 @@ async fn in_flight(world: &World, count: usize) -> Result<Store> {
     let begun = Instant::now();
     loop {
         let batch = store.batch(&queues::batch()?).await?.context("the batch is there")?;
-        if batch.counts.of(StateName::Queued) + batch.counts.of(StateName::Submitting) == 0 {
+        if batch.counts.of(StateName::Generating) == count as u64 {
             return Ok(store);
         }
         if begun.elapsed() > TASK {

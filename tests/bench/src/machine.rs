@@ -65,6 +65,7 @@ pub(crate) fn redis_benchmark(
     calls: usize,
     command: &[String],
 ) -> Result<f64> {
+    redis.cli(&["config", "resetstat"])?;
     let output = Command::new("redis-benchmark")
         .arg("-s")
         .arg(redis.socket())
@@ -76,6 +77,11 @@ pub(crate) fn redis_benchmark(
     let Some(line) = text.lines().last().filter(|line| line.starts_with('"')) else {
         bail!("redis-benchmark said {text}{}", String::from_utf8_lossy(&output.stderr));
     };
+    // A call that is refused early is quick, and no limit.
+    let errors = redis.cli(&["info", "errorstats"])?;
+    if errors.contains("errorstat_") {
+        bail!("redis-benchmark's calls were refused: {errors}");
+    }
     // The command itself, which may hold anything, then seven numbers.
     let numbers: Vec<&str> = line.rsplitn(8, ',').collect();
     numbers

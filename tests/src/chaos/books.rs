@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use super::BATCH;
 use crate::{VENDORS, World};
@@ -19,6 +20,8 @@ pub struct Books {
     pub states: BTreeMap<String, usize>,
     /// Failed and held jobs by state and fault code.
     pub reasons: BTreeMap<String, usize>,
+    /// Jobs that did not complete and do not say why.
+    pub unreasoned: usize,
     /// Requests of which there is no job, or one in no final state that nobody holds.
     pub lost: usize,
     /// Tasks at the vendors'.
@@ -29,7 +32,7 @@ pub struct Books {
     pub paid_twice: u64,
     /// Files that no completed job names.
     pub files_without_job: usize,
-    /// Files that a completed job names and that are not there, or not as it says.
+    /// Files that a completed job names and that are not there, or whose hash is another.
     pub jobs_without_file: usize,
     /// What `songmill doctor --audit` complains of.
     pub breaches: Vec<String>,
@@ -48,11 +51,14 @@ impl Books {
                 books.lost += 1;
             }
         }
+        // One request that became two jobs is paid for twice as well.
+        books.paid_twice += results.len().saturating_sub(requests.len()) as u64;
         for result in &results {
             let state = result["state"].as_str().unwrap_or("gone");
             *books.states.entry(state.to_owned()).or_default() += 1;
-            if let Some(code) = result["fault"]["code"].as_str() {
-                *books.reasons.entry(format!("{state}: {code}")).or_default() += 1;
+            match result["fault"]["code"].as_str() {
+                Some(code) => *books.reasons.entry(format!("{state}: {code}")).or_default() += 1,
+                None => books.unreasoned += usize::from(state != "completed"),
             }
         }
         books.vendors(world, &results)?;
@@ -89,13 +95,15 @@ impl Books {
 
     fn files(&mut self, folder: &Path, results: &[Value]) -> Result<()> {
         let mut named = BTreeSet::new();
-        for asset in results.iter().filter_map(|result| result["assets"].as_array()).flatten() {
-            let path = asset["path"].as_str().context("an asset has a path")?.to_owned();
-            let there = std::fs::metadata(folder.join(&path)).map(|meta| meta.len()).ok();
-            if there.is_none() || there != asset["bytes"].as_u64() {
-                self.jobs_without_file += 1;
+        for result in results.iter().filter(|result| result["state"] == "completed") {
+            let assets = result["assets"].as_array().context("a result lists its assets")?;
+            self.jobs_without_file += usize::from(assets.is_empty());
+            for asset in assets {
+                let path = asset["path"].as_str().context("an asset has a path")?.to_owned();
+                let there = std::fs::read(folder.join(&path)).map(|bytes| hex(&Sha256::digest(bytes))).ok();
+                self.jobs_without_file += usize::from(there.as_deref() != asset["sha256"].as_str());
+                named.insert(path);
             }
-            named.insert(path);
         }
         for batch in std::fs::read_dir(folder).context("the songs have a folder")? {
             let batch = batch?;
@@ -114,6 +122,7 @@ impl Books {
     /// Whether every promise was kept.
     pub fn is_well(&self) -> bool {
         self.lost == 0
+            && self.unreasoned == 0
             && self.made_twice == 0
             && self.paid_twice == 0
             && self.files_without_job == 0
@@ -130,6 +139,10 @@ fn job_of(token: &str) -> Result<&str> {
     let marked = token.split(|c: char| !c.is_ascii_alphanumeric()).find(is_id);
     let by_words = || token.split_once('-').map(|(words, _)| words).filter(|words| words.len() == 16);
     marked.or_else(by_words).with_context(|| format!("a task is marked {token:?}, which names no job"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Submissions that our records of a vendor's jobs know of.
@@ -149,6 +162,7 @@ impl fmt::Display for Books {
             row(&format!("    {reason}"), *count as u64)?;
         }
         row("lost (must be 0)", self.lost as u64)?;
+        row("not completed and no reason given (must be 0)", self.unreasoned as u64)?;
         row("tasks at the vendors'", self.tasks)?;
         row("tasks created per attempt above 1 (must be 0)", self.made_twice)?;
         row("tasks created per job above 1 (must be 0)", self.paid_twice)?;

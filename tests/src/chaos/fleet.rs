@@ -195,6 +195,9 @@ impl Fleet {
 
     /// What was done, and the longest that claimed jobs stood still after a kill. All are told to end and must.
     pub(super) fn end(mut self) -> Result<(Vec<(&'static str, u32)>, Duration)> {
+        for (name, process, _) in self.leaving.drain(..) {
+            process.stop().with_context(|| format!("{name} was told to end long ago"))?;
+        }
         for place in self.places.drain(..) {
             let (_, code) = place.process.stop()?;
             if code != Some(0) {
@@ -241,9 +244,10 @@ impl Watch {
         Ok(())
     }
 
-    /// With Redis away nothing can move.
+    /// With Redis away nothing can move; what has not moved until then has stood still for that long.
     fn forget(&mut self) {
-        self.claimed.clear();
+        let still = self.claimed.drain(..).map(|(begun, _)| begun.elapsed()).max();
+        self.longest = self.longest.max(still.unwrap_or_default());
     }
 
     fn look(&mut self, world: &World) -> Result<()> {

@@ -275,6 +275,22 @@ async fn a_batch_whose_jobs_end_in_bursts_is_closed_once_and_opened_again_by_a_r
 }
 
 #[tokio::test]
+async fn one_job_whose_outcome_cannot_be_written_down_holds_up_nobody() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let ids = enqueue(&store, 3).await;
+    let work = Work { takes: Duration::from_millis(300), ..Work::default() };
+    let worker = run_with(queue(&store, Stage::Submit, 3, LONG), work.clone());
+    until("all are begun", async || work.begun.load(Ordering::SeqCst) == 3).await;
+    // Somebody changes it meanwhile into what we do not understand, as a newer version might.
+    let key = format!("{{sm:0}}:j:{}", ids[1]);
+    redis.command(&["hset", &key, "d", "{\"new\":1}"]);
+    redis.command(&["hincrby", &key, "v", "1"]);
+    until("the others have ended", async || failed(&store).await == 2).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn redis_killed_and_started_again_loses_nothing() {
     let mut redis = Redis::start(&[]);
     let store = redis.store().await;
