@@ -46,6 +46,11 @@ impl Process {
 
     /// Kills it as a crash would.
     pub fn crash(mut self) {
+        self.kill();
+    }
+
+    /// The same; it is gone when this returns.
+    pub fn kill(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -107,6 +107,9 @@ fn stopped() -> Result<CancellationToken> {
     Ok(stop)
 }
 
+/// Between two looks whether Redis has read its file.
+const LOADING: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Runs roles until `shutdown`, or until one of them breaks: then the others are stopped too.
 pub(crate) async fn serve_until(
     context: Context,
@@ -115,7 +118,12 @@ pub(crate) async fn serve_until(
     shutdown: CancellationToken,
 ) -> Result<()> {
     let Context { config, store, vendors } = context;
-    let facts = store.facts().await.context("cannot ask redis what it is like")?;
+    let mut facts = store.facts().await.context("cannot ask redis what it is like")?;
+    while facts.loading && !shutdown.is_cancelled() {
+        tracing::info!("redis is still reading its file; work begins when it has");
+        tokio::time::sleep(LOADING).await;
+        facts = store.facts().await.context("cannot ask redis what it is like")?;
+    }
     for complaint in facts.complaints() {
         if strict {
             return Err(usage(format!("redis at {}: {complaint}", without_password(&config.redis.url))));

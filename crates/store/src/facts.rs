@@ -18,6 +18,8 @@ pub struct Facts {
     pub maxmemory: u64,
     /// Bytes in use.
     pub used_memory: u64,
+    /// Whether it is still reading its file: what it says of the file then means nothing.
+    pub loading: bool,
     /// Whether the append-only file is on: without it a restart loses what was not in the last snapshot.
     pub append_only: bool,
     /// How often the append-only file is flushed.
@@ -44,7 +46,9 @@ impl Facts {
                 self.maxmemory_policy
             ));
         }
-        if !self.append_only {
+        if self.loading {
+            complaints.push("redis is still reading its file".into());
+        } else if !self.append_only {
             complaints.push("appendonly is off: a restart of redis loses jobs; set it to yes".into());
         } else if self.append_fsync == "no" {
             complaints
@@ -123,6 +127,7 @@ impl Store {
             maxmemory_policy: text("maxmemory_policy"),
             maxmemory: number("maxmemory"),
             used_memory: number("used_memory"),
+            loading: info.get("loading") == Some(&"1"),
             append_only: info.get("aof_enabled") == Some(&"1"),
             append_fsync,
             hash_in_one_piece: in_one_piece.unwrap_or(0),

@@ -92,9 +92,9 @@ impl Fleet {
     }
 
     fn kill(&mut self, world: &World, place: usize) -> Result<()> {
-        // Killed first: the next one needs its port.
-        self.places[place].process.signal("KILL")?;
-        self.start_anew(world, place)?.crash();
+        // Gone first: the next one needs its port.
+        self.places[place].process.kill();
+        self.start_anew(world, place)?;
         self.count(KILL);
         if self.redis_back.is_none() {
             self.watch.begin(world)?;
@@ -156,12 +156,16 @@ impl Fleet {
             if place.stopped.is_none()
                 && let Some(code) = place.process.ended()?
             {
-                // It found no Redis when it started, which is its right: whoever runs it starts it again.
-                if code != Some(4) {
-                    bail!("{} ended by itself with {code:?}: {}", place.name, world.log(&place.name));
+                // Whoever runs it starts it again when it found no Redis, or when its port was some connection's just
+                // then.
+                let log = world.log(&place.name);
+                let port_taken = log.trim_end().ends_with("Address already in use (os error 98)");
+                match code {
+                    Some(4) => self.count("processes that found no redis when they started"),
+                    Some(1) if port_taken => self.count("listeners that found their port taken"),
+                    code => bail!("{} ended by itself with {code:?}: {log}", self.places[n].name),
                 }
                 self.start_anew(world, n)?;
-                self.count("processes that found no redis when they started");
             }
         }
         let mut leaving = Vec::new();
