@@ -107,7 +107,7 @@ fn spawn(folder: &Path) -> Result<Child> {
         ("--appendfsync", "everysec"),
         ("--maxmemory-policy", "noeviction"),
         ("--save", ""),
-        // Job records in one piece: two thirds of the memory. (The name that 6.2 knows too.)
+        // Job records in one piece: a quarter less memory. (The name that 6.2 knows too.)
         ("--hash-max-ziplist-value", "2048"),
         ("--daemonize", "no"),
         ("--logfile", "redis.log"),

@@ -71,7 +71,7 @@ impl Facts {
         let mut advice = Vec::new();
         if (1..HASH_IN_ONE_PIECE).contains(&self.hash_in_one_piece) {
             advice.push(format!(
-                "hash-max-listpack-value is {}: set it to {HASH_IN_ONE_PIECE}, and jobs take two thirds of the memory",
+                "hash-max-listpack-value is {}: set it to {HASH_IN_ONE_PIECE}, and jobs take a quarter less memory",
                 self.hash_in_one_piece
             ));
         }
