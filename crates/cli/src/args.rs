@@ -4,11 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use songmill_core::job::StateName;
-use songmill_core::{BatchName, JobId};
+use clap_complete::Shell;
 
+use crate::batch::{self, BatchCommand};
+use crate::deadletter::{self, DeadLetterCommand};
+use crate::event::{self, EventCommand, VendorCommand};
 use crate::exit::Exit;
-use crate::{batch, config, demo, doctor, job, roles, show, sim, submit};
+use crate::job::{self, JobCommand};
+use crate::key::{self, KeyCommand, TenantCommand};
+use crate::notice::{self, EndpointCommand, NoticeCommand};
+use crate::{config, demo, doctor, roles, show, sim, submit};
 
 /// Bulk song generation: queue songs, run them through four vendors, keep the audio.
 #[derive(Debug, Parser)]
@@ -33,7 +38,10 @@ Exit codes:
   1  broken
   2  called or configured wrongly
   3  ran, but jobs failed or are held, lines were refused, checks complain
-  4  Redis is away";
+  4  Redis, or the server, is away
+
+Commands that look at jobs or act on them ask Redis itself, or with --server
+the API of a server: both answer the same.";
 
 /// Flags of every command.
 #[derive(Clone, Debug, ClapArgs)]
@@ -44,6 +52,9 @@ pub(crate) struct Global {
     /// Redis to use, such as redis://host:6379/0 or unix:/path
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) redis_url: Option<String>,
+    /// Ask the API of this server instead of Redis, with the key in SONGMILL_KEY
+    #[arg(long, global = true, value_name = "URL", env = "SONGMILL_SERVER")]
+    pub(crate) server: Option<String>,
     /// Where our own files are kept
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -68,18 +79,54 @@ enum Command {
     Serve(roles::ServeArgs),
     /// Submits a file of song requests: JSON lines or CSV
     Submit(submit::SubmitArgs),
+    /// Says what submitting a file would come to, and submits nothing
+    Plan(submit::PlanArgs),
     /// Looks at batches and acts on them
     #[command(subcommand)]
     Batch(BatchCommand),
     /// Looks at jobs and acts on them
     #[command(subcommand)]
     Job(JobCommand),
+    /// Looks at jobs that failed or are held, and tries failed ones again
+    #[command(subcommand, name = "deadletter")]
+    DeadLetter(DeadLetterCommand),
+    /// Makes keys for the API, and takes them back
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Looks at tenants, and says what they may have
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Says where notices go
+    #[command(subcommand)]
+    Endpoint(EndpointCommand),
+    /// Looks at notices, and sends them again
+    #[command(subcommand)]
+    Notice(NoticeCommand),
+    /// Looks at vendors
+    #[command(subcommand)]
+    Vendor(VendorCommand),
+    /// Prints what happened, or what happens
+    #[command(subcommand)]
+    Event(EventCommand),
     /// Runs a simulator of the four vendors' APIs
     Sim(sim::SimArgs),
     /// Checks Redis, clock, folders and keys; --audit proves the store's invariant
     Doctor(doctor::DoctorArgs),
     /// Prints the JSON Schema of a song request
     Schema,
+    /// Prints the API's OpenAPI document
+    #[command(name = "openapi")]
+    OpenApi,
+    /// Prints completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Writes the manual's pages
+    Man {
+        /// Into this folder
+        folder: PathBuf,
+    },
     /// Prints the settings in force, without secrets
     Config(ConfigArgs),
 }
@@ -89,65 +136,6 @@ struct ConfigArgs {
     /// Print the commented file of all settings and their defaults instead
     #[arg(long)]
     default: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BatchCommand {
-    /// Lists batches, newest first
-    List {
-        /// At most so many
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-    },
-    /// Shows how a batch stands
-    Show {
-        /// Its name
-        name: BatchName,
-    },
-    /// Follows a batch until all its jobs have ended or are held
-    Watch {
-        /// Its name
-        name: BatchName,
-    },
-    /// Stops all jobs of a batch that have not ended
-    Cancel {
-        /// Its name
-        name: BatchName,
-    },
-    /// Prints what became of each job, in the order they were submitted
-    Results {
-        /// The batch's name
-        name: BatchName,
-        /// Only jobs in this state
-        #[arg(long)]
-        state: Option<StateName>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum JobCommand {
-    /// Shows a job: its request, state, history and files
-    Show {
-        /// Its id
-        id: JobId,
-    },
-    /// Says what a job waits for, until when, and what was decided so far
-    Explain {
-        /// Its id
-        id: JobId,
-    },
-    /// Stops a job, upstream too where the vendor can
-    Cancel {
-        /// Its id
-        id: JobId,
-    },
-    /// Tries a failed or canceled job again
-    Retry {
-        /// Its id
-        id: JobId,
-    },
-    /// Decides what becomes of a held job
-    Resolve(job::ResolveArgs),
 }
 
 impl Args {
@@ -161,9 +149,20 @@ impl Args {
             Command::Submit(args) => submit::run(&global, &args).await,
             Command::Batch(command) => batch::run(&global, command).await,
             Command::Job(command) => job::run(&global, command).await,
+            Command::Plan(args) => submit::plan(&global, &args).await,
+            Command::DeadLetter(command) => deadletter::run(&global, command).await,
+            Command::Key(command) => key::run(&global, command).await,
+            Command::Tenant(command) => key::tenant(&global, command).await,
+            Command::Endpoint(command) => notice::endpoint(&global, command).await,
+            Command::Notice(command) => notice::run(&global, command).await,
+            Command::Vendor(command) => event::vendor(&global, command).await,
+            Command::Event(command) => event::run(&global, command).await,
             Command::Sim(args) => sim::run(&global, args).await,
             Command::Doctor(args) => doctor::run(&global, &args).await,
             Command::Schema => show::schema(),
+            Command::OpenApi => show::openapi(),
+            Command::Completions { shell } => show::completions(shell),
+            Command::Man { folder } => show::manual(&folder),
             Command::Config(ConfigArgs { default: true }) => {
                 print!("{}", config::DEFAULT_FILE);
                 Ok(Exit::Ok)

@@ -1,71 +1,145 @@
 //! Batches: how they stand, what came of them.
 
-use anyhow::Result;
-use serde::Serialize;
-use songmill_core::job::{State, StateName};
-use songmill_core::{Asset, BatchName, Event, JobId};
-use songmill_store::{Applied, Batch, Store, Stored};
+use std::io::Write;
+use std::path::PathBuf;
 
-use crate::args::{BatchCommand, Global};
-use crate::context::Context;
-use crate::exit::{Exit, usage};
-use crate::{output, progress, telemetry};
+use anyhow::{Context as _, Result};
+use axum::http::Method;
+use clap::Subcommand;
+use songmill_api::views::{ActedOnAll, BatchErrorView, BatchView, Listed};
+use songmill_core::job::StateName;
+use songmill_core::view::JobView;
+use songmill_core::{BatchRef, Tenant};
 
-/// Jobs read at once.
-const PAGE: usize = 256;
+use crate::args::Global;
+use crate::client::{Ask, Client};
+use crate::exit::Exit;
+use crate::{output, progress};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BatchCommand {
+    /// Lists batches, newest first
+    List {
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// Only this tenant's
+        #[arg(long)]
+        tenant: Option<Tenant>,
+    },
+    /// Shows how a batch stands
+    Show {
+        /// Its name; TENANT/NAME for another tenant's
+        name: BatchRef,
+    },
+    /// Follows a batch until all its jobs have ended or are held
+    Watch {
+        /// Its name
+        name: BatchRef,
+    },
+    /// Stops all jobs of a batch that have not ended
+    Cancel {
+        /// Its name
+        name: BatchRef,
+    },
+    /// Tries all failed jobs of a batch again
+    RetryFailed {
+        /// Its name
+        name: BatchRef,
+    },
+    /// Prints what became of each job, in the order they were submitted
+    Results {
+        /// The batch's name
+        name: BatchRef,
+        /// Only jobs in this state
+        #[arg(long)]
+        state: Option<StateName>,
+        /// Write JSON lines to this file
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Prints lines that were refused and jobs that failed or are held
+    Errors {
+        /// The batch's name
+        name: BatchRef,
+        /// Write JSON lines to this file
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
 
 /// `songmill batch`.
 pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> {
-    let context = Context::open(global).await?;
-    telemetry::start(&context.config.log, global, true)?;
-    let store = &context.store;
+    let client = Client::open(global).await?;
     match command {
-        BatchCommand::List { limit } => list(global, store, limit).await,
+        BatchCommand::List { limit, tenant } => list(global, &client, limit, tenant.as_ref()).await,
         BatchCommand::Show { name } => {
-            let batch = known(store, &name).await?;
-            if global.json {
-                output::json(&batch)?
-            } else {
-                show(&batch)?
-            }
+            let batch: BatchView = client.value(Ask::batch(Method::GET, &name, "")).await?;
+            shown(global, &batch)?;
             Ok(Exit::Ok)
         }
         BatchCommand::Watch { name } => {
-            let batch = progress::watch(store, &name, global.json).await?;
-            if global.json {
-                output::json(&batch)?
-            } else {
-                show(&batch)?
-            }
+            let batch = progress::watch(&client, &name, global.json).await?;
+            shown(global, &batch)?;
             Ok(if ended_well(&batch) { Exit::Ok } else { Exit::Some })
         }
-        BatchCommand::Cancel { name } => cancel(global, store, &name).await,
-        BatchCommand::Results { name, state } => {
-            known(store, &name).await?;
+        BatchCommand::Cancel { name } => {
+            let acted: ActedOnAll = client.value(Ask::batch(Method::POST, &name, "/cancel")).await?;
             if global.json {
-                json_results(store, &name, state).await?
+                output::json(&serde_json::json!({ "batch": name.to_string(), "canceled": acted.changed }))?;
             } else {
-                print_results(store, &name, state).await?
+                output::line(format_args!("batch {name}: {} jobs were told to stop", acted.changed))?;
+            }
+            Ok(Exit::Ok)
+        }
+        BatchCommand::RetryFailed { name } => {
+            let acted: ActedOnAll = client.value(Ask::batch(Method::POST, &name, "/retry-failed")).await?;
+            if global.json {
+                output::json(&acted)?;
+            } else {
+                output::line(format_args!("batch {name}: {} failed jobs are tried again", acted.changed))?;
+            }
+            Ok(Exit::Ok)
+        }
+        BatchCommand::Results { name, state, output } => {
+            let ask = Ask::batch(Method::GET, &name, "/results").with("state", state);
+            match output {
+                Some(file) => to_file(global, &client, ask, &file).await?,
+                None if global.json => to_stdout(&client, ask).await?,
+                None => print_results(&client, ask).await?,
+            }
+            Ok(Exit::Ok)
+        }
+        BatchCommand::Errors { name, output } => {
+            let ask = Ask::batch(Method::GET, &name, "/errors");
+            match output {
+                Some(file) => to_file(global, &client, ask, &file).await?,
+                None if global.json => to_stdout(&client, ask).await?,
+                None => print_errors(&client, ask).await?,
             }
             Ok(Exit::Ok)
         }
     }
 }
 
-async fn known(store: &Store, name: &BatchName) -> Result<Batch> {
-    let batch = store.batch(name).await?;
-    batch.ok_or_else(|| usage(format!("batch {name} is not known; see `songmill batch list`")))
-}
-
 /// Whether every job of a settled batch completed.
-pub(crate) fn ended_well(batch: &Batch) -> bool {
-    batch.counts.of(StateName::Completed) == batch.total
+pub(crate) fn ended_well(batch: &BatchView) -> bool {
+    batch.counts.get(&StateName::Completed).copied().unwrap_or(0) == batch.total
 }
 
-async fn list(global: &Global, store: &Store, limit: usize) -> Result<Exit> {
-    let mut batches = Vec::new();
-    for name in store.batches(limit).await? {
-        batches.extend(store.batch(&name).await?);
+async fn list(global: &Global, client: &Client, limit: usize, tenant: Option<&Tenant>) -> Result<Exit> {
+    let (mut batches, mut cursor) = (Vec::new(), None::<String>);
+    while batches.len() < limit {
+        let ask = Ask::get("/v1/batches")
+            .with("tenant", tenant)
+            .with("cursor", cursor.as_ref())
+            .with("limit", Some((limit - batches.len()).min(200)));
+        let page: Listed<BatchView> = client.value(ask).await?;
+        batches.extend(page.data);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
     }
     if global.json {
         output::json(&batches)?;
@@ -81,7 +155,7 @@ async fn list(global: &Global, store: &Store, limit: usize) -> Result<Exit> {
             batch.name.to_string(),
             output::moment(batch.created_ms),
             batch.total.to_string(),
-            batch.counts.ended().to_string(),
+            batch.ended.to_string(),
             progress::counts(batch),
         ]);
     }
@@ -89,171 +163,128 @@ async fn list(global: &Global, store: &Store, limit: usize) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn show(batch: &Batch) -> Result<()> {
+fn shown(global: &Global, batch: &BatchView) -> Result<()> {
+    if global.json {
+        return output::json(batch);
+    }
     output::line(format_args!("batch    {}", batch.name))?;
     output::line(format_args!("created  {}", output::moment(batch.created_ms)))?;
-    if let Some(closed) = batch.closed_ms {
-        output::line(format_args!("ended    {}", output::moment(closed)))?;
+    match (batch.closed_ms, batch.eta_ms) {
+        (Some(closed), _) => output::line(format_args!("ended    {}", output::moment(closed)))?,
+        (None, Some(eta)) => output::line(format_args!("ends     about {}", output::moment(eta)))?,
+        (None, None) => {}
     }
-    output::line(format_args!("jobs     {}, {} ended", batch.total, batch.counts.ended()))?;
+    output::line(format_args!("jobs     {}, {} ended", batch.total, batch.ended))?;
+    if batch.refused > 0 {
+        output::line(format_args!(
+            "refused  {} lines (`songmill batch errors {}`)",
+            batch.refused, batch.name
+        ))?;
+    }
+    if batch.uploads > 0 {
+        output::line("uploads  under way: more jobs may come")?;
+    }
     output::line(format_args!("states   {}", progress::counts(batch)))
 }
 
-async fn cancel(global: &Global, store: &Store, name: &BatchName) -> Result<Exit> {
-    known(store, name).await?;
-    let (mut asked, mut from) = (0u64, 0);
-    loop {
-        let members = store.members(name, from, PAGE).await?;
-        for member in &members {
-            if matches!(store.apply(member.id, &Event::CancelAsked).await?, Applied::Changed(_)) {
-                asked += 1;
-            }
-        }
-        if members.len() < PAGE {
-            break;
-        }
-        from += PAGE;
-    }
-    if global.json {
-        output::json(&serde_json::json!({ "batch": name, "canceled": asked }))?;
-    } else {
-        output::line(format_args!("batch {name}: {asked} jobs were told to stop"))?;
-    }
-    Ok(Exit::Ok)
+async fn to_stdout(client: &Client, ask: Ask) -> Result<()> {
+    let answer = client.ask(ask).await?;
+    let mut out = std::io::stdout().lock();
+    answer
+        .lines(|line| {
+            out.write_all(line)?;
+            Ok(out.write_all(b"\n")?)
+        })
+        .await
 }
 
-/// What became of one job.
-#[derive(Debug, Serialize)]
-pub(crate) struct JobResult {
-    id: JobId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    custom_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    title: Option<String>,
-    state: Option<StateName>,
-    vendor: String,
-    submissions: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<songmill_core::Fault>,
-    assets: Vec<Asset>,
-}
-
-impl JobResult {
-    fn of(id: JobId, stored: Option<Stored>) -> Self {
-        let Some(Stored { job, request, .. }) = stored else {
-            let vendor = String::new();
-            return Self {
-                id,
-                custom_id: None,
-                title: None,
-                state: None,
-                vendor,
-                submissions: 0,
-                seconds: None,
-                fault: None,
-                assets: vec![],
-            };
-        };
-        let song: Option<songmill_core::SongRequest> = serde_json::from_str(&request).ok();
-        let title = song.and_then(|song| song.title);
-        let (ended, fault, assets, vendor) = match &job.state {
-            State::Completed { at, assets, origin } => {
-                (Some(*at), None, assets.clone(), origin.vendor.to_string())
-            }
-            State::Failed { at, fault } => (Some(*at), Some(fault.clone()), vec![], job.vendor().to_string()),
-            State::Held { of, .. } => (None, Some(of.fault.clone()), vec![], job.vendor().to_string()),
-            State::Canceled { at } => (Some(*at), None, vec![], job.vendor().to_string()),
-            State::Queued
-            | State::Submitting(_)
-            | State::Uncertain { .. }
-            | State::Generating { .. }
-            | State::Canceling { .. }
-            | State::Collecting { .. } => (None, None, vec![], job.vendor().to_string()),
-        };
-        let seconds = ended.map(|at| at.since(job.created).as_millis() as f64 / 1000.0);
-        Self {
-            id,
-            custom_id: job.custom_id.clone(),
-            title,
-            state: Some(job.state.name()),
-            vendor,
-            submissions: job.submissions,
-            seconds,
-            fault,
-            assets,
-        }
+/// Writes lines to a file, which takes its name only when all of them are there.
+async fn to_file(global: &Global, client: &Client, ask: Ask, file: &std::path::Path) -> Result<()> {
+    let answer = client.ask(ask).await?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(std::path::Path::new("."));
+    let cannot = || format!("cannot write {}", file.display());
+    let temp = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
+    let mut out = std::io::BufWriter::new(temp.as_file());
+    let mut count = 0u64;
+    answer
+        .lines(|line| {
+            count += 1;
+            out.write_all(line)?;
+            Ok(out.write_all(b"\n")?)
+        })
+        .await?;
+    out.flush().with_context(cannot)?;
+    drop(out);
+    temp.persist(file).with_context(cannot)?;
+    if !global.json {
+        output::line(format_args!("{count} lines in {}", file.display()))?;
     }
-
-    fn name(&self) -> String {
-        match (&self.title, &self.custom_id) {
-            (Some(title), _) => title.clone(),
-            (None, Some(custom_id)) => custom_id.clone(),
-            (None, None) => self.id.to_string(),
-        }
-    }
-}
-
-async fn each(
-    store: &Store,
-    name: &BatchName,
-    state: Option<StateName>,
-    mut act: impl FnMut(JobResult) -> Result<()>,
-) -> Result<()> {
-    let mut from = 0;
-    loop {
-        let members = store.members(name, from, PAGE).await?;
-        let last = members.len() < PAGE;
-        for member in members {
-            let result = JobResult::of(member.id, member.stored);
-            if state.is_none() || result.state == state {
-                act(result)?;
-            }
-        }
-        if last {
-            return Ok(());
-        }
-        from += PAGE;
-    }
-}
-
-async fn json_results(store: &Store, name: &BatchName, state: Option<StateName>) -> Result<()> {
-    each(store, name, state, |result| output::json_line(&result)).await
+    Ok(())
 }
 
 /// Prints a row for each song, or for what each job came to.
-pub(crate) async fn print_results(store: &Store, name: &BatchName, state: Option<StateName>) -> Result<()> {
+pub(crate) async fn print_results(client: &Client, ask: Ask) -> Result<()> {
     let mut table = output::table(&["SONG", "VENDOR", "SECONDS", "DURATION", "FILE"]);
-    each(store, name, state, |result| {
-        let seconds = result.seconds.map_or_else(String::new, |seconds| format!("{seconds:.1}"));
-        for (n, asset) in result.assets.iter().enumerate() {
-            let part = match (&asset.part, result.assets.len()) {
-                (Some(part), _) => format!(" ({part})"),
-                (None, 1) => String::new(),
-                (None, _) => format!(" ({})", n + 1),
+    let answer = client.ask(ask).await?;
+    answer
+        .lines(|line| {
+            let Ok(job) = serde_json::from_slice::<JobView>(line) else {
+                let gone: serde_json::Value = serde_json::from_slice(line)?;
+                let id = gone["id"].as_str().unwrap_or_default();
+                table.add_row([id, "", "", "", "(kept no more)"]);
+                return Ok(());
             };
+            let name = job.title.clone().or(job.custom_id.clone()).unwrap_or_else(|| job.id.to_string());
+            let seconds = job.seconds.map_or_else(String::new, |seconds| format!("{seconds:.1}"));
+            for (n, asset) in job.assets.iter().enumerate() {
+                let part = match (&asset.part, job.assets.len()) {
+                    (Some(part), _) => format!(" ({part})"),
+                    (None, 1) => String::new(),
+                    (None, _) => format!(" ({})", n + 1),
+                };
+                table.add_row([
+                    format!("{name}{part}"),
+                    job.vendor.to_string(),
+                    seconds.clone(),
+                    output::span(asset.duration_ms),
+                    asset.path.clone(),
+                ]);
+            }
+            if job.assets.is_empty() {
+                let fault = job.fault.as_ref().map_or_else(String::new, |fault| format!(": {fault}"));
+                let what = format!("({}{fault})", job.state);
+                table.add_row([name, job.vendor.to_string(), seconds, String::new(), what]);
+            }
+            Ok(())
+        })
+        .await?;
+    output::print(&table)
+}
+
+async fn print_errors(client: &Client, ask: Ask) -> Result<()> {
+    let mut table = output::table(&["LINE", "JOB", "SONG", "STATE", "WHY"]);
+    let answer = client.ask(ask).await?;
+    answer
+        .lines(|line| {
+            let error: BatchErrorView = serde_json::from_slice(line)?;
+            let problem = |one: &songmill_api::ProblemError| {
+                let at = if one.pointer.is_empty() { String::new() } else { format!("{}: ", one.pointer) };
+                format!("{at}{}; {}", one.detail, one.fix)
+            };
+            let problems: Vec<_> = error.errors.iter().map(problem).collect();
             table.add_row([
-                format!("{}{part}", result.name()),
-                result.vendor.clone(),
-                seconds.clone(),
-                output::span(asset.duration_ms),
-                asset.path.clone(),
+                error.line.map_or_else(String::new, |line| line.to_string()),
+                error.id.map_or_else(String::new, |id| id.to_string()),
+                error.custom_id.unwrap_or_default(),
+                error.state.map_or_else(|| "refused".into(), |state| state.to_string()),
+                error.fault.map_or_else(|| problems.join(" | "), |fault| fault.to_string()),
             ]);
-        }
-        if result.assets.is_empty() {
-            let state = result.state.map_or("kept no more", StateName::as_str);
-            let fault = result.fault.as_ref().map_or_else(String::new, |fault| format!(": {fault}"));
-            table.add_row([
-                result.name(),
-                result.vendor.clone(),
-                seconds,
-                String::new(),
-                format!("({state}{fault})"),
-            ]);
-        }
-        Ok(())
-    })
-    .await?;
+            Ok(())
+        })
+        .await?;
+    if table.row_count() == 0 {
+        return output::line("nothing went wrong");
+    }
     output::print(&table)
 }

@@ -38,6 +38,9 @@ pub(crate) struct Config {
     pub(crate) generate: songmill_worker_generate::Settings,
     pub(crate) deliver: songmill_worker_deliver::Settings,
     pub(crate) listener: songmill_callback_listener::Settings,
+    pub(crate) api: songmill_api::Settings,
+    /// What a tenant may have unless something else is said for it (`songmill tenant quota`).
+    pub(crate) quota: songmill_store::Quota,
     pub(crate) log: Log,
 }
 
@@ -127,7 +130,8 @@ impl Config {
                 figment = figment.merge(Serialized::default(path, key));
             }
         }
-        figment = figment.merge(Env::prefixed("SONGMILL_").ignore(&["config", "bin"]).split("__"));
+        figment =
+            figment.merge(Env::prefixed("SONGMILL_").ignore(&["config", "bin", "server", "key"]).split("__"));
         for setting in &global.set {
             figment = figment.merge(flag(setting)?);
         }

@@ -1,9 +1,12 @@
 //! What most commands need: settings, store, vendors.
 
 use anyhow::{Context as _, Result};
+use songmill_api::{Api, Parts};
 use songmill_producer::Producer;
 use songmill_store::{Store, without_password};
 use songmill_vendors::Vendors;
+use songmill_worker_deliver::Library;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
 use crate::config::Config;
@@ -36,9 +39,22 @@ impl Context {
     pub(crate) async fn with(config: Config) -> Result<Self> {
         let store = Store::connect(&config.redis, config.retention.clone(), config.policy())
             .await
-            .with_context(|| format!("cannot connect to {}", without_password(&config.redis.url)))?;
+            .with_context(|| format!("cannot connect to {}", without_password(&config.redis.url)))?
+            .with_quota(config.quota);
         let vendors = vendors(&config);
         Ok(Self { config, store, vendors })
+    }
+
+    /// The API on this store; live streams end with `shutdown`.
+    pub(crate) fn api(&self, shutdown: CancellationToken) -> Result<Api> {
+        let parts = Parts {
+            store: self.store.clone(),
+            vendors: self.vendors.clone(),
+            default_vendor: self.config.default_vendor.clone(),
+            library: Library::open(&self.config.deliver)?,
+            guard: self.config.deliver.notices.guard(),
+        };
+        Ok(Api::new(parts, self.config.api.clone(), shutdown))
     }
 
     /// A producer on this store.

@@ -5,21 +5,24 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use axum::http::Method;
 use clap::Args;
 use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
-use songmill_core::BatchName;
+use songmill_core::{BatchName, BatchRef};
+use songmill_producer::lines::{self, Format};
 use songmill_simulator::Simulator;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
+use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::redis_server::RedisServer;
 use crate::roles::{Role, serve_until};
 use crate::submit::{self, BadLines};
-use crate::{batch, input, output, progress, sim, telemetry};
+use crate::{batch, output, progress, sim, telemetry};
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -72,8 +75,12 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs) -> Result<Exit> {
     let simulating = tokio::spawn(simulator.serve(stop.clone()));
     let redis = tokio::spawn(redis.supervise(stop.clone()));
     let roles_stop = CancellationToken::new();
-    let roles =
-        tokio::spawn(serve_until(Context::with(config.clone()).await?, &Role::ALL, true, roles_stop.clone()));
+    let roles = tokio::spawn(serve_until(
+        Context::with(config.clone()).await?,
+        &[Role::Generate, Role::Deliver, Role::Listener],
+        true,
+        roles_stop.clone(),
+    ));
 
     let ended = album(global, args, &Context::with(config).await?, folder.path(), begun).await;
     roles_stop.cancel();
@@ -101,7 +108,8 @@ async fn album(
         }
     };
     let mut bad = BadLines::at(folder.join("errors.jsonl"));
-    let lines = input::read(&file, input::Format::of(&file))?;
+    let lines = lines::read(submit::open(&file)?, Format::of(&file));
+    let name = BatchRef::from(name);
     let tally = submit::submit(context, &name, lines, &mut bad).await?;
     if !global.json {
         output::line(format_args!(
@@ -110,18 +118,19 @@ async fn album(
         ))?;
         bad.say()?;
     }
-    let batch = progress::watch(&context.store, &name, global.json).await?;
+    let client = Client::here(context)?;
+    let batch = progress::watch(&client, &name, global.json).await?;
     if global.json {
         output::json(
             &serde_json::json!({ "tally": tally, "batch": batch, "seconds": begun.elapsed().as_secs_f64() }),
         )?;
     } else {
         output::line("")?;
-        batch::print_results(&context.store, &name, None).await?;
+        batch::print_results(&client, Ask::batch(Method::GET, &name, "/results")).await?;
         output::line("")?;
         output::line(format_args!(
             "{} of {} jobs completed in {:.1} s; the files are in {}",
-            batch.counts.of(songmill_core::job::StateName::Completed),
+            batch.counts.get(&songmill_core::job::StateName::Completed).copied().unwrap_or(0),
             batch.total,
             begun.elapsed().as_secs_f64(),
             args.songs.display()

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use songmill_store::StoreError;
 
+use crate::client::{Unreachable, refused};
+
 /// How a command ended when nothing broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -46,7 +48,13 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     }
     let away =
         error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(StoreError::will_pass);
-    ExitCode::from(if away { 4 } else { 1 })
+    let unreachable = error.chain().any(|cause| cause.is::<Unreachable>());
+    match refused(error).map(|problem| problem.status) {
+        Some(503 | 507) => ExitCode::from(4),
+        Some(400..500) => ExitCode::from(2),
+        _ if away || unreachable => ExitCode::from(4),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 /// Somebody closed the pipe, as `head` does.

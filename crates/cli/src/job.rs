@@ -1,16 +1,84 @@
 //! Jobs: what they are, why they wait, and an operator's decisions.
 
-use anyhow::Result;
-use clap::{ArgGroup, Args};
-use serde::Serialize;
-use songmill_core::job::{Choice, Entry, Explanation, Job, StateName, explain};
-use songmill_core::{Event, JobId, TaskId};
-use songmill_store::{Applied, Stored};
+use std::io::Write as _;
+use std::path::PathBuf;
 
-use crate::args::{Global, JobCommand};
-use crate::context::Context;
-use crate::exit::{Exit, usage};
-use crate::{output, telemetry};
+use anyhow::{Context as _, Result};
+use clap::{ArgGroup, Args, Subcommand};
+use songmill_api::views::{Acted, Explained, JobDetail, Listed, Resolution};
+use songmill_core::job::StateName;
+use songmill_core::view::{EntryView, JobView};
+use songmill_core::{BatchRef, JobId, TaskId, Tenant, VendorName};
+
+use crate::args::Global;
+use crate::client::{Ask, Client, refused};
+use crate::exit::Exit;
+use crate::output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Lists jobs: the newest first, or a batch's in the order of its lines
+    List(ListArgs),
+    /// Shows a job: its request, state, history and files
+    Show {
+        /// Its id
+        id: JobId,
+    },
+    /// Says what a job waits for, until when, and what was decided so far
+    Explain {
+        /// Its id
+        id: JobId,
+    },
+    /// Fetches a job's audio
+    Get {
+        /// Its id
+        id: JobId,
+        /// Which piece, from 1
+        #[arg(long, default_value_t = 1)]
+        n: usize,
+        /// Where to, or - for standard output [default: the file's own name, here]
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Stops a job, upstream too where the vendor can
+    Cancel {
+        /// Its id
+        id: JobId,
+    },
+    /// Tries a failed or canceled job again
+    Retry {
+        /// Its id
+        id: JobId,
+    },
+    /// Decides what becomes of a held job
+    Resolve(ResolveArgs),
+}
+
+/// Which jobs.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Only in this state; several with commas between them
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) state: Vec<StateName>,
+    /// Only with this vendor
+    #[arg(long)]
+    pub(crate) vendor: Option<VendorName>,
+    /// Only of this batch (TENANT/NAME for another tenant's)
+    #[arg(long)]
+    pub(crate) batch: Option<BatchRef>,
+    /// Only the one with this id of yours
+    #[arg(long)]
+    pub(crate) custom_id: Option<String>,
+    /// Only those that failed or are held with this code
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+    /// Only this tenant's
+    #[arg(long)]
+    pub(crate) tenant: Option<Tenant>,
+    /// At most so many
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: usize,
+}
 
 /// An operator's decision.
 #[derive(Debug, Args)]
@@ -31,187 +99,159 @@ pub(crate) struct ResolveArgs {
 
 /// `songmill job`.
 pub(crate) async fn run(global: &Global, command: JobCommand) -> Result<Exit> {
-    let context = Context::open(global).await?;
-    telemetry::start(&context.config.log, global, true)?;
+    let client = Client::open(global).await?;
     match command {
-        JobCommand::Show { id } => show(global, &context, id).await,
-        JobCommand::Explain { id } => explained(global, &context, id).await,
-        JobCommand::Cancel { id } => {
-            act(global, &context, id, &Event::CancelAsked, "has ended already").await
-        }
-        JobCommand::Retry { id } => {
-            act(
-                global,
-                &context,
-                id,
-                &Event::RetryAsked,
-                "is neither failed nor canceled: there is nothing to retry",
-            )
-            .await
-        }
+        JobCommand::List(args) => list(global, &client, &args).await,
+        JobCommand::Show { id } => show(global, &client, id).await,
+        JobCommand::Explain { id } => explained(global, &client, id).await,
+        JobCommand::Get { id, n, output } => get(&client, id, n, output).await,
+        JobCommand::Cancel { id } => act(global, &client, Ask::post(format!("/v1/jobs/{id}/cancel"))).await,
+        JobCommand::Retry { id } => act(global, &client, Ask::post(format!("/v1/jobs/{id}/retry"))).await,
         JobCommand::Resolve(args) => {
-            let choice = match (args.resubmit, args.adopt, args.fail) {
-                (true, _, _) => Choice::Resubmit,
-                (_, Some(task), _) => Choice::Adopt(task),
-                (_, None, _) => Choice::Fail,
+            let choice = match (args.resubmit, args.adopt) {
+                (true, _) => Resolution::Resubmit {},
+                (_, Some(task)) => Resolution::Adopt { task },
+                (_, None) => Resolution::Fail {},
             };
-            act(
-                global,
-                &context,
-                args.id,
-                &Event::Resolved(choice),
-                "is not held: there is nothing to decide",
-            )
-            .await
+            act(global, &client, Ask::post(format!("/v1/jobs/{}/resolve", args.id)).json(&choice)?).await
         }
     }
 }
 
-async fn known(context: &Context, id: JobId) -> Result<Stored> {
-    let stored = context.store.load(id).await?;
-    stored.ok_or_else(|| unknown(id))
-}
-
-fn unknown(id: JobId) -> anyhow::Error {
-    usage(format!("job {id} is not known (any more: ended jobs are kept for retention.age)"))
-}
-
-async fn act(global: &Global, context: &Context, id: JobId, event: &Event, otherwise: &str) -> Result<Exit> {
-    match context.store.apply(id, event).await? {
-        Applied::Changed(job) => {
-            let state = job.state.name();
-            if global.json {
-                output::json(&serde_json::json!({ "id": id, "state": state, "changed": true }))?;
-            } else {
-                let waits = if state.is_live() {
-                    format!("; {}", explain(&job, context.store.now()).waits_for)
-                } else {
-                    String::new()
-                };
-                output::line(format_args!("job {id} is {state}{waits}"))?;
-            }
-            Ok(Exit::Ok)
-        }
-        Applied::Unchanged(job) => {
-            if global.json {
-                output::json(&serde_json::json!({ "id": id, "state": job.state.name(), "changed": false }))?;
-            } else {
-                output::line(format_args!("job {id} is {} and {otherwise}", job.state.name()))?;
-            }
-            Ok(Exit::Some)
-        }
-        Applied::NoSuchJob => Err(unknown(id)),
-    }
-}
-
-/// A job for programs.
-#[derive(Serialize)]
-struct View<'a> {
-    id: JobId,
-    state: StateName,
-    #[serde(flatten)]
-    explanation: Explanation,
-    claims: u32,
-    #[serde(flatten)]
-    job: JobView<'a>,
-    request: serde_json::Value,
-}
-
-#[derive(Serialize)]
-struct JobView<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    batch: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    custom_id: Option<&'a str>,
-    created_ms: u64,
-    vendor: &'a str,
-    vendors: Vec<&'a str>,
-    left_out: Vec<&'static str>,
-    submissions: u32,
-    paid_this_step: u32,
-    maybe_paid_twice: u32,
-    is: &'a songmill_core::State,
-    history: Vec<HistoryView<'a>>,
-}
-
-#[derive(Serialize)]
-struct HistoryView<'a> {
-    at_ms: u64,
-    what: &'a str,
-    words: &'a str,
-}
-
-impl<'a> JobView<'a> {
-    fn of(job: &'a Job) -> Self {
-        Self {
-            batch: job.batch.as_ref().map(songmill_core::BatchName::as_str),
-            custom_id: job.custom_id.as_deref(),
-            created_ms: job.created.as_millis(),
-            vendor: job.vendor().as_str(),
-            vendors: job.routes.iter().map(|route| route.vendor.as_str()).collect(),
-            left_out: job.here().dropped.iter().map(|field| field.as_str()).collect(),
-            submissions: job.submissions,
-            paid_this_step: job.paid,
-            maybe_paid_twice: job.maybe_paid_twice,
-            is: &job.state,
-            history: job
-                .history
-                .iter()
-                .map(|Entry(at, what, words)| HistoryView { at_ms: at.as_millis(), what, words })
-                .collect(),
+/// Passes jobs on, page by page, at most so many.
+pub(crate) async fn each(
+    client: &Client,
+    args: &ListArgs,
+    mut each: impl FnMut(JobView) -> Result<()>,
+) -> Result<()> {
+    let (mut cursor, mut left) = (None::<String>, args.limit);
+    while left > 0 {
+        let states: Vec<_> = args.state.iter().map(StateName::to_string).collect();
+        let tenant = args.batch.as_ref().map(|batch| &batch.tenant).filter(|tenant| !tenant.is_default());
+        let ask = Ask::get("/v1/jobs")
+            .with("state", (!states.is_empty()).then(|| states.join(",")))
+            .with("vendor", args.vendor.as_ref())
+            .with("batch", args.batch.as_ref().map(|batch| &batch.name))
+            .with("custom_id", args.custom_id.as_ref())
+            .with("code", args.code.as_ref())
+            .with("tenant", args.tenant.as_ref().or(tenant))
+            .with("cursor", cursor.as_ref())
+            .with("limit", Some(left.min(1000)));
+        let page: Listed<JobView> = client.value(ask).await?;
+        left -= page.data.len().min(left);
+        page.data.into_iter().try_for_each(&mut each)?;
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
         }
     }
+    Ok(())
 }
 
-async fn show(global: &Global, context: &Context, id: JobId) -> Result<Exit> {
-    let Stored { job, request, claims, .. } = known(context, id).await?;
-    let request: serde_json::Value = serde_json::from_str(&request)?;
-    let explanation = explain(&job, context.store.now());
+async fn list(global: &Global, client: &Client, args: &ListArgs) -> Result<Exit> {
     if global.json {
-        let (state, job) = (job.state.name(), JobView::of(&job));
-        output::json(&View { id, state, explanation, claims, job, request })?;
+        each(client, args, |job| output::json_line(&job)).await?;
         return Ok(Exit::Ok);
     }
-    let view = JobView::of(&job);
+    let mut table = output::table(&["JOB", "STATE", "VENDOR", "CREATED", "BATCH", "SONG", "FAULT"]);
+    each(client, args, |job| {
+        table.add_row([
+            job.id.to_string(),
+            job.state.to_string(),
+            job.vendor.to_string(),
+            output::moment(job.created_ms),
+            job.batch.as_ref().map(ToString::to_string).unwrap_or_default(),
+            job.title.clone().or(job.custom_id.clone()).unwrap_or_default(),
+            job.fault.as_ref().map(|fault| fault.code.clone()).unwrap_or_default(),
+        ]);
+        Ok(())
+    })
+    .await?;
+    if table.row_count() == 0 {
+        output::line("no such jobs")?;
+        return Ok(Exit::Ok);
+    }
+    output::print(&table)?;
+    Ok(Exit::Ok)
+}
+
+/// Does something to a job. One that it can do nothing to is no error, but said by the exit code.
+async fn act(global: &Global, client: &Client, ask: Ask) -> Result<Exit> {
+    let acted: Acted = match client.value(ask).await {
+        Ok(acted) => acted,
+        Err(error) => match refused(&error) {
+            Some(problem) if problem.status == 409 => {
+                if global.json {
+                    output::json(&serde_json::json!({ "changed": false, "detail": problem.detail }))?;
+                } else {
+                    output::line(&problem.detail)?;
+                }
+                return Ok(Exit::Some);
+            }
+            _ => return Err(error),
+        },
+    };
+    let Acted { changed, job } = acted;
+    if global.json {
+        output::json(&serde_json::json!({ "id": job.id, "state": job.state, "changed": changed }))?;
+    } else {
+        let already = if changed { "" } else { " already" };
+        let waits = if job.state.is_live() { format!("; {}", job.waits_for) } else { String::new() };
+        output::line(format_args!("job {} is {}{already}{waits}", job.id, job.state))?;
+    }
+    Ok(if changed { Exit::Ok } else { Exit::Some })
+}
+
+async fn show(global: &Global, client: &Client, id: JobId) -> Result<Exit> {
+    let detail: JobDetail = client.value(Ask::get(format!("/v1/jobs/{id}"))).await?;
+    let events: Listed<EntryView> = client.value(Ask::get(format!("/v1/jobs/{id}/events"))).await?;
+    if global.json {
+        let mut shown = serde_json::to_value(&detail)?;
+        shown["history"] = serde_json::to_value(&events.data)?;
+        output::json(&shown)?;
+        return Ok(Exit::Ok);
+    }
+    let JobDetail { job, request } = detail;
+    let vendors: Vec<_> = job.vendors.iter().map(ToString::to_string).collect();
     output::line(format_args!("job       {id}"))?;
-    output::line(format_args!("state     {}", job.state.name()))?;
-    output::line(format_args!("now       {}", explanation.waits_for))?;
-    output::line(format_args!("vendor    {} (of {})", view.vendor, view.vendors.join(", ")))?;
-    if let Some(batch) = view.batch {
+    output::line(format_args!("state     {}", job.state))?;
+    output::line(format_args!("now       {}", job.waits_for))?;
+    output::line(format_args!("vendor    {} (of {})", job.vendor, vendors.join(", ")))?;
+    if let Some(task) = &job.task {
+        output::line(format_args!("task      {task}"))?;
+    }
+    if !job.tenant.is_default() {
+        output::line(format_args!("tenant    {}", job.tenant))?;
+    }
+    if let Some(batch) = &job.batch {
         output::line(format_args!("batch     {batch}"))?;
     }
-    if let Some(custom_id) = view.custom_id {
+    if let Some(custom_id) = &job.custom_id {
         output::line(format_args!("custom id {custom_id}"))?;
     }
-    output::line(format_args!("created   {}", output::moment(view.created_ms)))?;
+    output::line(format_args!("created   {}", output::moment(job.created_ms)))?;
     output::line(format_args!(
         "attempts  {} submissions, {} paid in this step, {} maybe paid twice",
-        view.submissions, view.paid_this_step, view.maybe_paid_twice
+        job.submissions, job.paid_this_step, job.maybe_paid_twice
     ))?;
-    if !view.left_out.is_empty() {
+    if !job.left_out.is_empty() {
+        let names: Vec<_> = job.left_out.iter().map(|field| field.as_str()).collect();
+        output::line(format_args!("left out  {} (not honoured by {})", names.join(", "), job.vendor))?;
+    }
+    for asset in &job.assets {
+        let length = output::span(asset.duration_ms);
         output::line(format_args!(
-            "left out  {} (not honoured by {})",
-            view.left_out.join(", "),
-            view.vendor
+            "file      {} ({length}, {} bytes, sha256 {})",
+            asset.path, asset.bytes, asset.sha256
         ))?;
     }
-    if let songmill_core::State::Completed { assets, .. } = &job.state {
-        for asset in assets {
-            let length = output::span(asset.duration_ms);
-            output::line(format_args!(
-                "file      {} ({length}, {} bytes, sha256 {})",
-                asset.path, asset.bytes, asset.sha256
-            ))?;
-        }
-    }
-    output::line(format_args!("request   {}", shortened(&request)))?;
-    history(&job)?;
+    output::line(format_args!("request   {}", shortened(serde_json::to_value(&request)?)))?;
+    history(&events.data)?;
     Ok(Exit::Ok)
 }
 
 /// A request without the audio that may stand in it.
-fn shortened(request: &serde_json::Value) -> serde_json::Value {
-    let mut request = request.clone();
+fn shortened(mut request: serde_json::Value) -> serde_json::Value {
     if let Some(audio) = request.get_mut("reference_audio")
         && let Some(text) = audio.as_str().filter(|text| text.len() > 100)
     {
@@ -221,43 +261,54 @@ fn shortened(request: &serde_json::Value) -> serde_json::Value {
     request
 }
 
-fn history(job: &Job) -> Result<()> {
-    if job.history.is_empty() {
+fn history(entries: &[EntryView]) -> Result<()> {
+    if entries.is_empty() {
         return Ok(());
     }
     output::line("history")?;
-    for Entry(at, what, words) in &job.history {
+    for EntryView { at_ms, what, words } in entries {
         output::line(
-            format_args!("  {}  {what:<15} {words}", output::moment(at.as_millis())).to_string().trim_end(),
+            format_args!("  {}  {what:<15} {words}", output::moment(*at_ms)).to_string().trim_end(),
         )?;
     }
     Ok(())
 }
 
-async fn explained(global: &Global, context: &Context, id: JobId) -> Result<Exit> {
-    let Stored { job, claims, .. } = known(context, id).await?;
-    let now = context.store.now();
-    let explanation = explain(&job, now);
+async fn explained(global: &Global, client: &Client, id: JobId) -> Result<Exit> {
+    let why: Explained = client.value(Ask::get(format!("/v1/jobs/{id}/explain"))).await?;
     if global.json {
-        output::json(&serde_json::json!({
-            "id": id, "state": job.state.name(), "waits_for": explanation.waits_for,
-            "due_ms": explanation.due, "claims": claims, "history": JobView::of(&job).history,
-        }))?;
+        output::json(&why)?;
         return Ok(Exit::Ok);
     }
-    output::line(format_args!("job {id} is {}", job.state.name()))?;
-    output::line(&explanation.waits_for)?;
-    if let Some(due) = explanation.due {
-        let when = if due > now {
-            format!("in {}", output::span(due.since(now).as_millis() as u64))
-        } else {
-            "now".into()
-        };
-        output::line(format_args!("due {when} ({})", output::moment(due.as_millis())))?;
+    output::line(format_args!("job {id} is {}", why.state))?;
+    output::line(&why.waits_for)?;
+    if let Some(due) = why.due_ms {
+        output::line(format_args!("due {}", output::moment(due)))?;
     }
-    if claims > 0 {
-        output::line(format_args!("a worker has it (claim {claims} without an outcome)"))?;
+    if why.claims > 0 {
+        output::line(format_args!("a worker has it (claim {} without an outcome)", why.claims))?;
     }
-    history(&job)?;
+    history(&why.history)?;
+    Ok(Exit::Ok)
+}
+
+async fn get(client: &Client, id: JobId, n: usize, to: Option<PathBuf>) -> Result<Exit> {
+    let detail: JobDetail = client.value(Ask::get(format!("/v1/jobs/{id}"))).await?;
+    let asset = detail.job.assets.get(n.max(1) - 1).with_context(|| {
+        format!("job {id} is {} and has {} files", detail.job.state, detail.job.assets.len())
+    })?;
+    let to = match to {
+        Some(to) => to,
+        None => PathBuf::from(asset.path.rsplit('/').next().unwrap_or(&asset.path)),
+    };
+    let mut answer = client.ask(Ask::get(&asset.url)).await?;
+    if to.as_os_str() == "-" {
+        answer.copy(&mut std::io::stdout().lock()).await?;
+        return Ok(Exit::Ok);
+    }
+    let mut file = std::fs::File::create(&to).with_context(|| format!("cannot write {}", to.display()))?;
+    answer.copy(&mut file).await?;
+    file.flush()?;
+    output::line(format_args!("{} ({} bytes)", to.display(), asset.bytes))?;
     Ok(Exit::Ok)
 }

@@ -2,13 +2,17 @@
 
 mod args;
 mod batch;
+mod client;
 mod config;
 mod context;
+mod deadletter;
 mod demo;
 mod doctor;
+mod event;
 mod exit;
-mod input;
 mod job;
+mod key;
+mod notice;
 mod output;
 mod progress;
 mod redis_server;

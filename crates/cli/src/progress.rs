@@ -4,22 +4,22 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use axum::http::Method;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use songmill_core::BatchName;
+use songmill_api::views::BatchView;
+use songmill_core::BatchRef;
 use songmill_core::job::StateName;
-use songmill_store::{Batch, Store};
+use songmill_store::StoreError;
 
-use crate::exit::usage;
+use crate::client::{Ask, Client, Unreachable, refused};
 
-/// Between two looks at a batch.
-const LOOK: Duration = Duration::from_millis(200);
 /// Between two lines in a pipe, when something changed.
 const SAY: Duration = Duration::from_secs(2);
-/// How long Redis may be away before watching is given up.
+/// How long the store may be away before watching is given up.
 const AWAY: Duration = Duration::from_secs(60);
 
 /// Follows a batch until all its jobs have ended or are held.
-pub(crate) async fn watch(store: &Store, name: &BatchName, quiet: bool) -> Result<Batch> {
+pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Result<BatchView> {
     let terminal = std::io::stderr().is_terminal() && !quiet;
     let bar = ProgressBar::with_draw_target(
         Some(0),
@@ -30,40 +30,44 @@ pub(crate) async fn watch(store: &Store, name: &BatchName, quiet: bool) -> Resul
     bar.set_prefix(name.to_string());
     let (mut said, mut last, mut answered) = (None::<Instant>, String::new(), Instant::now());
     loop {
-        match store.batch(name).await {
-            Ok(None) => return Err(usage(format!("batch {name} is not known; see `songmill batch list`"))),
-            Ok(Some(batch)) => {
+        match client.value::<BatchView>(Ask::batch(Method::GET, name, "")).await {
+            Ok(batch) => {
                 answered = Instant::now();
                 let words = counts(&batch);
                 bar.set_length(batch.total);
-                bar.set_position(batch.counts.ended());
+                bar.set_position(batch.ended);
                 bar.set_message(words.clone());
-                let settled = batch.is_settled();
                 let due = said.is_none_or(|said| said.elapsed() >= SAY);
-                if !terminal && !quiet && words != last && (due || settled) {
-                    eprintln!("{name}: {}/{} ended; {words}", batch.counts.ended(), batch.total);
+                if !terminal && !quiet && words != last && (due || batch.settled) {
+                    eprintln!("{name}: {}/{} ended; {words}", batch.ended, batch.total);
                     (said, last) = (Some(Instant::now()), words);
                 }
-                if settled {
+                if batch.settled {
                     bar.finish_and_clear();
                     return Ok(batch);
                 }
             }
-            Err(error) if error.will_pass() && answered.elapsed() < AWAY => bar.set_message("redis is away"),
-            Err(error) => return Err(error.into()),
+            Err(error) if will_pass(&error) && answered.elapsed() < AWAY => {
+                bar.set_message("the store is away");
+            }
+            Err(error) => return Err(error),
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(client.look()).await;
     }
 }
 
+fn will_pass(error: &anyhow::Error) -> bool {
+    let away = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<Unreachable>() || cause.downcast_ref::<StoreError>().is_some_and(StoreError::will_pass)
+    };
+    refused(error).is_some_and(|problem| matches!(problem.status, 429 | 503)) || error.chain().any(away)
+}
+
 /// The counts that are not zero, as words.
-pub(crate) fn counts(batch: &Batch) -> String {
-    let words: Vec<_> = StateName::ALL
-        .into_iter()
-        .filter_map(|state| match batch.counts.of(state) {
-            0 => None,
-            count => Some(format!("{count} {state}")),
-        })
-        .collect();
-    words.join(", ")
+pub(crate) fn counts(batch: &BatchView) -> String {
+    let words = StateName::ALL.into_iter().filter_map(|state| {
+        let count = batch.counts.get(&state)?;
+        Some(format!("{count} {state}"))
+    });
+    words.collect::<Vec<_>>().join(", ")
 }

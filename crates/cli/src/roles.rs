@@ -43,11 +43,13 @@ pub(crate) enum Role {
     Deliver,
     /// Receives the vendors' callbacks
     Listener,
+    /// Serves the control API
+    Api,
 }
 
 impl Role {
     /// All of them.
-    pub(crate) const ALL: [Self; 3] = [Self::Generate, Self::Deliver, Self::Listener];
+    pub(crate) const ALL: [Self; 4] = [Self::Generate, Self::Deliver, Self::Listener, Self::Api];
 }
 
 /// `songmill up`.
@@ -117,6 +119,7 @@ pub(crate) async fn serve_until(
     strict: bool,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let api = if roles.contains(&Role::Api) { Some(context.api(shutdown.clone())?) } else { None };
     let Context { config, store, vendors } = context;
     let mut facts = store.facts().await.context("cannot ask redis what it is like")?;
     while facts.loading && !shutdown.is_cancelled() {
@@ -149,6 +152,14 @@ pub(crate) async fn serve_until(
                 let names: Vec<VendorName> = vendors.names().cloned().collect();
                 tasks.spawn(async move {
                     songmill_worker_deliver::run(settings, store, names, stop).await.context("deliver")
+                });
+            }
+            Role::Api => {
+                let Some(api) = api.clone() else { continue };
+                let server = songmill_api::Server::bind(&config.api, &store).await.context("api")?;
+                tasks.spawn(async move {
+                    server.run(api, stop).await;
+                    Ok(())
                 });
             }
             Role::Listener => {

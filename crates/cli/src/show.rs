@@ -1,11 +1,12 @@
 //! Schema and settings.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use clap::CommandFactory as _;
 use serde_json::{Map, Value, json};
 use songmill_core::SongRequest;
 use songmill_vendors::Vendors;
 
-use crate::args::Global;
+use crate::args::{Args, Global};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output;
@@ -51,4 +52,31 @@ fn without_null(value: Value) -> Value {
         Value::Array(items) => Value::Array(items.into_iter().map(without_null).collect()),
         other => other,
     }
+}
+
+/// Prints the API's OpenAPI document.
+pub(crate) fn openapi() -> Result<Exit> {
+    output::json(&songmill_api::document())?;
+    Ok(Exit::Ok)
+}
+
+/// Prints completions for a shell.
+pub(crate) fn completions(shell: clap_complete::Shell) -> Result<Exit> {
+    let mut command = Args::command();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, "songmill", &mut script);
+    std::io::Write::write_all(&mut std::io::stdout(), &script)?;
+    Ok(Exit::Ok)
+}
+
+/// Writes the manual's pages: one for the program, one for each command.
+pub(crate) fn manual(folder: &std::path::Path) -> Result<Exit> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    clap_mangen::generate_to(Args::command(), folder)
+        .with_context(|| format!("cannot write into {}", folder.display()))?;
+    output::line(format_args!(
+        "the manual is in {}; read it with `man -l {0}/songmill.1`",
+        folder.display()
+    ))?;
+    Ok(Exit::Ok)
 }

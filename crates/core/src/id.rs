@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -48,6 +48,12 @@ impl JobId {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest[..16]);
         Self(u128::from_be_bytes(bytes))
+    }
+
+    /// The id of the job that a tenant's batch (or none, when it is empty) knows by `key`: the caller's own id is
+    /// unique within its batch.
+    pub fn of_key(tenant: &Tenant, batch: &str, key: &str) -> Self {
+        Self::derive(tenant.as_str(), &format!("{batch}\0{key}"))
     }
 
     /// An id from 16 random bytes, for a job without a key.
@@ -105,6 +111,24 @@ impl FromStr for JobId {
     }
 }
 
+impl JsonSchema for JobId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "JobId".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": "^[0-7][0-9a-hjkmnp-tv-z]{25}$",
+            "description": "A job's id: 26 characters of 0-9 and a-z without i, l, o and u.",
+        })
+    }
+}
+
 impl Serialize for JobId {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
@@ -119,11 +143,11 @@ impl<'de> Deserialize<'de> for JobId {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $rule:literal, $ok:expr) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $pattern:literal, $rule:literal, $ok:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
         #[schemars(transparent)]
-        pub struct $name(#[schemars(length(min = 1, max = $max))] Arc<str>);
+        pub struct $name(#[schemars(length(min = 1, max = $max), regex(pattern = $pattern))] Arc<str>);
 
         impl $name {
             /// Checks a text and makes it a name.
@@ -186,6 +210,7 @@ name!(
     VendorName,
     "vendor name",
     32,
+    "^[a-z0-9_]+$",
     "a vendor name has 1 to 32 characters of a-z, 0-9 and _",
     |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
 );
@@ -195,15 +220,87 @@ name!(
     BatchName,
     "batch name",
     64,
+    "^[A-Za-z0-9._-]+$",
     "a batch name has 1 to 64 characters of a-z, A-Z, 0-9, '.', '_' and '-'",
     |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
 );
+
+name!(
+    /// Whose jobs they are: no tenant can see or touch another's.
+    Tenant,
+    "tenant",
+    32,
+    "^[a-z0-9_-]+$",
+    "a tenant has 1 to 32 characters of a-z, 0-9, '_' and '-'",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-')
+);
+
+name!(
+    /// The id of an endpoint that notices are sent to.
+    EndpointId,
+    "endpoint id",
+    40,
+    "^[a-z0-9_]+$",
+    "an endpoint id has 1 to 40 characters of a-z, 0-9 and _, such as ep_4f2k",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'
+);
+
+/// The tenant of whoever names none.
+static HOUSE: LazyLock<Tenant> = LazyLock::new(|| Tenant("default".into()));
+
+impl Tenant {
+    /// Whether it is the one that is meant where none is named.
+    pub fn is_default(&self) -> bool {
+        *self == *HOUSE
+    }
+}
+
+impl Default for Tenant {
+    fn default() -> Self {
+        HOUSE.clone()
+    }
+}
+
+/// A batch of a tenant; in text the tenant stands before it, `acme/album`, unless it is the default one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchRef {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Its name there.
+    pub name: BatchName,
+}
+
+impl From<BatchName> for BatchRef {
+    fn from(name: BatchName) -> Self {
+        Self { tenant: Tenant::default(), name }
+    }
+}
+
+impl fmt::Display for BatchRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.tenant.is_default() {
+            true => f.pad(self.name.as_str()),
+            false => write!(f, "{}/{}", self.tenant, self.name),
+        }
+    }
+}
+
+impl FromStr for BatchRef {
+    type Err = InvalidId;
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        match text.split_once('/') {
+            Some((tenant, name)) => Ok(Self { tenant: tenant.parse()?, name: name.parse()? }),
+            None => Ok(BatchName::new(text)?.into()),
+        }
+    }
+}
 
 name!(
     /// A vendor's own id of a task; opaque to us, but short and printable.
     TaskId,
     "task id",
     200,
+    "^[!-~]+$",
     "a task id has 1 to 200 printable ASCII characters",
     |c| c.is_ascii_graphic()
 );
@@ -241,5 +338,16 @@ mod tests {
         }
         assert!(BatchName::new("a b").unwrap_err().to_string().contains("1 to 64 characters"));
         assert!(VendorName::new("Replicate").is_err());
+    }
+
+    #[test]
+    fn batches_of_two_tenants_differ_and_the_default_tenant_is_not_written() {
+        let (ours, theirs): (BatchRef, BatchRef) = ("album".parse().unwrap(), "acme/album".parse().unwrap());
+        assert_ne!(ours, theirs);
+        assert_eq!((ours.to_string().as_str(), theirs.to_string().as_str()), ("album", "acme/album"));
+        assert_eq!("default/album".parse::<BatchRef>().unwrap(), ours);
+        for bad in ["/album", "acme/", "a/b/c", "Acme/b"] {
+            assert!(bad.parse::<BatchRef>().is_err(), "{bad}");
+        }
     }
 }

@@ -10,9 +10,10 @@ pub mod job;
 pub mod report;
 pub mod song;
 pub mod time;
+pub mod view;
 
 pub use fault::{Fault, FaultKind};
-pub use id::{BatchName, JobId, TaskId, VendorName};
+pub use id::{BatchName, BatchRef, EndpointId, JobId, TaskId, Tenant, VendorName};
 pub use job::{Event, Job, Policy, Stage, State, Step, step};
 pub use report::{Asset, Lyrics, Output, Product, Report, Source};
 pub use song::SongRequest;

@@ -186,7 +186,7 @@ impl Field {
 }
 
 /// What is wrong with one field of a request, and how to mend it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// The field's path, such as `options.tencent.emotion`.
     pub field: String,

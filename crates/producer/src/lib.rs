@@ -6,11 +6,13 @@
 //!
 //! let producer = Producer::new(store, vendors);
 //! let song = serde_json::from_str(r#"{"vendor": "replicate", "prompt": "a calm piano"}"#)?;
-//! let placed = producer.submit(Submission { song, batch: None, key: None }).await?;
+//! let placed = producer.submit(Submission::of(song)).await?;
 //! println!("job {}", placed.job);
 //! # Ok(()) }
 //! ```
 
+mod array;
+pub mod lines;
 mod plan;
 mod producer;
 

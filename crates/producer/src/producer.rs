@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesOrdered, Stream, StreamExt as _};
+use songmill_core::job::Trace;
 use songmill_core::song::{Invalid, VendorChoice};
-use songmill_core::{BatchName, Job, JobId, Policy, SongRequest};
-use songmill_store::{Enqueued, NewJob, Retention, Settings, Store, StoreError};
+use songmill_core::{BatchName, BatchRef, EndpointId, Job, JobId, Policy, SongRequest, Tenant};
+use songmill_store::{Bound, Enqueued, NewJob, Retention, Settings, Store, StoreError, Upload};
 use songmill_vendors::Vendors;
 
 use crate::plan::plan;
@@ -15,11 +16,24 @@ use crate::plan::plan;
 pub struct Submission {
     /// What is wanted.
     pub song: SongRequest,
+    /// Whose it is.
+    pub tenant: Tenant,
     /// The batch it belongs to.
     pub batch: Option<BatchName>,
     /// What makes the request the same when it is sent again; by default the song's `custom_id`. A request
     /// with neither is new every time.
     pub key: Option<String>,
+    /// Endpoints that are to be told of it, beside those that are told of all.
+    pub notify: Vec<EndpointId>,
+    /// The request it comes with.
+    pub trace: Option<Trace>,
+}
+
+impl Submission {
+    /// A song by itself, of the default tenant.
+    pub fn of(song: SongRequest) -> Self {
+        Self { song, tenant: Tenant::default(), batch: None, key: None, notify: Vec::new(), trace: None }
+    }
 }
 
 /// What became of a submission that was taken.
@@ -45,6 +59,9 @@ pub enum SubmitError {
         /// The job that has it.
         job: JobId,
     },
+    /// Its tenant has as much as it may have.
+    #[error("quota: {}", used_up(.0))]
+    Over(Bound),
     /// The store could not take it.
     #[error("request cannot be stored")]
     Store(#[from] StoreError),
@@ -72,10 +89,10 @@ pub struct Producer {
     default_vendor: Option<VendorChoice>,
 }
 
-/// Whose keys they are: the scope of job ids derived from keys.
-const SCOPE: &str = "default";
 /// Script calls of a stream under way at the same time.
 const CALLS_AHEAD: usize = 4;
+/// Between two signs of life of an upload.
+const ALIVE: std::time::Duration = std::time::Duration::from_secs(20);
 
 impl Producer {
     /// Connects to Redis; `policy` should be the one the workers run with.
@@ -103,29 +120,35 @@ impl Producer {
     /// Submits one request. When this returns, the job is durable in Redis.
     pub async fn submit(&self, submission: Submission) -> Result<Placed, SubmitError> {
         let job = self.prepare(&submission)?;
-        let outcome = self.store.enqueue(submission.batch.as_ref(), std::slice::from_ref(&job)).await?;
+        let batch = job.job.batch_ref();
+        let outcome = self.store.enqueue(batch.as_ref(), std::slice::from_ref(&job)).await?;
         placed(&submission, job.job.id, outcome[0])
     }
 
-    /// Submits a stream of requests, all of `batch` or of none, pipelined and in bounded memory.
+    /// Submits a stream of requests to a batch, pipelined and in bounded memory. Until the stream ends the batch is
+    /// not closed, even if all its jobs have ended.
     ///
     /// `each` is told of every request in the order of the stream: its place there, from 0, and what became of
     /// it. A store error ends the stream; submitting the whole stream again is safe where requests have keys.
     pub async fn submit_stream<S>(
         &self,
-        batch: Option<&BatchName>,
+        upload: &Upload,
         submissions: S,
         mut each: impl FnMut(u64, Result<Placed, SubmitError>),
     ) -> Result<Tally, StoreError>
     where
         S: Stream<Item = Submission>,
     {
+        self.store.begin_upload(upload).await?;
+        let batch = &upload.batch;
+        let mut alive = tokio::time::interval(ALIVE);
         let mut chunks = std::pin::pin!(submissions.enumerate().ready_chunks(Store::ENQUEUE_CHUNK));
         let (mut tally, mut calls, mut more) = (Tally::default(), FuturesOrdered::new(), true);
         while more || !calls.is_empty() {
             // Cancel-safe: both are streams, and nothing is taken from one that is not polled to an item.
             tokio::select! {
                 biased;
+                _ = alive.tick() => self.store.go_on_uploading(upload).await?,
                 chunk = chunks.next(), if more && calls.len() < CALLS_AHEAD => match chunk {
                     Some(chunk) => calls.push_back(self.enqueue_chunk(batch, chunk)),
                     None => more = false,
@@ -140,18 +163,20 @@ impl Producer {
                 },
             }
         }
+        self.store.end_upload(upload).await?;
         Ok(tally)
     }
 
     async fn enqueue_chunk(
         &self,
-        batch: Option<&BatchName>,
+        batch: &BatchRef,
         chunk: Vec<(usize, Submission)>,
     ) -> Result<Vec<(u64, Result<Placed, SubmitError>)>, StoreError> {
         let mut jobs = Vec::with_capacity(chunk.len());
         let mut results = Vec::with_capacity(chunk.len());
         for (place, mut submission) in chunk {
-            submission.batch = batch.cloned();
+            submission.tenant = batch.tenant.clone();
+            submission.batch = Some(batch.name.clone());
             match self.prepare(&submission) {
                 Ok(job) => {
                     results.push((place as u64, Ok((submission, job.job.id))));
@@ -160,7 +185,7 @@ impl Producer {
                 Err(error) => results.push((place as u64, Err(error))),
             }
         }
-        let mut outcomes = self.store.enqueue(batch, &jobs).await?.into_iter();
+        let mut outcomes = self.store.enqueue(Some(batch), &jobs).await?.into_iter();
         let mut settle = |result: Result<(Submission, JobId), SubmitError>| {
             let (submission, job) = result?;
             placed(&submission, job, outcomes.next().expect("one answer for each job"))
@@ -174,7 +199,7 @@ impl Producer {
             // The batch is part of the key: a custom_id is unique within its batch.
             Some(key) => {
                 let batch = submission.batch.as_ref().map_or("", BatchName::as_str);
-                JobId::derive(SCOPE, &format!("{batch}\0{key}"))
+                JobId::of_key(&submission.tenant, batch, key)
             }
             None => {
                 let mut bytes = [0; 16];
@@ -184,10 +209,26 @@ impl Producer {
         };
         let now = self.store.now();
         let mut job = Job::new(id, routes, now, now + self.store.policy().jobs.deadline.get());
+        job.tenant = submission.tenant.clone();
         job.batch = submission.batch.clone();
+        job.notify = submission.notify.clone();
+        job.trace = submission.trace.clone().map(Box::new);
         job.custom_id = submission.song.custom_id.clone();
         let request = serde_json::to_string(&submission.song).expect("a song request is always JSON");
         Ok(NewJob { job, request: Arc::from(request) })
+    }
+}
+
+/// What is used up, and when there will be more of it.
+fn used_up(bound: &Bound) -> &'static str {
+    match bound {
+        Bound::OpenJobs => "the tenant has as many open jobs as it may have; wait until some have ended",
+        Bound::Bytes => {
+            "the requests of the tenant's open jobs have as many bytes as they may have; wait until some have ended"
+        }
+        Bound::JobsPerDay => {
+            "the tenant submitted as many jobs today as it may; the next day begins at 0:00 UTC"
+        }
     }
 }
 
@@ -202,5 +243,6 @@ fn placed(submission: &Submission, job: JobId, outcome: Enqueued) -> Result<Plac
         Enqueued::Conflict => {
             Err(SubmitError::Conflict { key: key(submission).unwrap_or_default().to_owned(), job })
         }
+        Enqueued::Over(bound) => Err(SubmitError::Over(bound)),
     }
 }

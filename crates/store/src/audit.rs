@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use songmill_core::job::StateName;
-use songmill_core::{BatchName, JobId};
+use songmill_core::{BatchRef, JobId, Tenant};
 
 use crate::connection::StoreError;
 use crate::store::Store;
@@ -43,7 +43,8 @@ impl Store {
     /// is looked at again before it is reported.
     pub async fn audit(&self) -> Result<Audit, StoreError> {
         let mut audit = Audit::default();
-        let mut batches: HashMap<BatchName, BTreeMap<StateName, u64>> = HashMap::new();
+        let mut batches: HashMap<BatchRef, BTreeMap<StateName, u64>> = HashMap::new();
+        let mut open: BTreeMap<Tenant, u64> = BTreeMap::new();
         let prefix = self.keys().job_prefix();
         let queues = self.queue_keys().await?;
         for key in self.scan(&format!("{prefix}*")).await? {
@@ -51,16 +52,22 @@ impl Store {
             let Some(stored) = self.load(id).await? else { continue };
             audit.jobs += 1;
             *audit.states.entry(stored.job.state.name()).or_default() += 1;
+            *open.entry(stored.job.tenant.clone()).or_default() +=
+                u64::from(!stored.job.state.name().is_final());
             audit.maybe_paid_twice += u64::from(stored.job.maybe_paid_twice);
-            if let Some(batch) = &stored.job.batch {
-                *batches.entry(batch.clone()).or_default().entry(stored.job.state.name()).or_default() += 1;
+            if let Some(batch) = stored.job.batch_ref() {
+                *batches.entry(batch).or_default().entry(stored.job.state.name()).or_default() += 1;
             }
             if let Some(what) = self.misplaced(id, &queues).await? {
                 audit.breaches.push(Breach { subject: format!("job {id}"), what });
             }
         }
         self.audit_queues(&mut audit).await?;
+        let moving = audit.states.keys().any(|state| state.is_live());
         self.audit_batches(&mut audit, batches).await?;
+        if !moving {
+            self.audit_tenants(&mut audit, open).await?;
+        }
         Ok(audit)
     }
 
@@ -126,7 +133,7 @@ impl Store {
     async fn audit_batches(
         &self,
         audit: &mut Audit,
-        counted: HashMap<BatchName, BTreeMap<StateName, u64>>,
+        counted: HashMap<BatchRef, BTreeMap<StateName, u64>>,
     ) -> Result<(), StoreError> {
         for (name, states) in counted {
             let subject = format!("batch {name}");
@@ -144,6 +151,18 @@ impl Store {
             if kept == batch.total && !moving && batch.counts.0 != states {
                 let what = format!("counts {:?} but has {states:?}", batch.counts.0);
                 audit.breaches.push(Breach { subject, what });
+            }
+        }
+        Ok(())
+    }
+
+    /// What a tenant has open must be as many jobs as have not ended; asked only when nothing moves.
+    async fn audit_tenants(&self, audit: &mut Audit, open: BTreeMap<Tenant, u64>) -> Result<(), StoreError> {
+        for (tenant, open) in open {
+            let counted = self.usage(&tenant).await?.open_jobs;
+            if counted != open {
+                let what = format!("counts {counted} open jobs but has {open}");
+                audit.breaches.push(Breach { subject: format!("tenant {tenant}"), what });
             }
         }
         Ok(())

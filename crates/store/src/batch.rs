@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use songmill_core::job::StateName;
-use songmill_core::{BatchName, JobId, Timestamp};
+use songmill_core::job::Trace;
+use songmill_core::view::BatchView;
+use songmill_core::{BatchName, BatchRef, EndpointId, JobId, Tenant, Timestamp};
 
 use crate::connection::StoreError;
 use crate::store::{Store, Stored};
@@ -28,6 +30,9 @@ impl Counts {
 /// A batch as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Batch {
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Tenant::is_default")]
+    pub tenant: Tenant,
     /// Its name.
     pub name: BatchName,
     /// When its first job was taken in.
@@ -37,14 +42,51 @@ pub struct Batch {
     pub closed_ms: Option<u64>,
     /// How many jobs were taken in.
     pub total: u64,
-    /// How many of them are in each state.
+    /// How many lines were refused, as far as they are kept.
+    pub refused: u64,
+    /// Uploads under way: more jobs may come.
+    pub uploads: u64,
+    /// How many of its jobs are in each state.
     pub counts: Counts,
+    /// Endpoints that are told of it and of its jobs, beside those that are told of all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<EndpointId>,
+    /// The request it first came with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
 }
 
 impl Batch {
     /// Whether no job of it will change any more without an operator.
     pub fn is_settled(&self) -> bool {
-        self.counts.ended() + self.counts.of(StateName::Held) >= self.total
+        self.uploads == 0 && self.counts.ended() + self.counts.of(StateName::Held) >= self.total
+    }
+}
+
+impl Batch {
+    /// As it is shown.
+    pub fn view(&self, now: Timestamp) -> BatchView {
+        let ended = self.counts.ended();
+        let left = self.total.saturating_sub(ended);
+        let took = now.as_millis().saturating_sub(self.created_ms);
+        let eta = (left > 0 && ended > 0)
+            .then(|| now.as_millis() + (u128::from(took) * u128::from(left) / u128::from(ended)) as u64);
+        BatchView {
+            name: self.name.clone(),
+            tenant: self.tenant.clone(),
+            created_ms: self.created_ms,
+            closed_ms: self.closed_ms,
+            total: self.total,
+            ended,
+            counts: self.counts.0.clone(),
+            refused: self.refused,
+            uploads: self.uploads,
+            settled: self.is_settled(),
+            eta_ms: eta,
+            notify: self.notify.clone(),
+            request_id: self.trace.as_ref().map(|trace| trace.request_id.clone()),
+            traceparent: self.trace.as_ref().and_then(|trace| trace.traceparent.clone()),
+        }
     }
 }
 
@@ -59,46 +101,56 @@ pub struct Member {
 
 impl Store {
     /// Reads a batch's counts.
-    pub async fn batch(&self, name: &BatchName) -> Result<Option<Batch>, StoreError> {
-        let mut ask = redis::cmd("HGETALL");
-        ask.arg(self.keys().batch(name));
-        let fields: BTreeMap<String, u64> = ask.query_async(&mut self.connection()).await?;
-        let Some(total) = fields.get("total").copied() else { return Ok(None) };
-        let counts = StateName::ALL
-            .into_iter()
-            .filter_map(|state| {
-                Some((state, fields.get(state.as_str()).copied().filter(|count| *count > 0)?))
-            })
-            .collect();
-        let created_ms = fields.get("created").copied().unwrap_or(0);
-        let closed_ms = fields.get("closed").copied();
-        Ok(Some(Batch { name: name.clone(), created_ms, closed_ms, total, counts: Counts(counts) }))
+    pub async fn batch(&self, name: &BatchRef) -> Result<Option<Batch>, StoreError> {
+        let mut ask = redis::pipe();
+        ask.cmd("HGETALL").arg(self.keys().batch(name));
+        ask.cmd("ZCARD").arg(self.keys().refused(name));
+        let (fields, refused): (BTreeMap<String, String>, u64) =
+            ask.query_async(&mut self.connection()).await?;
+        let number = |name: &str| fields.get(name).and_then(|number| number.parse::<u64>().ok());
+        let Some(created_ms) = number("created") else { return Ok(None) };
+        let counted = |state: StateName| Some((state, number(state.as_str()).filter(|count| *count > 0)?));
+        let text = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+        Ok(Some(Batch {
+            tenant: name.tenant.clone(),
+            name: name.name.clone(),
+            created_ms,
+            closed_ms: number("closed"),
+            total: number("total").unwrap_or(0),
+            refused,
+            uploads: number("inputs").unwrap_or(0),
+            counts: Counts(StateName::ALL.into_iter().filter_map(counted).collect()),
+            notify: text("notify").split(' ').filter_map(|id| id.parse().ok()).collect(),
+            trace: serde_json::from_str(text("trace")).ok(),
+        }))
     }
 
-    /// The names of batches, newest first, at most `most`.
-    pub async fn batches(&self, most: usize) -> Result<Vec<BatchName>, StoreError> {
+    /// A tenant's batches, newest first, at most `most` from this place on.
+    pub async fn batches(
+        &self,
+        tenant: &Tenant,
+        from: usize,
+        most: usize,
+    ) -> Result<Vec<BatchRef>, StoreError> {
         let mut ask = redis::cmd("ZREVRANGE");
-        ask.arg(self.keys().batches()).arg(0).arg(most.max(1) - 1);
+        ask.arg(self.keys().batches(tenant)).arg(from).arg(from + most.max(1) - 1);
         let names: Vec<String> = ask.query_async(&mut self.connection()).await?;
-        Ok(names.iter().filter_map(|name| BatchName::new(name).ok()).collect())
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     /// A page of a batch's jobs in the order they were taken in.
     pub async fn members(
         &self,
-        name: &BatchName,
+        name: &BatchRef,
         from: usize,
         most: usize,
     ) -> Result<Vec<Member>, StoreError> {
         let mut ask = redis::cmd("LRANGE");
         ask.arg(self.keys().members(name)).arg(from).arg(from + most.max(1) - 1);
         let ids: Vec<String> = ask.query_async(&mut self.connection()).await?;
-        let ids = ids.iter().filter_map(|id| id.parse().ok());
-        // One connection pipelines them all.
-        futures_util::future::try_join_all(
-            ids.map(|id| async move { Ok(Member { id, stored: self.load(id).await? }) }),
-        )
-        .await
+        let ids: Vec<JobId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let stored = self.load_many(&ids).await?;
+        Ok(ids.into_iter().zip(stored).map(|(id, stored)| Member { id, stored }).collect())
     }
 
     /// The ids of held jobs, oldest first, at most `most`.

@@ -30,7 +30,7 @@ impl Store {
     /// Writes what became of jobs; each for itself, in one call.
     pub(crate) async fn commit(&self, commits: &[Commit<'_>]) -> Result<Vec<Committed>, StoreError> {
         let keys = self.keys();
-        let mut named = vec![keys.events(), keys.ended(), keys.totals()];
+        let mut named = vec![keys.events(), keys.ended(), keys.totals(), keys.outbox()];
         for Commit { before, after, .. } in commits {
             let record = keys.job(after.id);
             let queue = |job: &Job| match job.place() {
@@ -39,11 +39,12 @@ impl Store {
                 None => record.clone(),
             };
             let (leaves, enters) = (queue(before), queue(after));
-            let (batch, members) = match &after.batch {
-                Some(batch) => (keys.batch(batch), keys.members(batch)),
-                None => (record.clone(), record.clone()),
+            let tenant = keys.tenant(&after.tenant);
+            let [batch, members, refused] = match &after.batch_ref() {
+                Some(batch) => [keys.batch(batch), keys.members(batch), keys.refused(batch)],
+                None => [record.clone(), record.clone(), record.clone()],
             };
-            named.extend([record, leaves, enters, batch, members]);
+            named.extend([record, leaves, enters, tenant, batch, members, refused]);
         }
         let mut call = COMMIT.call(&named);
         call.arg(self.retention().events).arg(keys.wake());
@@ -78,6 +79,9 @@ fn flags(before: &Job, after: &Job) -> String {
     }
     if after.batch.is_some() {
         flags.push('b');
+    }
+    if after.state.name().is_final() || after.state.name() == StateName::Held {
+        flags.push('n');
     }
     if after.state.name().is_final() {
         flags.push('f');

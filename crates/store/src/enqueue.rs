@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use songmill_core::{BatchName, Job, Stage};
+use songmill_core::{BatchRef, Job, Stage};
 
 use crate::connection::StoreError;
 use crate::record::encode;
 use crate::scripts::ENQUEUE;
 use crate::store::{Logged, Store};
+use crate::tenant::{Bound, Quota, day};
 
 /// A job to take in.
 #[derive(Clone, Debug)]
@@ -28,19 +29,21 @@ pub enum Enqueued {
     Known,
     /// Another request was handed in under the same key before: nothing was done.
     Conflict,
+    /// Its tenant has as much as it may have: nothing was done.
+    Over(Bound),
 }
 
 /// The most jobs handed to Redis in one script call.
 pub(crate) const CHUNK: usize = 128;
 
 impl Store {
-    /// Takes jobs in, at most [`Store::ENQUEUE_CHUNK`] in one atomic call; all of one batch or of none.
+    /// Takes jobs of one tenant in, at most [`Store::ENQUEUE_CHUNK`] in one atomic call; all of one batch or of none.
     ///
     /// The answers stand in the order of the jobs. On an error nothing, or a whole number of chunks, was
     /// taken in; handing all of them in again is safe.
     pub async fn enqueue(
         &self,
-        batch: Option<&BatchName>,
+        batch: Option<&BatchRef>,
         jobs: &[NewJob],
     ) -> Result<Vec<Enqueued>, StoreError> {
         let mut results = Vec::with_capacity(jobs.len());
@@ -55,18 +58,21 @@ impl Store {
 
     async fn enqueue_chunk(
         &self,
-        batch: Option<&BatchName>,
+        batch: Option<&BatchRef>,
         jobs: &[NewJob],
         results: &mut Vec<Enqueued>,
     ) -> Result<(), StoreError> {
         let keys = self.keys();
-        let mut named = Vec::with_capacity(4 + 2 * jobs.len());
+        let Some(tenant) = jobs.first().map(|new| &new.job.tenant) else { return Ok(()) };
+        let day = day(self.now());
+        let mut named = Vec::with_capacity(7 + 2 * jobs.len());
         named.push(keys.events());
-        named.push(keys.batches());
+        named.push(keys.batches(tenant));
         match batch {
             Some(batch) => named.extend([keys.batch(batch), keys.members(batch)]),
             None => named.extend([keys.events(), keys.events()]),
         }
+        named.extend([keys.tenant(tenant), keys.tenants(), keys.day(tenant, day)]);
         let mut queues = HashMap::new();
         for new in jobs {
             let queue =
@@ -75,8 +81,11 @@ impl Store {
             named.push(queue.clone());
         }
         let mut call = ENQUEUE.call(&named);
-        call.arg(batch.map_or("", BatchName::as_str)).arg(self.retention().events).arg(keys.wake());
-        call.arg(keys.batch_prefix());
+        call.arg(batch.map(ToString::to_string).unwrap_or_default());
+        call.arg(self.retention().events).arg(keys.wake()).arg(keys.batch_prefix());
+        let Quota { open_jobs, bytes, jobs_per_day } = self.quota();
+        call.arg(tenant.as_str()).arg(day).arg(self.listed_for().as_millis() as u64);
+        call.arg(open_jobs).arg(bytes).arg(jobs_per_day);
         for new in jobs {
             let record = encode(&new.job)?;
             let event = Logged::of(&new.job, None).encode();
@@ -87,6 +96,9 @@ impl Store {
         results.extend(codes.into_iter().map(|code| match code {
             1 => Enqueued::Created,
             0 => Enqueued::Known,
+            -2 => Enqueued::Over(Bound::OpenJobs),
+            -3 => Enqueued::Over(Bound::Bytes),
+            -4 => Enqueued::Over(Bound::JobsPerDay),
             _ => Enqueued::Conflict,
         }));
         Ok(())

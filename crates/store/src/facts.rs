@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use songmill_core::BatchName;
+use songmill_core::{BatchRef, Tenant};
 
 use crate::connection::StoreError;
 use crate::store::{Logged, Store};
@@ -88,7 +88,37 @@ pub enum Told {
     /// A job changed its state.
     Job(Logged),
     /// The last job of a batch ended.
-    Closed(BatchName),
+    Closed(BatchRef),
+}
+
+impl Told {
+    pub(crate) fn read(fields: &[(String, Vec<u8>)]) -> Option<Self> {
+        let (field, value) = fields.first()?;
+        match field.as_str() {
+            "e" => Some(Self::Job(serde_json::from_slice(value).ok()?)),
+            "closed" => Some(Self::Closed(std::str::from_utf8(value).ok()?.parse().ok()?)),
+            _ => None,
+        }
+    }
+
+    /// The batch it is about.
+    pub fn batch(&self) -> Option<BatchRef> {
+        match self {
+            Self::Job(logged) => {
+                let name = logged.batch.clone()?;
+                Some(BatchRef { tenant: logged.tenant.clone(), name })
+            }
+            Self::Closed(batch) => Some(batch.clone()),
+        }
+    }
+
+    /// Whose it is.
+    pub fn tenant(&self) -> &Tenant {
+        match self {
+            Self::Job(logged) => &logged.tenant,
+            Self::Closed(batch) => &batch.tenant,
+        }
+    }
 }
 
 /// An entry of a stream: its position, and its fields.
@@ -141,16 +171,17 @@ impl Store {
         let mut ask = redis::cmd("XRANGE");
         ask.arg(self.keys().events()).arg(format!("({after}")).arg("+").arg("COUNT").arg(most);
         let entries: Vec<Entry> = ask.query_async(&mut self.connection()).await?;
-        let read = |(position, fields): Entry| {
-            let (field, value) = fields.first()?;
-            let told = match field.as_str() {
-                "e" => Told::Job(serde_json::from_slice(value).ok()?),
-                "closed" => Told::Closed(BatchName::new(std::str::from_utf8(value).ok()?).ok()?),
-                _ => return None,
-            };
-            Some((position, told))
-        };
+        let read = |(position, fields): Entry| Some((position, Told::read(&fields)?));
         Ok(entries.into_iter().filter_map(read).collect())
+    }
+
+    /// The position of the first event that is kept, and of the last one; none when there are none.
+    pub async fn event_bounds(&self) -> Result<Option<(String, String)>, StoreError> {
+        let mut ask = redis::pipe();
+        ask.cmd("XRANGE").arg(self.keys().events()).arg("-").arg("+").arg("COUNT").arg(1);
+        ask.cmd("XREVRANGE").arg(self.keys().events()).arg("+").arg("-").arg("COUNT").arg(1);
+        let (first, last): (Vec<Entry>, Vec<Entry>) = ask.query_async(&mut self.connection()).await?;
+        Ok(first.into_iter().next().zip(last.into_iter().next()).map(|(first, last)| (first.0, last.0)))
     }
 
     /// How many jobs ever ended, by vendor and state, such as `replicate:completed`.

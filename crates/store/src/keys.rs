@@ -1,6 +1,6 @@
 //! Names of keys. All keys of a shard share the hash tag `{namespace:shard}`.
 
-use songmill_core::{BatchName, JobId, Stage, VendorName};
+use songmill_core::{BatchRef, EndpointId, JobId, Stage, Tenant, VendorName};
 
 /// The keys of one shard.
 #[derive(Clone, Debug)]
@@ -42,8 +42,9 @@ impl Keys {
         format!("{}:held", self.tag)
     }
 
-    /// Hash: `created`, `total`, `closed` once all have ended, and how many jobs are in each state.
-    pub(crate) fn batch(&self, name: &BatchName) -> String {
+    /// Hash: `created`, `total`, `closed` once all have ended, `inputs` uploads under way, and how many jobs are in
+    /// each state.
+    pub(crate) fn batch(&self, name: &BatchRef) -> String {
         format!("{}:b:{name}", self.tag)
     }
 
@@ -52,13 +53,95 @@ impl Keys {
     }
 
     /// List of a batch's job ids in the order they were taken in.
-    pub(crate) fn members(&self, name: &BatchName) -> String {
+    pub(crate) fn members(&self, name: &BatchRef) -> String {
         format!("{}:m:{name}", self.tag)
     }
 
-    /// Sorted set of batch names by creation.
-    pub(crate) fn batches(&self) -> String {
-        format!("{}:batches", self.tag)
+    /// Sorted set of a tenant's batches by creation.
+    pub(crate) fn batches(&self, tenant: &Tenant) -> String {
+        format!("{}:batches:{tenant}", self.tag)
+    }
+
+    /// Sorted set of a batch's refused lines as JSON, by line.
+    pub(crate) fn refused(&self, name: &BatchRef) -> String {
+        format!("{}:r:{name}", self.tag)
+    }
+
+    /// Sorted set of `{upload} {batch}` by when an upload that gives no sign of life is over.
+    pub(crate) fn uploads(&self) -> String {
+        format!("{}:uploads", self.tag)
+    }
+
+    /// Hash: how much a tenant has and may have (`open`, `bytes`, `day`, `today`, `max_…`), and `endpoints`.
+    pub(crate) fn tenant(&self, tenant: &Tenant) -> String {
+        format!("{}:t:{tenant}", self.tag)
+    }
+
+    /// Set of tenants.
+    pub(crate) fn tenants(&self) -> String {
+        format!("{}:tenants", self.tag)
+    }
+
+    /// List of the ids of a tenant's jobs in the order they were taken in on a day (since 1970).
+    pub(crate) fn day(&self, tenant: &Tenant, day: u64) -> String {
+        format!("{}:d:{tenant}:{day}", self.tag)
+    }
+
+    /// Hash: key id → key, as JSON.
+    pub(crate) fn access_keys(&self) -> String {
+        format!("{}:keys", self.tag)
+    }
+
+    /// Hash: what was answered to a request that may be sent again.
+    pub(crate) fn idempotent(&self, tenant: &Tenant, key: &str) -> String {
+        format!("{}:i:{tenant}:{key}", self.tag)
+    }
+
+    /// Stream of what is to be told to endpoints that are not chosen yet.
+    pub(crate) fn outbox(&self) -> String {
+        format!("{}:outbox", self.tag)
+    }
+
+    /// Hash: a tenant's endpoints as JSON, by id.
+    pub(crate) fn endpoints(&self, tenant: &Tenant) -> String {
+        format!("{}:ep:{tenant}", self.tag)
+    }
+
+    /// Sorted set of `{tenant}/{endpoint}` by when the first of its notices is due.
+    pub(crate) fn notify(&self) -> String {
+        format!("{}:notify", self.tag)
+    }
+
+    /// Sorted set of `{tenant}/{endpoint}` that a worker sends to, by when its lease ends.
+    pub(crate) fn notifying(&self) -> String {
+        format!("{}:notifying", self.tag)
+    }
+
+    pub(crate) fn waiting_prefix(&self) -> String {
+        format!("{}:nq:", self.tag)
+    }
+
+    pub(crate) fn notices_prefix(&self) -> String {
+        format!("{}:notices:", self.tag)
+    }
+
+    /// Sorted set of an endpoint's waiting notices by due time in ms.
+    pub(crate) fn waiting(&self, tenant: &Tenant, endpoint: &EndpointId) -> String {
+        format!("{}:nq:{tenant}/{endpoint}", self.tag)
+    }
+
+    /// Hash: `d` notice as JSON, `p` payload.
+    pub(crate) fn notice(&self, id: &str) -> String {
+        format!("{}:n:{id}", self.tag)
+    }
+
+    pub(crate) fn notice_prefix(&self) -> String {
+        format!("{}:n:", self.tag)
+    }
+
+    /// List of a tenant's notices, newest first.
+    pub(crate) fn notices(&self, tenant: &Tenant) -> String {
+        format!("{}:notices:{tenant}", self.tag)
     }
 
     /// Stream of state changes, capped.

@@ -4,29 +4,43 @@
 //! stage queue*, and [`Store::audit`] proves it on a live Redis. Every script takes bounded work, and all keys
 //! of a shard share a hash tag.
 
+mod access;
 mod apply;
 mod audit;
 mod batch;
 mod claim;
 mod commit;
 mod connection;
+mod endpoint;
 mod enqueue;
 mod facts;
+mod idempotent;
+mod index;
 mod keys;
 mod lease;
+mod notice;
 mod outcomes;
 mod queue;
 mod record;
 mod scripts;
 mod store;
+mod tenant;
+mod upload;
 mod wake;
 
+pub use access::{AccessKey, Scope};
 pub use apply::Applied;
 pub use audit::{Audit, Breach};
 pub use batch::{Batch, Counts, Member};
 pub use connection::{Settings, StoreError, without_password};
+pub use endpoint::{Disabled, Endpoint, EndpointSecret, Waiting};
 pub use enqueue::{Enqueued, NewJob};
 pub use facts::{Facts, Told};
+pub use idempotent::{Begun, Doing};
+pub use index::{Cursor, Filter, Page};
 pub use lease::Lease;
+pub use notice::{Claimed, NewNotice, Notice, NoticeState, NoticeType, Taken, Try, Untold};
 pub use queue::{Outcome, QueueSettings, StageQueue};
 pub use store::{Logged, Retention, Store, Stored};
+pub use tenant::{Bound, Quota, TenantQuota, Usage};
+pub use upload::{Refused, Upload};

@@ -13,7 +13,8 @@ pub(crate) struct Script {
 
 macro_rules! scripts {
     ($($name:ident = $file:literal;)*) => {
-        $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!($file)));)*
+        $(pub(crate) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!(include_str!("scripts/shared.lua"), include_str!($file))));)*
     };
 }
 
@@ -22,6 +23,12 @@ scripts! {
     CLAIM = "scripts/claim.lua";
     COMMIT = "scripts/commit.lua";
     EXTEND = "scripts/extend.lua";
+    UPLOAD = "scripts/upload.lua";
+    IDEMPOTENT = "scripts/idempotent.lua";
+    ENDPOINT = "scripts/endpoint.lua";
+    TELL = "scripts/tell.lua";
+    NOTIFY = "scripts/notify.lua";
+    TOLD = "scripts/told.lua";
 }
 
 impl Script {

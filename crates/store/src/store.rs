@@ -3,14 +3,15 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use redis::aio::ConnectionManager;
-use songmill_core::job::{Effect, StateName, step};
+use songmill_core::job::{Effect, StateName, Trace, step};
 use songmill_core::time::Span;
-use songmill_core::{Event, Job, JobId, Policy, Timestamp, VendorName};
+use songmill_core::{BatchName, Event, Job, JobId, Policy, Stage, Tenant, Timestamp, VendorName};
 
 use crate::apply::Applier;
 use crate::connection::{Clock, Settings, StoreError, open};
 use crate::keys::Keys;
 use crate::record::decode;
+use crate::tenant::Quota;
 use crate::wake::Wake;
 
 /// How long what has ended is kept.
@@ -52,6 +53,7 @@ struct Inner {
     policy: Policy,
     retention: Retention,
     clock: Clock,
+    quota: OnceLock<Quota>,
     wake: OnceLock<Wake>,
     applier: OnceLock<Applier>,
 }
@@ -67,14 +69,28 @@ pub struct Stored {
     pub claims: u32,
 }
 
+impl Stored {
+    /// The song's title, where its request has one.
+    pub fn title(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Titled {
+            title: Option<String>,
+        }
+        serde_json::from_str::<Titled>(&self.request).ok()?.title
+    }
+}
+
 /// One line of the event stream: a job changed its state.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Logged {
     /// Whose.
     pub job: JobId,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Tenant::is_default")]
+    pub tenant: Tenant,
     /// The batch it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub batch: Option<songmill_core::BatchName>,
+    pub batch: Option<BatchName>,
     /// The state it left; none when it was taken in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<StateName>,
@@ -85,17 +101,24 @@ pub struct Logged {
     /// The code of the fault that failed or holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// The request it came with, where it came alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
 }
 
 impl Logged {
     pub(crate) fn of(job: &Job, from: Option<StateName>) -> Self {
-        let code = match &job.state {
-            songmill_core::State::Failed { fault, .. } => Some(fault.code.to_string()),
-            songmill_core::State::Held { of, .. } => Some(of.fault.code.to_string()),
-            _ => None,
-        };
-        let (batch, vendor) = (job.batch.clone(), job.vendor().clone());
-        Self { job: job.id, batch, from, to: job.state.name(), vendor, code }
+        let code = job.state.fault().map(|fault| fault.code.to_string());
+        Self {
+            job: job.id,
+            tenant: job.tenant.clone(),
+            batch: job.batch.clone(),
+            from,
+            to: job.state.name(),
+            vendor: job.vendor().clone(),
+            code,
+            trace: job.trace.clone(),
+        }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -118,6 +141,7 @@ impl Store {
             policy,
             retention,
             clock: Clock::default(),
+            quota: OnceLock::new(),
             wake: OnceLock::new(),
             applier: OnceLock::new(),
         }));
@@ -138,6 +162,19 @@ impl Store {
     /// How jobs are waited for and retried.
     pub fn policy(&self) -> &Policy {
         &self.0.policy
+    }
+
+    /// The same store, in which tenants may have so much unless something else is said for them; the first call
+    /// counts.
+    #[must_use]
+    pub fn with_quota(self, quota: Quota) -> Self {
+        self.0.quota.get_or_init(|| quota);
+        self
+    }
+
+    /// What a tenant may have unless something else is said for it.
+    pub fn quota(&self) -> Quota {
+        self.0.quota.get().copied().unwrap_or_default()
     }
 
     pub(crate) async fn learn_clock(&self) -> Result<(), StoreError> {
@@ -172,14 +209,49 @@ impl Store {
 
     /// Reads a job.
     pub async fn load(&self, id: JobId) -> Result<Option<Stored>, StoreError> {
-        let mut ask = redis::cmd("HMGET");
-        ask.arg(self.keys().job(id)).arg(&["d", "x", "c", "r"]);
+        Ok(self.load_many(&[id]).await?.pop().flatten())
+    }
+
+    /// Reads jobs in one round trip, in the order of their ids; none for one that is not there (any more).
+    pub async fn load_many(&self, ids: &[JobId]) -> Result<Vec<Option<Stored>>, StoreError> {
         type Fields = (Option<Vec<u8>>, Option<u64>, Option<u32>, Option<String>);
-        let fields: Fields = ask.query_async(&mut self.connection()).await?;
-        let (Some(record), began, claims, request) = fields else { return Ok(None) };
-        let job = self.begun(decode(id, &record)?, began.unwrap_or(0));
-        let request = request.unwrap_or_default().into();
-        Ok(Some(Stored { job, request, claims: claims.unwrap_or(0) }))
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut ask = redis::pipe();
+        for id in ids {
+            ask.cmd("HMGET").arg(self.keys().job(*id)).arg(&["d", "x", "c", "r"]);
+        }
+        let found: Vec<Fields> = ask.query_async(&mut self.connection()).await?;
+        let read = |(id, (record, began, claims, request)): (&JobId, Fields)| {
+            let Some(record) = record else { return Ok(None) };
+            let job = self.begun(decode(*id, &record)?, began.unwrap_or(0));
+            let request = request.unwrap_or_default().into();
+            Ok(Some(Stored { job, request, claims: claims.unwrap_or(0) }))
+        };
+        ids.iter().zip(found).map(read).collect()
+    }
+
+    /// Which of these jobs are there, in the order of their ids.
+    pub async fn known(&self, ids: &[JobId]) -> Result<Vec<bool>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut ask = redis::pipe();
+        ids.iter().for_each(|id| {
+            ask.cmd("EXISTS").arg(self.keys().job(*id));
+        });
+        Ok(ask.query_async(&mut self.connection()).await?)
+    }
+
+    /// How many jobs stand in each of a vendor's queues.
+    pub async fn depths(&self, vendor: &VendorName) -> Result<Vec<(Stage, u64)>, StoreError> {
+        let mut ask = redis::pipe();
+        for stage in Stage::ALL {
+            ask.cmd("ZCARD").arg(self.keys().queue(stage, vendor));
+        }
+        let counts: Vec<u64> = ask.query_async(&mut self.connection()).await?;
+        Ok(Stage::ALL.into_iter().zip(counts).collect())
     }
 
     /// A submit claim is written as the moment it began; the machine says what that makes of the record.

@@ -50,6 +50,8 @@ pub struct Card {
     pub honours: &'static [Field],
     /// How many songs one task can make.
     pub most_songs: u32,
+    /// How many submissions a minute it allows, where its page says.
+    pub creates_per_minute: Option<u32>,
     /// Whether it calls back when a task ends.
     pub calls_back: bool,
     /// How it is waited for and retried, before settings change it. `look_up` and `cancel` say what it can.

@@ -135,6 +135,7 @@ impl InferenceSh {
                 Field::Format,
             ],
             most_songs: 1,
+            creates_per_minute: Some(100),
             calls_back: true,
             policy: policy(),
             options: schemars::schema_for!(Options),

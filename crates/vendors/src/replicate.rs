@@ -130,6 +130,7 @@ impl Replicate {
                 Field::Format,
             ],
             most_songs: 1,
+            creates_per_minute: Some(600),
             calls_back: true,
             policy: policy(),
             options: schemars::schema_for!(Options),

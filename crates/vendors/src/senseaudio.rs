@@ -140,6 +140,7 @@ impl SenseAudio {
                 Field::Format,
             ],
             most_songs: 1,
+            creates_per_minute: None,
             calls_back: false,
             policy: policy(),
             options: schemars::schema_for!(Options),

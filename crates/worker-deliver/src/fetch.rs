@@ -179,14 +179,19 @@ pub(crate) async fn in_time<T>(
 }
 
 fn lost(error: &reqwest::Error) -> Fault {
+    refused_by_guard(error).map_or_else(|| unreachable(words(error)), refuse)
+}
+
+/// What the guard said, where it is the cause.
+pub(crate) fn refused_by_guard(error: &reqwest::Error) -> Option<&Refused> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(current) = cause {
         if let Some(refused) = current.downcast_ref::<Refused>() {
-            return refuse(refused);
+            return Some(refused);
         }
         cause = current.source();
     }
-    unreachable(words(error))
+    None
 }
 
 /// What went wrong, without the address: it may carry a signature.

@@ -1,4 +1,4 @@
-//! Workers that collect audio; everything that fetches untrusted addresses.
+//! Workers that collect audio and send notices; everything that reaches untrusted addresses.
 //!
 //! A job's outputs are fetched behind a guard, found to be audio, and written once into the operator's storage.
 //! Only then is the job told that they are stored.
@@ -7,6 +7,8 @@ mod collect;
 mod fetch;
 mod guard;
 mod incoming;
+mod library;
+mod notices;
 mod objects;
 mod probe;
 mod run;
@@ -14,6 +16,9 @@ mod settings;
 mod storage;
 
 pub use guard::{Guard, Refused};
+pub use library::{Library, Shelved};
+pub use notices::{NoticeSettings, moment};
 pub use probe::{NotAudio, Probed, probe};
 pub use run::{Error, run};
 pub use settings::{ObjectSettings, Settings, StorageUrl};
+pub use storage::StorageError;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::collect::Collector;
 use crate::fetch::Fetcher;
+use crate::notices;
 use crate::objects::Objects;
 use crate::settings::Settings;
 use crate::storage::{Storage, StorageError};
@@ -58,6 +59,7 @@ pub async fn run(
         let run: BoxFuture<'static, _> = Box::pin(worker.run());
         workers.spawn(run);
     }
+    let sending = tokio::spawn(notices::run(settings.notices.clone(), store.clone(), shutdown.clone()));
     tracing::info!("deliver: brings audio to {}", settings.storage);
     let mut ended = Ok(());
     // Cancel-safe. A worker ends before its time only when something is badly wrong.
@@ -68,7 +70,15 @@ pub async fn run(
     stops.iter().for_each(CancellationToken::cancel);
     let drained =
         tokio::time::timeout(settings.drain.get(), async { while workers.join_next().await.is_some() {} });
-    if drained.await.is_err() {
+    let drained = async { (drained.await, tokio::time::timeout(settings.drain.get(), sending).await) };
+    let (drained, sent) = drained.await;
+    match sent {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => ended = ended.and(Err(Error::Client(error))),
+        Ok(Err(error)) => ended = ended.and(Err(Error::Worker(error.to_string()))),
+        Err(_) => tracing::warn!("deliver: not all notices were posted in time; they are posted again"),
+    }
+    if drained.is_err() {
         tracing::warn!(left = workers.len(), "deliver: not all work ended in time; its leases run out");
     }
     tracing::info!("deliver: stopped");

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use songmill_core::time::Span;
 use songmill_store::{QueueSettings, without_password};
 
+use crate::notices::NoticeSettings;
+
 /// How audio is collected, and where it goes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +35,8 @@ pub struct Settings {
     pub allow_private: bool,
     /// Jobs collected at the same time, per vendor and process.
     pub queue: QueueSettings,
+    /// How notices are sent.
+    pub notices: NoticeSettings,
     /// How long work under way may go on after the role is told to stop.
     pub drain: Span,
 }
@@ -50,6 +54,7 @@ impl Default for Settings {
             allow_http: false,
             allow_private: false,
             queue: QueueSettings { concurrency: 16, lease: Span::secs(60) },
+            notices: NoticeSettings::default(),
             drain: Span::secs(30),
         }
     }
@@ -69,6 +74,7 @@ impl fmt::Debug for Settings {
             allow_http,
             allow_private,
             queue,
+            notices,
             drain,
         } = self;
         let options: BTreeMap<_, _> = shown(storage_options).collect();
@@ -83,6 +89,7 @@ impl fmt::Debug for Settings {
             .field("allow_http", allow_http)
             .field("allow_private", allow_private)
             .field("queue", queue)
+            .field("notices", notices)
             .field("drain", drain)
             .finish()
     }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
 use songmill_core::{Fault, FaultKind, Job, Output};
@@ -63,18 +63,12 @@ impl Storage {
         if let Some(folder) = settings.storage.local_folder() {
             return Self::local(&folder);
         }
-        let (bucket, prefix) =
-            settings.storage.bucket().ok_or_else(|| StorageError::Address(settings.storage.to_string()))?;
-        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
-        for (name, value) in &settings.storage_options {
-            let key = name.parse().map_err(|_| StorageError::Option(name.clone()))?;
-            builder = builder.with_config(key, value);
-        }
+        let (bucket, prefix) = bucket(settings)?;
         let incoming = std::env::temp_dir().join("songmill-incoming");
         ready(&incoming)?;
         let store: Box<dyn ObjectStore> = match prefix {
-            "" => Box::new(builder.build()?),
-            prefix => Box::new(PrefixStore::new(builder.build()?, prefix)),
+            "" => Box::new(bucket),
+            prefix => Box::new(PrefixStore::new(bucket, prefix)),
         };
         Ok(Self { place: Place::Bucket(store), incoming })
     }
@@ -137,6 +131,18 @@ impl Storage {
     }
 }
 
+/// The bucket in the settings, and what its keys begin with.
+pub(crate) fn bucket(settings: &Settings) -> Result<(AmazonS3, &str), StorageError> {
+    let (bucket, prefix) =
+        settings.storage.bucket().ok_or_else(|| StorageError::Address(settings.storage.to_string()))?;
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    for (name, value) in &settings.storage_options {
+        let key = name.parse().map_err(|_| StorageError::Option(name.clone()))?;
+        builder = builder.with_config(key, value);
+    }
+    Ok((builder.build()?, prefix))
+}
+
 /// Copies a file beside its place, then puts it there under its name.
 fn copied(file: &Path, parent: &Path, to: &Path) -> std::io::Result<()> {
     let beside = tempfile::Builder::new().prefix(".in-").tempfile_in(parent)?.into_temp_path();
@@ -172,14 +178,16 @@ fn sorted(error: &object_store::Error) -> Fault {
 }
 
 /// The path of an output but for its extension: for people, and no other job's.
-/// `{batch}/{custom id}-{job}[-{n}][-{part}]`
+/// `[@{tenant}/]{batch}/{custom id}-{job}[-{n}][-{part}]`
 pub(crate) fn path(job: &Job, output: &Output, n: usize, of: usize) -> String {
-    let folder = job.batch.as_ref().map_or("single", |batch| batch.as_str());
+    let batch = job.batch.as_ref().map_or("single", |batch| batch.as_str());
     // A batch called `..` must not lead out of the storage, nor one called `.incoming` into what is ours.
-    let folder = match folder.trim_start_matches('.') {
+    let batch = match batch.trim_start_matches('.') {
         "" => "single",
-        folder => folder,
+        batch => batch,
     };
+    // No batch's name begins so: the songs of a tenant stand apart from those of a batch of its name.
+    let folder = if job.tenant.is_default() { batch.to_owned() } else { format!("@{}/{batch}", job.tenant) };
     let id = job.id.to_string();
     let mut name = match job.custom_id.as_deref().map(slug).filter(|slug| !slug.is_empty()) {
         Some(slug) => format!("{slug}-{}", &id[..10]),
@@ -207,7 +215,7 @@ fn slug(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use songmill_core::job::{Route, StepKind};
-    use songmill_core::{BatchName, JobId, Timestamp, VendorName};
+    use songmill_core::{BatchName, JobId, Tenant, Timestamp, VendorName};
 
     use super::*;
 
@@ -230,6 +238,9 @@ mod tests {
         job.batch = Some(BatchName::new(".incoming").unwrap());
         assert!(path(&job, &output, 0, 1).starts_with("incoming/"));
         job.batch = Some(BatchName::new("..").unwrap());
+        job.tenant = Tenant::new("acme").unwrap();
+        assert!(path(&job, &output, 0, 1).starts_with("@acme/single/"));
+        job.tenant = Tenant::default();
         assert!(path(&job, &output, 0, 1).starts_with("single/"));
     }
 }

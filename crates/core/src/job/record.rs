@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Place, Stage, State};
-use crate::id::{BatchName, JobId, VendorName};
+use crate::id::{BatchName, BatchRef, EndpointId, JobId, Tenant, VendorName};
 use crate::report::Lyrics;
 use crate::song::Field;
 use crate::time::Timestamp;
@@ -38,18 +38,38 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry(pub Timestamp, pub Cow<'static, str>, pub String);
 
+/// The request that something came with: for logs, events and notices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// The request's id: the caller's `X-Request-Id`, or ours.
+    #[serde(rename = "r")]
+    pub request_id: String,
+    /// The caller's W3C `traceparent`.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
 /// A job's record without its id and request, which are kept beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Ours.
     #[serde(skip, default = "no_id")]
     pub id: JobId,
+    /// Whose it is.
+    #[serde(rename = "w", default, skip_serializing_if = "Tenant::is_default")]
+    pub tenant: Tenant,
     /// The batch it belongs to.
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchName>,
     /// The caller's id of it.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub custom_id: Option<String>,
+    /// Endpoints that are told of it, beside those that are told of all.
+    #[serde(rename = "nt", default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<EndpointId>,
+    /// The request it came with, where it came alone; a batch's stands with the batch.
+    #[serde(rename = "tr", default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Box<Trace>>,
     /// When it was taken in.
     #[serde(rename = "t")]
     pub created: Timestamp,
@@ -126,8 +146,11 @@ impl Job {
         assert!(routes.iter().all(|route| !route.steps.is_empty()) && !routes.is_empty(), "a plan has steps");
         Self {
             id,
+            tenant: Tenant::default(),
             batch: None,
             custom_id: None,
+            notify: Vec::new(),
+            trace: None,
             created,
             until,
             routes,
@@ -151,6 +174,12 @@ impl Job {
     /// The vendor the job is with.
     pub fn vendor(&self) -> &VendorName {
         &self.here().vendor
+    }
+
+    /// The batch it belongs to, with its tenant.
+    pub fn batch_ref(&self) -> Option<BatchRef> {
+        let name = self.batch.clone()?;
+        Some(BatchRef { tenant: self.tenant.clone(), name })
     }
 
     /// The route the job is on.

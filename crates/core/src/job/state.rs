@@ -1,5 +1,6 @@
 //! States: what is known of a job at each point, and nothing more.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::is_zero;
@@ -150,7 +151,7 @@ pub enum State {
 }
 
 /// A state's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "each is the state of the same name, documented there")]
 pub enum StateName {
@@ -299,6 +300,22 @@ impl State {
             Self::Canceling { .. } => Some(Stage::Cancel),
             Self::Collecting { .. } => Some(Stage::Collect),
             Self::Completed { .. } | Self::Failed { .. } | Self::Canceled { .. } | Self::Held { .. } => None,
+        }
+    }
+
+    /// What failed or holds it.
+    pub const fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Failed { fault, .. } => Some(fault),
+            Self::Held { of, .. } => Some(&of.fault),
+            Self::Queued
+            | Self::Submitting(_)
+            | Self::Uncertain { .. }
+            | Self::Generating { .. }
+            | Self::Canceling { .. }
+            | Self::Collecting { .. }
+            | Self::Completed { .. }
+            | Self::Canceled { .. } => None,
         }
     }
 

@@ -7,8 +7,6 @@
 --   the reply to the claim of this number was lost: what it took is handed out again
 -- Records and batches are found by the ids in the queue; they share its hash tag.
 -- Returns: now, when the next job is due (or -1), then for each job: id, version, claims, began, record, request
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local most, lease = tonumber(ARGV[1]), tonumber(ARGV[2])
 local moves = KEYS[1] ~= KEYS[2]
 local with_request = ARGV[6] == 'r'

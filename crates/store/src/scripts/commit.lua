@@ -1,20 +1,20 @@
 -- Writes what became of jobs: record, queue place, counts and event in one write, if the version is still the
 -- one that was read. Every claim and every commit makes a new version, so a stale fence cannot commit.
--- KEYS: 1 events, 2 ended jobs, 3 totals, then for each job: its record, the queue it leaves, the queue it
---   enters, its batch, its batch's members (keys that do not apply are the record's own)
+-- KEYS: 1 events, 2 ended jobs, 3 totals, 4 outbox, then for each job: its record, the queue it leaves, the queue
+--   it enters, its tenant's hash, its batch, its batch's members, its batch's refused lines (keys that do not apply
+--   are the record's own)
 -- ARGV: 1 events kept, 2 wake channel, 3 retention in ms, 4 most ended jobs, 5 prefix of records, then for each
 --   job: id, version, record, due, from state, to state, vendor, flags, event
---   flags: 'l' leaves a queue, 'e' enters one, 'b' has a batch, 'f' is final now, 'w' was final before
+--   flags: 'l' leaves a queue, 'e' enters one, 'b' has a batch, 'f' is final now, 'w' was final before, 'n' its
+--   tenant's endpoints want to know
 -- Returns for each job: the new version, or 0 for a stale one, or -1 when there is no such job
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local kept, channel, retention, most, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local results, batches, soonest, ended, gone, come = {}, {}, {}, {}, {}, {}
-local arg, key = 6, 4
+local results, batches, soonest, ended, gone, come, tenants = {}, {}, {}, {}, {}, {}, {}
+local arg, key = 6, 5
 while arg <= #ARGV do
   local id, version, due, flags = ARGV[arg], ARGV[arg + 1], tonumber(ARGV[arg + 3]), ARGV[arg + 7]
   local from, to = ARGV[arg + 4], ARGV[arg + 5]
-  local job, leaves, enters, batch = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3]
+  local job, leaves, enters, tenant, batch = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4]
   local has = function(flag) return string.find(flags, flag, 1, true) end
   local known = redis.call('HGET', job, 'v')
   if not known then
@@ -37,8 +37,22 @@ while arg <= #ARGV do
     end
     if from ~= to then
       redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'e', ARGV[arg + 8])
+      local has_more = tenants[tenant]
+      if not has_more then
+        has_more = { open = 0, bytes = 0, told = (tonumber(redis.call('HGET', tenant, 'endpoints')) or 0) > 0 }
+        tenants[tenant] = has_more
+      end
+      if has('n') and has_more.told then
+        tell(KEYS[4], 'e', ARGV[arg + 8], 's', redis.call('HINCRBY', job, 'told', 1))
+      end
+      if has('f') ~= has('w') then
+        local change = has('f') and -1 or 1
+        has_more.open = has_more.open + change
+        has_more.bytes = has_more.bytes + change * redis.call('HSTRLEN', job, 'r')
+      end
       if has('b') then
-        local of = batches[batch] or { members = KEYS[key + 4], counts = {} }
+        local of = batches[batch]
+          or { members = KEYS[key + 5], refused = KEYS[key + 6], tenant = tenant, counts = {} }
         of.counts[from] = (of.counts[from] or 0) - 1
         of.counts[to] = (of.counts[to] or 0) + 1
         of.ends, of.goes_on = of.ends or has('f'), of.goes_on or has('w')
@@ -55,7 +69,7 @@ while arg <= #ARGV do
     end
     results[#results + 1] = known + 1
   end
-  arg, key = arg + 9, key + 5
+  arg, key = arg + 9, key + 7
 end
 
 for queue, ids in pairs(gone) do redis.call('ZREM', queue, unpack(ids)) end
@@ -77,17 +91,19 @@ for batch, of in pairs(batches) do
     redis.call('HDEL', batch, 'closed')
     redis.call('PERSIST', batch)
     redis.call('PERSIST', of.members)
+    redis.call('PERSIST', of.refused)
   end
   if of.ends then
     -- The last one closes the batch; as long as one of its jobs may go on, it is kept.
-    local counts = redis.call('HMGET', batch, 'total', 'completed', 'failed', 'canceled')
-    if (counts[2] or 0) + (counts[3] or 0) + (counts[4] or 0) >= (tonumber(counts[1]) or 0) then
-      redis.call('HSET', batch, 'closed', now)
-      redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'closed', string.match(batch, '}:b:(.*)$'))
-      redis.call('PEXPIRE', batch, retention * 2)
-      redis.call('PEXPIRE', of.members, retention * 2)
-    end
+    close_if_over({
+      batch = batch, members = of.members, refused = of.refused, events = KEYS[1], outbox = KEYS[4],
+      tenant = of.tenant, kept = kept, retention = retention,
+    })
   end
+end
+for tenant, change in pairs(tenants) do
+  if change.open ~= 0 then redis.call('HINCRBY', tenant, 'open', change.open) end
+  if change.bytes ~= 0 then redis.call('HINCRBY', tenant, 'bytes', change.bytes) end
 end
 
 for what, count in pairs(ended) do redis.call('HINCRBY', KEYS[3], what, count) end

@@ -1,22 +1,39 @@
 -- Takes new jobs in: record, queue place, batch and event in one write.
--- KEYS: 1 events, 2 batches, 3 batch, 4 batch's members, then for each job: its record, its submit queue
--- ARGV: 1 batch name or '', 2 events kept, 3 wake channel, 4 prefix of batches, then for each job: id, record,
---   request, due, event
--- Returns for each job: 1 taken in, 0 known with the same request, -1 known with another request
+-- KEYS: 1 events, 2 tenant's batches, 3 batch, 4 batch's members, 5 tenant's hash, 6 tenants, 7 tenant's jobs of the
+--   day, then for each job: its record, its submit queue
+-- ARGV: 1 batch or '', 2 events kept, 3 wake channel, 4 prefix of batches, 5 tenant, 6 day, 7 how long the jobs of
+--   the day are listed in ms, then what a tenant may have where nothing else is said (0: any number): 8 open jobs,
+--   9 bytes of their requests, 10 jobs a day; then for each job: id, record, request, due, event
+-- Returns for each job: 1 taken in, 0 known with the same request, -1 known with another request; refused because
+--   the tenant may have no more: -2 open jobs, -3 bytes, -4 jobs a day
 -- Versions count from the moment a job is taken in: one that comes again after its record has expired must not be
 -- taken for what it was before.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local batch, kept, channel = ARGV[1], ARGV[2], ARGV[3]
 local results, taken, queues, soonest = {}, {}, {}, {}
-local arg, key = 5, 5
+local has = redis.call('HMGET', KEYS[5], 'open', 'bytes', 'day', 'today', 'max_open', 'max_bytes', 'max_day')
+local function most(own, otherwise)
+  local number = tonumber(own or otherwise)
+  return number > 0 and number or math.huge
+end
+local most_open, most_bytes, most_today = most(has[5], ARGV[8]), most(has[6], ARGV[9]), most(has[7], ARGV[10])
+local open, bytes = tonumber(has[1]) or 0, tonumber(has[2]) or 0
+local today = has[3] == ARGV[6] and tonumber(has[4]) or 0
+local more_bytes = 0
+local arg, key = 11, 8
 while arg <= #ARGV do
   local id, record, request, due = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], tonumber(ARGV[arg + 3])
   local job, queue = KEYS[key], KEYS[key + 1]
   local known = redis.call('HGET', job, 'r')
   if known then
     results[#results + 1] = known == request and 0 or -1
+  elseif open + #taken >= most_open then
+    results[#results + 1] = -2
+  elseif bytes + more_bytes + #request > most_bytes then
+    results[#results + 1] = -3
+  elseif today + #taken >= most_today then
+    results[#results + 1] = -4
   else
+    more_bytes = more_bytes + #request
     if batch ~= '' then
       redis.call('HSET', job, 'd', record, 'r', request, 'v', now, 'b', batch)
     else
@@ -55,5 +72,12 @@ if batch ~= '' and #taken > 0 then
   redis.call('PERSIST', KEYS[3])
   redis.call('PERSIST', KEYS[4])
 end
-if #taken > 0 then redis.call('PERSIST', KEYS[1]) end
+if #taken > 0 then
+  redis.call('PERSIST', KEYS[1])
+  redis.call('RPUSH', KEYS[7], unpack(taken))
+  redis.call('PEXPIRE', KEYS[7], ARGV[7])
+  redis.call('HSET', KEYS[5], 'open', open + #taken, 'bytes', bytes + more_bytes, 'day', ARGV[6], 'today',
+    today + #taken)
+  if not has[1] then redis.call('SADD', KEYS[6], ARGV[5]) end
+end
 return results

@@ -2,8 +2,6 @@
 -- KEYS: for each job: its record, the queue it waits in
 -- ARGV: 1 lease in ms, then for each job: id, version
 -- Returns for each job: 1 lengthened, 0 lost
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local lease = tonumber(ARGV[1])
 local results = {}
 for i = 1, #KEYS / 2 do

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use songmill_core::job::{Accepted, JobPolicy, Route, StepKind, VendorPolicy};
 use songmill_core::time::Span;
-use songmill_core::{BatchName, Event, Fault, FaultKind, Job, JobId, Policy, TaskId, VendorName};
+use songmill_core::{BatchRef, Event, Fault, FaultKind, Job, JobId, Policy, TaskId, VendorName};
 use songmill_store::{NewJob, Retention, Settings, Store};
 use tempfile::TempDir;
 
@@ -88,8 +88,8 @@ pub(crate) fn vendor() -> VendorName {
     VendorName::new("acme").unwrap()
 }
 
-pub(crate) fn batch() -> BatchName {
-    BatchName::new("b").unwrap()
+pub(crate) fn batch() -> BatchRef {
+    "b".parse().unwrap()
 }
 
 fn policy() -> Policy {
@@ -102,7 +102,10 @@ fn policy() -> Policy {
         poll_first: Span::millis(1),
         ..VendorPolicy::default()
     };
-    Policy::new(BTreeMap::from([(vendor(), own)]), JobPolicy { claims: 3, ..JobPolicy::default() })
+    Policy::new(
+        BTreeMap::from([(vendor(), own)]),
+        JobPolicy { claims: 3, deadline: Span::secs(1), ..JobPolicy::default() },
+    )
 }
 
 /// The job of this number, in the batch.
@@ -111,7 +114,7 @@ pub(crate) fn new_job(store: &Store, n: usize) -> NewJob {
     let now = store.now();
     let mut job =
         Job::new(JobId::derive("t", &n.to_string()), vec![route], now, now + Duration::from_secs(3600));
-    job.batch = Some(batch());
+    job.batch = Some(batch().name);
     NewJob { job, request: Arc::from(format!(r#"{{"prompt":"song {n}"}}"#)) }
 }
 

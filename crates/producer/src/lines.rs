@@ -1,81 +1,90 @@
-//! Files of song requests: JSON lines or CSV, read on a thread of their own, one bounded line at a time.
+//! Reading many requests: JSON lines, a JSON array or CSV, one by one in bounded memory.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, Read as _};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use clap::ValueEnum;
 use serde_json::{Map, Value};
 use songmill_core::song::Invalid;
 use songmill_core::{JobId, SongRequest};
 use tokio::sync::mpsc;
 
-/// How a file is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// A JSON object on each line
+/// How requests are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object on each line.
     Jsonl,
-    /// Comma-separated values with a header of field names
+    /// An array of JSON objects.
+    Json,
+    /// Comma-separated values with a header of field names; `options.<vendor>.<field>` makes objects.
     Csv,
 }
 
-/// One line of a file.
+/// Why no more lines can be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file, or the connection, broke.
+    #[error("cannot be read on")]
+    Io(#[from] std::io::Error),
+    /// It is not what it is said to be.
+    #[error("{0}")]
+    Form(String),
+}
+
+/// One request of many.
 #[derive(Debug)]
-pub(crate) struct Line {
-    /// From 1.
-    pub(crate) number: u64,
+pub struct Line {
+    /// Its line, or its place in an array, from 1.
+    pub number: u64,
     /// The caller's id, as far as it could be read.
-    pub(crate) custom_id: Option<String>,
+    pub custom_id: Option<String>,
     /// The request, and the key that makes it the same when it is submitted again.
-    pub(crate) read: Result<(SongRequest, String), Invalid>,
+    pub read: Result<(SongRequest, String), Invalid>,
 }
 
 /// The longest line that is read.
-const LINE_BYTES: u64 = 1 << 20;
+pub(crate) const LINE_BYTES: u64 = 1 << 20;
 /// Lines read ahead of what is being submitted.
 const AHEAD: usize = 512;
 
 impl Format {
     /// By the file's name; JSON lines when it does not tell.
-    pub(crate) fn of(path: &Path) -> Self {
+    pub fn of(path: &Path) -> Self {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some(extension) if extension.eq_ignore_ascii_case("csv") => Self::Csv,
+            Some(extension) if extension.eq_ignore_ascii_case("json") => Self::Json,
             _ => Self::Jsonl,
         }
     }
 }
 
-/// Starts reading; `-` is standard input. An error after some lines comes as the last item.
-pub(crate) fn read(path: &Path, format: Format) -> Result<mpsc::Receiver<Result<Line>>> {
-    let source: Box<dyn BufRead + Send> = if path == Path::new("-") {
-        Box::new(BufReader::new(std::io::stdin()))
-    } else {
-        let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        Box::new(BufReader::with_capacity(1 << 18, file))
-    };
+/// Starts reading on a thread of its own. An error after some lines comes as the last item.
+pub fn read(
+    source: impl BufRead + Send + 'static,
+    format: Format,
+) -> mpsc::Receiver<Result<Line, ReadError>> {
     let (lines, receiver) = mpsc::channel(AHEAD);
-    let name: PathBuf = path.to_owned();
     std::thread::spawn(move || {
         let mut keys = Keys::default();
         let read = match format {
             Format::Jsonl => read_jsonl(source, &mut keys, &lines),
+            Format::Json => crate::array::read_array(source, &mut keys, &lines),
             Format::Csv => read_csv(source, &mut keys, &lines),
         };
         if let Err(error) = read {
             // A closed channel means that nobody wants to know any more.
-            let _ = lines.blocking_send(Err(error.context(format!("cannot read {}", name.display()))));
+            let _ = lines.blocking_send(Err(error));
         }
     });
-    Ok(receiver)
+    receiver
 }
 
 /// Lines without a `custom_id` are known by their content and how often it stood in the file before.
 #[derive(Default)]
-struct Keys(HashMap<JobId, u32>);
+pub(crate) struct Keys(HashMap<JobId, u32>);
 
 impl Keys {
-    fn line(&mut self, number: u64, json: &[u8]) -> Line {
+    pub(crate) fn line(&mut self, number: u64, json: &[u8]) -> Line {
         let read = SongRequest::from_json(json).map(|song| {
             let key = song.custom_id.clone().unwrap_or_else(|| {
                 let text = serde_json::to_string(&song).expect("a song request is always JSON");
@@ -96,9 +105,9 @@ impl Keys {
     }
 }
 
-type Lines = mpsc::Sender<Result<Line>>;
+pub(crate) type Lines = mpsc::Sender<Result<Line, ReadError>>;
 
-fn read_jsonl(mut source: Box<dyn BufRead + Send>, keys: &mut Keys, lines: &Lines) -> Result<()> {
+fn read_jsonl(mut source: impl BufRead, keys: &mut Keys, lines: &Lines) -> Result<(), ReadError> {
     let mut bytes = Vec::new();
     for number in 1.. {
         bytes.clear();
@@ -108,12 +117,7 @@ fn read_jsonl(mut source: Box<dyn BufRead + Send>, keys: &mut Keys, lines: &Line
         }
         let line = if bytes.len() as u64 > LINE_BYTES {
             skip_line(&mut source, &bytes)?;
-            let fault = Invalid::one(
-                "(line)",
-                "is longer than 1 MiB",
-                "put large audio where it has an https address",
-            );
-            Line { number, custom_id: None, read: Err(fault) }
+            too_long(number)
         } else {
             let text =
                 bytes.strip_prefix(b"\xef\xbb\xbf").filter(|_| number == 1).unwrap_or(&bytes).trim_ascii();
@@ -129,7 +133,13 @@ fn read_jsonl(mut source: Box<dyn BufRead + Send>, keys: &mut Keys, lines: &Line
     Ok(())
 }
 
-fn skip_line(source: &mut Box<dyn BufRead + Send>, begun: &[u8]) -> Result<()> {
+pub(crate) fn too_long(number: u64) -> Line {
+    let fault =
+        Invalid::one("(line)", "is longer than 1 MiB", "put large audio where it has an https address");
+    Line { number, custom_id: None, read: Err(fault) }
+}
+
+fn skip_line(source: &mut impl BufRead, begun: &[u8]) -> Result<(), ReadError> {
     if begun.last() == Some(&b'\n') {
         return Ok(());
     }
@@ -145,9 +155,13 @@ fn skip_line(source: &mut Box<dyn BufRead + Send>, begun: &[u8]) -> Result<()> {
     }
 }
 
-fn read_csv(source: Box<dyn BufRead + Send>, keys: &mut Keys, lines: &Lines) -> Result<()> {
+fn read_csv(source: impl BufRead, keys: &mut Keys, lines: &Lines) -> Result<(), ReadError> {
     let mut csv = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
-    let header = csv.headers().context("the first line must name the fields")?.clone();
+    let broken = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(error) => ReadError::Io(error),
+        kind => ReadError::Form(format!("the first line must name the fields: {kind:?}")),
+    };
+    let header = csv.headers().map_err(broken)?.clone();
     let mut record = csv::StringRecord::new();
     loop {
         let line = match csv.read_record(&mut record) {
@@ -156,7 +170,7 @@ fn read_csv(source: Box<dyn BufRead + Send>, keys: &mut Keys, lines: &Lines) -> 
                 let number = record.position().map_or(0, csv::Position::line);
                 keys.line(number, object(&header, &record).to_string().as_bytes())
             }
-            Err(error) if error.is_io_error() => return Err(error.into()),
+            Err(error) if error.is_io_error() => return Err(broken(error)),
             Err(error) => {
                 let number = error.position().map_or(0, csv::Position::line);
                 let fault =
@@ -215,12 +229,13 @@ fn plain(text: &str) -> Value {
 mod tests {
     use super::*;
 
+    fn try_lines(name: &str, text: &str) -> Vec<Result<Line, ReadError>> {
+        let mut lines = read(std::io::Cursor::new(text.to_owned()), Format::of(Path::new(name)));
+        std::iter::from_fn(|| lines.blocking_recv()).collect()
+    }
+
     fn lines(name: &str, text: &str) -> Vec<Line> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        let mut lines = read(&path, Format::of(&path)).unwrap();
-        std::iter::from_fn(|| lines.blocking_recv()).map(Result::unwrap).collect()
+        try_lines(name, text).into_iter().map(Result::unwrap).collect()
     }
 
     #[test]
@@ -267,5 +282,39 @@ mod tests {
         assert_eq!(*song, json.unwrap());
         assert!(csv[1].read.is_err() && csv[2].read.is_err());
         assert_eq!(csv[2].number, 4);
+    }
+
+    #[test]
+    fn an_array_says_what_lines_say() {
+        let text = r#" [ {"prompt":"a ]},[ \" b","options":{"replicate":{"top_k":3}}},{"prompt":"b"} ,
+            {"promt":"c","custom_id":"x"}, 7, "x,]" ] "#;
+        let lines = lines("a.json", text);
+        let read: Vec<_> = lines.iter().map(|line| (line.number, line.read.is_ok())).collect();
+        assert_eq!(read, [(1, true), (2, true), (3, false), (4, false), (5, false)]);
+        assert_eq!(lines[0].read.as_ref().unwrap().0.prompt.as_deref(), Some("a ]},[ \" b"));
+        assert_eq!(lines[2].custom_id.as_deref(), Some("x"));
+        assert!(self::lines("a.json", "[]").is_empty());
+    }
+
+    #[test]
+    fn an_array_that_is_none_or_is_cut_ends_in_an_error_after_its_good_ones() {
+        for (text, good) in [
+            ("", 0),
+            ("{}", 0),
+            ("[", 0),
+            (r#"[{"prompt":"a"}"#, 1),
+            (r#"[{"prompt":"a"},{"prompt":"#, 1),
+            (r#"[{"prompt":"a"},]"#, 1),
+            (r#"[{"prompt":"a"}] x"#, 1),
+            (r#"[{"prompt":"a"} {"prompt":"b"}]"#, 1),
+        ] {
+            let mut lines = try_lines("a.json", text);
+            assert!(lines.pop().unwrap().is_err(), "{text}");
+            assert_eq!(
+                lines.iter().filter(|line| line.as_ref().unwrap().read.is_ok()).count(),
+                good,
+                "{text}"
+            );
+        }
     }
 }

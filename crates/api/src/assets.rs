@@ -1,0 +1,91 @@
+//! A job's audio.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use songmill_core::{JobId, State as JobState};
+use songmill_store::Scope;
+use songmill_worker_deliver::Shelved;
+use tower::ServiceExt as _;
+use tower_http::services::ServeFile;
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::extract::Ids;
+use crate::operation::Operation;
+use crate::problem::Problem;
+
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::GET, "/v1/jobs/{id}/assets/{n}", "asset_fetch", fetch)
+            .says(
+                "Fetches a piece of audio",
+                "From a folder the bytes are served, parts of them too (`Range`); from a bucket the answer leads to an \
+                 address that works for ten minutes.",
+            )
+            .for_scope(Scope::Read)
+            .path::<JobId>("id", "The job's id")
+            .path::<AssetNumber>("n", "The number of the asset within the job, from 1")
+            .header("Range", "Which bytes, such as `bytes=0-65535`")
+            .reply_text(200, "All of it", "audio/mpeg")
+            .reply_text(200, "All of it", "audio/x-wav")
+            .reply_text(200, "All of it", "audio/x-flac")
+            .reply_text(206, "The part that was asked for", "audio/mpeg")
+            .reply_text(206, "The part that was asked for", "audio/x-wav")
+            .reply_text(206, "The part that was asked for", "audio/x-flac")
+            .reply_empty(302, "It is there")
+            .reply_empty(304, "It has not changed")
+            .reply_empty(416, "There are no such bytes"),
+    ]
+}
+
+/// The number of an asset within its job, from 1.
+#[derive(Clone, Copy, Debug, schemars::JsonSchema)]
+#[schemars(transparent)]
+struct AssetNumber(#[schemars(range(min = 1, max = 1000))] usize);
+
+impl std::str::FromStr for AssetNumber {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let number = text.parse().ok().filter(|number| (1..=1000).contains(number));
+        number.map(Self).ok_or("assets are numbered from 1")
+    }
+}
+
+async fn fetch(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Ids(id, AssetNumber(n)): Ids<JobId, AssetNumber>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let stored = app.job(&caller, id).await?;
+    let JobState::Completed { assets, .. } = &stored.job.state else {
+        return Err(Problem::not_found(format!("job {id} is {} and has no audio", stored.job.state.name())));
+    };
+    let none = || Problem::not_found(format!("job {id} has {} assets", assets.len()));
+    let asset = assets.get(n - 1).ok_or_else(none)?;
+    match app.library.find(&asset.path).await {
+        Ok(Shelved::File(path)) => {
+            // Headers that ask for a part, or whether it changed, stay; the rest means nothing to a file.
+            let response = ServeFile::new(&path).oneshot(request).await.map_err(|_| Problem::internal())?;
+            if response.status() == StatusCode::NOT_FOUND {
+                tracing::warn!(job.id = %id, "an asset is not in storage any more");
+                return Err(Problem::not_found("the audio is not in storage any more"));
+            }
+            let mut response = response.into_response();
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=86400"));
+            Ok(response)
+        }
+        Ok(Shelved::Address(address)) => {
+            Ok((StatusCode::FOUND, [(header::LOCATION, address)]).into_response())
+        }
+        Err(error) => {
+            tracing::error!(job.id = %id, %error, "an asset cannot be had");
+            Err(Problem::internal())
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Endpoints: where a tenant's notices go.
+
+use std::sync::Arc;
+
+use axum::Json as Out;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use songmill_core::view::{NoticeData, NoticePayload};
+use songmill_core::{EndpointId, Tenant};
+use songmill_store::{Disabled, Endpoint, EndpointSecret, NewNotice, Notice, NoticeType, Scope, Waiting};
+use songmill_worker_deliver::moment;
+
+use crate::app::App;
+use crate::batches::TenantQuery;
+use crate::caller::Caller;
+use crate::extract::{Id, Json, Query};
+use crate::operation::Operation;
+use crate::problem::Problem;
+use crate::secret::{Signing, random_text, signing_secret};
+use crate::views::{EndpointView, Listed};
+
+/// An endpoint to make.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NewEndpoint {
+    /// The address that notices are posted to: https, and none of a private network.
+    #[schemars(length(min = 8, max = 2000))]
+    url: String,
+    /// What it is, in your words.
+    #[serde(default)]
+    #[schemars(length(max = 200))]
+    description: String,
+    /// What it is told of; everything where nothing is said.
+    #[serde(default)]
+    types: Vec<NoticeType>,
+    /// Whether it is told of all jobs and batches (as where nothing is said), or only of those that name it in `notify`.
+    #[serde(default = "yes")]
+    all: bool,
+    /// How its notices are signed.
+    #[serde(default)]
+    signing: Signing,
+}
+
+/// What of an endpoint is changed; the rest stays.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    /// The address that notices are posted to.
+    #[schemars(length(min = 8, max = 2000))]
+    url: Option<String>,
+    /// What it is.
+    #[schemars(length(max = 200))]
+    description: Option<String>,
+    /// What it is told of; an empty list for everything.
+    types: Option<Vec<NoticeType>>,
+    /// Whether it is told of all jobs and batches.
+    all: Option<bool>,
+    /// Whether it is sent anything. What waited while it was switched off is sent when it is switched on.
+    enabled: Option<bool>,
+}
+
+/// How a secret is replaced.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    /// How long the old secret is used beside the new one, in seconds; a day where nothing is said.
+    #[schemars(range(max = 2_592_000))]
+    grace_s: Option<u64>,
+    /// How the new one signs; as the old one where nothing is said.
+    signing: Option<Signing>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// Endpoints of one tenant.
+const MOST: usize = 50;
+/// Secrets in force at the same time.
+const SECRETS: usize = 5;
+const ID: &str = "The endpoint's id";
+
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::POST, "/v1/endpoints", "endpoint_make", make)
+            .says(
+                "Makes an endpoint",
+                "Notices are posted there by Standard Webhooks. The answer shows its secret.",
+            )
+            .for_scope(Scope::Submit)
+            .query::<TenantQuery>()
+            .body::<NewEndpoint>()
+            .problems(&[409])
+            .once()
+            .reply::<EndpointView>(201, "Made; `Location` is its address"),
+        Operation::new(Method::GET, "/v1/endpoints", "endpoint_list", list)
+            .says("Lists endpoints", "Without their secrets.")
+            .for_scope(Scope::Read)
+            .query::<TenantQuery>()
+            .reply::<Listed<EndpointView>>(200, "All of them"),
+        Operation::new(Method::GET, "/v1/endpoints/{endpoint}", "endpoint_show", show)
+            .says("Shows an endpoint", "Without its secrets.")
+            .for_scope(Scope::Read)
+            .path::<EndpointId>("endpoint", ID)
+            .query::<TenantQuery>()
+            .reply::<EndpointView>(200, "The endpoint"),
+        Operation::new(Method::GET, "/v1/endpoints/{endpoint}/secrets", "endpoint_secrets", secrets)
+            .says("Shows an endpoint with its secrets", "What the receiver checks signatures with.")
+            .for_scope(Scope::Submit)
+            .path::<EndpointId>("endpoint", ID)
+            .query::<TenantQuery>()
+            .reply::<EndpointView>(200, "The endpoint"),
+        Operation::new(Method::PATCH, "/v1/endpoints/{endpoint}", "endpoint_change", change)
+            .says("Changes an endpoint", "What is not said stays.")
+            .for_scope(Scope::Submit)
+            .path::<EndpointId>("endpoint", ID)
+            .query::<TenantQuery>()
+            .body::<Change>()
+            .reply::<EndpointView>(200, "The endpoint as it is now"),
+        Operation::new(Method::DELETE, "/v1/endpoints/{endpoint}", "endpoint_remove", remove)
+            .says("Removes an endpoint", "What waits for it is not sent any more.")
+            .for_scope(Scope::Submit)
+            .path::<EndpointId>("endpoint", ID)
+            .query::<TenantQuery>()
+            .reply_empty(204, "It is gone"),
+        Operation::new(Method::POST, "/v1/endpoints/{endpoint}/rotate", "endpoint_rotate", rotate)
+            .says("Replaces an endpoint's secret", "Both are used until the old one's time is over.")
+            .for_scope(Scope::Submit)
+            .path::<EndpointId>("endpoint", ID)
+            .query::<TenantQuery>()
+            .body::<Rotation>()
+            .problems(&[409])
+            .reply::<EndpointView>(200, "The endpoint with all its secrets in force, the newest first"),
+        Operation::new(Method::POST, "/v1/endpoints/{endpoint}/test", "endpoint_test", test)
+            .says("Sends a test notice", "Look at `/v1/notices/{id}` for what came of it.")
+            .for_scope(Scope::Submit)
+            .path::<EndpointId>("endpoint", ID)
+            .query::<TenantQuery>()
+            .problems(&[409])
+            .reply::<Notice>(202, "It is on its way"),
+    ]
+}
+
+impl App {
+    pub(crate) async fn endpoint(
+        &self,
+        caller: &Caller,
+        tenant: Option<&Tenant>,
+        id: &EndpointId,
+    ) -> Result<(Tenant, Endpoint), Problem> {
+        let tenant = caller.meant(tenant)?;
+        let found = self.store.endpoint(&tenant, id).await?;
+        Ok((tenant, found.ok_or_else(|| Problem::not_found(format!("endpoint {id} is not known")))?))
+    }
+
+    fn check_url(&self, url: &str) -> Result<(), Problem> {
+        if url.len() > 2000 {
+            return Err(Problem::field("url", format!("has {} characters", url.len()), "use at most 2000"));
+        }
+        let refused = |refused: songmill_worker_deliver::Refused| {
+            Problem::field(
+                "url",
+                refused.to_string(),
+                "give a public https address, such as https://example.com/hooks",
+            )
+        };
+        self.guard.check(url).map(drop).map_err(refused)
+    }
+}
+
+fn check_description(text: &str) -> Result<(), Problem> {
+    match text.chars().count() {
+        0..=200 => Ok(()),
+        chars => Err(Problem::field("description", format!("has {chars} characters"), "use at most 200")),
+    }
+}
+
+fn sorted(mut types: Vec<NoticeType>) -> Vec<NoticeType> {
+    types.sort_unstable();
+    types.dedup();
+    types
+}
+
+async fn make(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Query(query): Query<TenantQuery>,
+    Json(new): Json<NewEndpoint>,
+) -> Result<Response, Problem> {
+    let tenant = caller.meant(query.tenant.as_ref())?;
+    app.check_url(&new.url)?;
+    check_description(&new.description)?;
+    if app.store.endpoints(&tenant).await?.len() >= MOST {
+        let detail = format!("the tenant has {MOST} endpoints, and may have no more");
+        return Err(Problem::new(StatusCode::CONFLICT, "too_many", detail));
+    }
+    let now = app.store.now().as_millis();
+    let id = format!("ep_{}", &random_text()?[..16]);
+    let endpoint = Endpoint {
+        id: id.parse().map_err(|_| Problem::internal())?,
+        url: new.url,
+        description: new.description,
+        types: sorted(new.types),
+        all: new.all,
+        secrets: vec![EndpointSecret {
+            secret: signing_secret(new.signing)?,
+            created_ms: now,
+            until_ms: None,
+        }],
+        created_ms: now,
+        failing_since_ms: None,
+        last_success_ms: None,
+        disabled: None,
+    };
+    app.store.save_endpoint(&tenant, &endpoint, Waiting::Leave).await?;
+    tracing::info!(%tenant, endpoint = %endpoint.id, "endpoint made");
+    let location = format!("/v1/endpoints/{id}");
+    let view = EndpointView::with_secrets(endpoint, now);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Out(view)).into_response())
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Query(query): Query<TenantQuery>,
+) -> Result<Out<Listed<EndpointView>>, Problem> {
+    let tenant = caller.meant(query.tenant.as_ref())?;
+    let found = app.store.endpoints(&tenant).await?;
+    Ok(Out(Listed { data: found.into_iter().map(EndpointView::of).collect(), next: None }))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<EndpointId>,
+    Query(query): Query<TenantQuery>,
+) -> Result<Out<EndpointView>, Problem> {
+    let (_, endpoint) = app.endpoint(&caller, query.tenant.as_ref(), &id).await?;
+    Ok(Out(EndpointView::of(endpoint)))
+}
+
+async fn secrets(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<EndpointId>,
+    Query(query): Query<TenantQuery>,
+) -> Result<Out<EndpointView>, Problem> {
+    let (_, endpoint) = app.endpoint(&caller, query.tenant.as_ref(), &id).await?;
+    Ok(Out(EndpointView::with_secrets(endpoint, app.store.now().as_millis())))
+}
+
+async fn change(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<EndpointId>,
+    Query(query): Query<TenantQuery>,
+    Json(change): Json<Change>,
+) -> Result<Out<EndpointView>, Problem> {
+    let (tenant, mut endpoint) = app.endpoint(&caller, query.tenant.as_ref(), &id).await?;
+    let Change { url, description, types, all, enabled } = change;
+    if let Some(url) = url {
+        app.check_url(&url)?;
+        endpoint.url = url;
+    }
+    if let Some(description) = description {
+        check_description(&description)?;
+        endpoint.description = description;
+    }
+    endpoint.types = types.map_or(endpoint.types, sorted);
+    endpoint.all = all.unwrap_or(endpoint.all);
+    let mut waiting = Waiting::Leave;
+    match enabled {
+        Some(true) if endpoint.disabled.is_some() => {
+            (endpoint.disabled, endpoint.failing_since_ms, waiting) = (None, None, Waiting::Send);
+        }
+        Some(false) if endpoint.disabled.is_none() => {
+            let at_ms = app.store.now().as_millis();
+            endpoint.disabled = Some(Disabled { at_ms, why: "switched off by its owner".into() });
+        }
+        Some(_) | None => {}
+    }
+    app.store.save_endpoint(&tenant, &endpoint, waiting).await?;
+    Ok(Out(EndpointView::of(endpoint)))
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<EndpointId>,
+    Query(query): Query<TenantQuery>,
+) -> Result<StatusCode, Problem> {
+    let (tenant, endpoint) = app.endpoint(&caller, query.tenant.as_ref(), &id).await?;
+    app.store.remove_endpoint(&tenant, &endpoint.id).await?;
+    tracing::info!(%tenant, endpoint = %endpoint.id, "endpoint removed");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn rotate(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<EndpointId>,
+    Query(query): Query<TenantQuery>,
+    Json(rotation): Json<Rotation>,
+) -> Result<Out<EndpointView>, Problem> {
+    let (tenant, mut endpoint) = app.endpoint(&caller, query.tenant.as_ref(), &id).await?;
+    let grace_s = rotation.grace_s.unwrap_or(86_400);
+    if grace_s > 2_592_000 {
+        return Err(Problem::field("grace_s", format!("is {grace_s}"), "use at most 2592000, 30 days"));
+    }
+    let now = app.store.now().as_millis();
+    endpoint.secrets.retain(|secret| secret.until_ms.is_none_or(|until| until > now));
+    if endpoint.secrets.len() >= SECRETS {
+        let detail = format!("{SECRETS} secrets are in force; wait until an old one's time is over");
+        return Err(Problem::new(StatusCode::CONFLICT, "too_many", detail));
+    }
+    let last = endpoint.secrets.first().map_or("", |secret| secret.secret.as_str());
+    let as_before = if last.starts_with("whsk_") { Signing::Ed25519 } else { Signing::Hmac };
+    for secret in &mut endpoint.secrets {
+        secret.until_ms = Some(secret.until_ms.unwrap_or(u64::MAX).min(now + grace_s * 1000));
+    }
+    let secret = signing_secret(rotation.signing.unwrap_or(as_before))?;
+    endpoint.secrets.insert(0, EndpointSecret { secret, created_ms: now, until_ms: None });
+    app.store.save_endpoint(&tenant, &endpoint, Waiting::Leave).await?;
+    tracing::info!(%tenant, endpoint = %endpoint.id, "endpoint's secret replaced");
+    Ok(Out(EndpointView::with_secrets(endpoint, now)))
+}
+
+async fn test(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(id): Id<EndpointId>,
+    Query(query): Query<TenantQuery>,
+) -> Result<Response, Problem> {
+    let (tenant, endpoint) = app.endpoint(&caller, query.tenant.as_ref(), &id).await?;
+    if let Some(Disabled { why, .. }) = &endpoint.disabled {
+        let detail =
+            format!("the endpoint is switched off ({why}); switch it on first: PATCH {{\"enabled\": true}}");
+        return Err(Problem::new(StatusCode::CONFLICT, "disabled", detail));
+    }
+    let now = app.store.now();
+    let kind = NoticeType::Test;
+    let notice = Notice::new(format!("msg_{}", random_text()?), endpoint.id, kind, now);
+    let data =
+        NoticeData { words: "a test, asked for by the endpoint's owner".into(), ..NoticeData::default() };
+    let payload = NoticePayload { kind: kind.as_str().to_owned(), timestamp: moment(now), data };
+    let payload = serde_json::to_string(&payload).map_err(|_| Problem::internal())?;
+    app.store.tell(&[(String::new(), vec![NewNotice { tenant, notice: notice.clone(), payload }])]).await?;
+    let location = format!("/v1/notices/{}", notice.id);
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Out(notice)).into_response())
+}

@@ -1,0 +1,189 @@
+//! The OpenAPI document, made from the table of operations.
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+use songmill_store::{NoticeType, Scope};
+
+use crate::operation::Operation;
+use crate::problem::ProblemBody;
+use crate::views::NoticePayload;
+
+const ABOUT: &str = "\
+Queue songs, follow them, fetch their audio.
+
+**Keys.** `Authorization: Bearer sm_…`; `songmill key create` makes one. A key belongs to a tenant; what belongs to \
+another tenant is not there for it. As long as there is no key, the API listens on this machine alone and asks for none.
+
+**Problems** are `application/problem+json` (RFC 9457) with a stable `code`, `errors[]` with JSON pointers, and the \
+request's id.
+
+**Once.** `Idempotency-Key` makes a POST safe to send again.
+
+**Pages.** A list's `next` is the `cursor` of its next page; a page may hold fewer than asked for, even none, as long as \
+there is a `next`.
+
+**Moments** are milliseconds since 1970 UTC, in fields that end in `_ms`.";
+
+/// Statuses that every operation with a scope may answer.
+const FOR_ALL: [u16; 6] = [401, 403, 429, 500, 503, 507];
+
+/// The document.
+pub(crate) fn document(operations: &[Operation]) -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.definitions_path = "/components/schemas".into();
+    settings.meta_schema = None;
+    let mut generator = settings.into_generator();
+    let mut paths = Map::new();
+    for operation in operations {
+        let described = described(operation, &mut generator);
+        let path = paths.entry(operation.path).or_insert_with(|| json!({}));
+        path[operation.method.as_str().to_lowercase()] = described;
+    }
+    let problem = generator.subschema_for::<ProblemBody>();
+    let webhooks = webhooks(&mut generator);
+    let schemas = generator.take_definitions(true);
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Songmill",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Bulk song generation that can be left alone",
+            "description": ABOUT,
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "paths": paths,
+        "webhooks": webhooks,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": { "key": { "type": "http", "scheme": "bearer", "description": "An access key, `sm_…`." } },
+            "responses": { "Problem": {
+                "description": "What went wrong",
+                "content": { "application/problem+json": { "schema": problem } },
+            } },
+        },
+    })
+}
+
+fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
+    let mut parameters = Vec::new();
+    for (name, schema, what) in &operation.path_params {
+        let schema = schema(generator);
+        parameters.push(
+            json!({ "name": name, "in": "path", "required": true, "description": what, "schema": schema }),
+        );
+    }
+    if let Some(query) = operation.query {
+        let schema = query(generator).to_value();
+        for (name, mut field) in schema["properties"].as_object().cloned().unwrap_or_default() {
+            let required = schema["required"].as_array().is_some_and(|all| all.contains(&json!(name)));
+            let what = field.as_object_mut().and_then(|field| field.remove("description"));
+            without_null(&mut field);
+            parameters.push(json!({
+                "name": name, "in": "query", "required": required, "description": what.unwrap_or_default(),
+                "schema": field,
+            }));
+        }
+    }
+    for (name, what) in &operation.headers {
+        let schema = json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" });
+        parameters.push(
+            json!({ "name": name, "in": "header", "required": false, "description": what, "schema": schema }),
+        );
+    }
+    let mut responses = Map::new();
+    for reply in &operation.replies {
+        let mut contents = Map::new();
+        for (media, schema) in &reply.contents {
+            let schema = schema(generator);
+            contents.insert((*media).to_owned(), json!({ "schema": schema }));
+        }
+        let mut response = json!({ "description": reply.description });
+        if !contents.is_empty() {
+            response["content"] = contents.into();
+        }
+        responses.insert(reply.status.to_string(), response);
+    }
+    let all: &[u16] = if operation.scope.is_some() { &FOR_ALL } else { &[500] };
+    let mut problems: Vec<u16> = operation.problems.iter().chain(all).copied().collect();
+    problems.sort_unstable();
+    problems.dedup();
+    for status in problems {
+        responses
+            .entry(status.to_string())
+            .or_insert_with(|| json!({ "$ref": "#/components/responses/Problem" }));
+    }
+    let mut described = json!({
+        "operationId": operation.id,
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "description": description(operation),
+        "parameters": parameters,
+        "responses": responses,
+    });
+    if let Some(scope) = operation.scope {
+        described["security"] = json!([{ "key": [] }, {}]);
+        described["x-scope"] = json!(scope);
+    }
+    if !operation.body.is_empty() {
+        let mut contents = Map::new();
+        for (media, schema) in &operation.body {
+            let schema = schema(generator);
+            contents.insert((*media).to_owned(), json!({ "schema": schema }));
+        }
+        described["requestBody"] = json!({ "required": true, "content": contents });
+    }
+    described
+}
+
+fn description(operation: &Operation) -> String {
+    let scope = match operation.scope {
+        Some(Scope::Admin) => "Scope: `admin`.",
+        Some(Scope::Submit) => "Scope: `submit`.",
+        Some(Scope::Read) => "Scope: `read`.",
+        None => "Needs no key.",
+    };
+    format!("{} {scope}", operation.description).trim().to_owned()
+}
+
+/// A query has no null: what is not said is left out.
+fn without_null(schema: &mut Value) {
+    if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|kind| kind != "null");
+        if let [only] = &types[..] {
+            schema["type"] = only.clone();
+        }
+    }
+    if let Some(any) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        any.retain(|one| one["type"] != "null");
+        if let [only] = &any[..] {
+            *schema = only.clone();
+        }
+    }
+    if let Some(fields) = schema.as_object_mut() {
+        fields.remove("default");
+    }
+}
+
+/// What we send to endpoints.
+fn webhooks(generator: &mut SchemaGenerator) -> Value {
+    let payload = generator.subschema_for::<NoticePayload>();
+    let header = |name: &str, what: &str| json!({ "name": name, "in": "header", "required": true, "description": what, "schema": { "type": "string" } });
+    let one = |kind: NoticeType| {
+        json!({ "post": {
+            "operationId": format!("notice_{}", kind.as_str().replace('.', "_")),
+            "tags": ["notices"],
+            "summary": format!("Tells of `{}`", kind.as_str()),
+            "description": "Sent by Standard Webhooks. Any 2xx takes it; anything else, a redirect too, is tried again \
+                over three days. 410 switches the endpoint off.",
+            "parameters": [
+                header("webhook-id", "The notice's id: the same in every try. Do nothing twice for it."),
+                header("webhook-timestamp", "When it was sent, in seconds since 1970; refuse what is older than 5 minutes."),
+                header("webhook-signature", "One signature for each secret in force: `v1,…` (HMAC-SHA256) or `v1a,…` (ed25519)."),
+            ],
+            "requestBody": { "required": true, "content": { "application/json": { "schema": payload } } },
+            "responses": { "2XX": { "description": "Taken" }, "410": { "description": "Send no more" } },
+        } })
+    };
+    NoticeType::ALL.iter().map(|kind| (kind.as_str().to_owned(), one(*kind))).collect::<Map<_, _>>().into()
+}

@@ -1,0 +1,176 @@
+//! What an upload would come to: nothing is submitted.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use axum::Json as Out;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use songmill_core::{BatchName, JobId, SongRequest, Tenant, VendorName};
+use songmill_store::{Refused, Scope};
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::extract::Query;
+use crate::operation::{JSONL, Operation};
+use crate::problem::Problem;
+use crate::upload::{broken, errors_of, format, lines_of};
+use crate::views::{PlanView, PlannedVendor, Range};
+
+/// What the plan is for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PlanQuery {
+    /// The batch the songs would go to: what was submitted to it before is counted as known.
+    name: Option<BatchName>,
+    /// Whose; the key's own tenant where nothing is said.
+    tenant: Option<Tenant>,
+}
+
+/// How many refused lines an answer names.
+const NAMED: usize = 100;
+/// Ids looked up at once.
+const PAGE: usize = 512;
+
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::POST, "/v1/plan", "plan", plan)
+            .says(
+                "Says what an upload would come to",
+                "Takes what `POST /v1/batches` takes, and submits nothing.",
+            )
+            .for_scope(Scope::Read)
+            .query::<PlanQuery>()
+            .body::<Vec<SongRequest>>()
+            .or_text(JSONL)
+            .or_text("application/x-ndjson")
+            .or_text("text/csv")
+            .reply::<PlanView>(200, "The plan"),
+    ]
+}
+
+/// What is known so far.
+#[derive(Default)]
+struct Plan {
+    view: PlanView0,
+    /// Good lines so far, each once: eight bytes of its id.
+    seen: HashSet<u64>,
+    /// Lines that may be known already.
+    asked: Vec<(JobId, VendorName, u64, u64)>,
+}
+
+#[derive(Default)]
+struct PlanView0 {
+    good: u64,
+    refused: u64,
+    repeated: u64,
+    known: u64,
+    vendors: BTreeMap<VendorName, PlannedVendor>,
+    errors: Vec<crate::problem::ProblemError>,
+}
+
+async fn plan(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Query(query): Query<PlanQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Out<PlanView>, Problem> {
+    let tenant = caller.meant(query.tenant.as_ref())?;
+    let (mut lines, _) = lines_of(&app, body, format(&headers)?);
+    let batch = query.name.as_ref().map_or("", BatchName::as_str);
+    let mut plan = Plan::default();
+    while let Some(line) = lines.recv().await {
+        let line = line.map_err(|error| broken(&error))?;
+        let planned = line.read.and_then(|(song, key)| {
+            let routes = songmill_producer::plan(&song, &app.vendors, app.default_vendor.as_ref())?;
+            Ok((JobId::of_key(&tenant, batch, &key), routes, u64::from(song.songs())))
+        });
+        match planned {
+            Ok((id, routes, songs)) => {
+                plan.view.good += 1;
+                let short = id
+                    .to_string()
+                    .bytes()
+                    .fold(0u64, |sum, byte| sum.wrapping_mul(131).wrapping_add(byte.into()));
+                if !plan.seen.insert(short) {
+                    plan.view.repeated += 1;
+                    continue;
+                }
+                plan.asked.push((id, routes[0].vendor.clone(), songs, routes[0].steps.len() as u64));
+                if plan.asked.len() >= PAGE {
+                    plan.ask(&app).await?;
+                }
+            }
+            Err(invalid) => {
+                plan.view.refused += 1;
+                if plan.view.errors.len() < NAMED {
+                    let refused =
+                        Refused { line: line.number, custom_id: line.custom_id, problems: invalid.problems };
+                    plan.view.errors.extend(errors_of(&refused));
+                }
+            }
+        }
+    }
+    plan.ask(&app).await?;
+    Ok(Out(plan.view.priced(&app)))
+}
+
+impl Plan {
+    /// Finds out which lines are known already, and counts the others.
+    async fn ask(&mut self, app: &App) -> Result<(), Problem> {
+        let asked = std::mem::take(&mut self.asked);
+        let ids: Vec<JobId> = asked.iter().map(|(id, ..)| *id).collect();
+        for ((_, vendor, songs, steps), known) in asked.into_iter().zip(app.store.known(&ids).await?) {
+            if known {
+                self.view.known += 1;
+                continue;
+            }
+            let of = self.view.vendors.entry(vendor).or_default();
+            of.jobs += 1;
+            of.songs += songs;
+            of.submissions += steps;
+        }
+        Ok(())
+    }
+}
+
+impl PlanView0 {
+    fn priced(self, app: &App) -> PlanView {
+        let (mut cost, mut unpriced) = (BTreeMap::<String, Range>::new(), Vec::new());
+        let mut seconds = Range::default();
+        for (name, of) in &self.vendors {
+            match app.settings.prices.get(name) {
+                Some(price) => {
+                    let sum = cost.entry(price.currency.clone()).or_default();
+                    sum.low += price.low * of.songs as f64;
+                    sum.high += price.high * of.songs as f64;
+                }
+                None => unpriced.push(name.clone()),
+            }
+            let policy = app.policy().vendor(name);
+            let pace = app.vendors.get(name).and_then(|vendor| vendor.card().creates_per_minute);
+            let to_submit = pace.map_or(0.0, |pace| of.submissions as f64 * 60.0 / f64::from(pace.max(1)));
+            // Vendors work beside each other.
+            seconds.low = seconds.low.max(to_submit + policy.poll_first.get().as_secs_f64());
+            seconds.high = seconds.high.max(to_submit + policy.patience.get().as_secs_f64());
+        }
+        let sum = |of: fn(&PlannedVendor) -> u64| self.vendors.values().map(of).sum();
+        PlanView {
+            good: self.good,
+            refused: self.refused,
+            repeated: self.repeated,
+            known: self.known,
+            jobs: sum(|of| of.jobs),
+            songs: sum(|of| of.songs),
+            vendors: self.vendors,
+            cost,
+            unpriced,
+            seconds,
+            errors: self.errors,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Settings of this role.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use songmill_core::VendorName;
+use songmill_core::time::Span;
+
+/// How the API is served.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where to listen; as long as there is no key, only this machine's own address is used.
+    pub listen: SocketAddr,
+    /// The largest body that is read whole, in bytes; uploads of batches have no limit.
+    pub body_bytes: usize,
+    /// How long a body may take to come.
+    pub body_timeout: Span,
+    /// The most bytes of a request's line and headers.
+    pub header_bytes: usize,
+    /// How long a request's line and headers may take to come.
+    pub header_timeout: Span,
+    /// How long an upload may bring nothing.
+    pub upload_silence: Span,
+    /// Uploads under way at the same time, per process.
+    pub uploads: usize,
+    /// Live streams open at the same time, per process.
+    pub streams: usize,
+    /// Requests a key may make in a minute, per process; 0 for any number.
+    pub requests_per_minute: u32,
+    /// How long the answer to a request with an `Idempotency-Key` is kept.
+    pub idempotency: Span,
+    /// Web pages that may use the API, such as `https://studio.example.com`; none by default.
+    pub cors_origins: Vec<String>,
+    /// What a song costs, by vendor: for plans only.
+    pub prices: BTreeMap<VendorName, Price>,
+    /// How long requests under way may go on after the role is told to stop.
+    pub drain: Span,
+}
+
+/// What a song costs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// The least that one song costs.
+    pub low: f64,
+    /// The most that one song costs.
+    pub high: f64,
+    /// In which currency, such as `USD`.
+    pub currency: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8181)),
+            body_bytes: 2 << 20,
+            body_timeout: Span::secs(15),
+            header_bytes: 32 << 10,
+            header_timeout: Span::secs(10),
+            upload_silence: Span::secs(30),
+            uploads: 16,
+            streams: 256,
+            requests_per_minute: 6000,
+            idempotency: Span::secs(24 * 3600),
+            cors_origins: Vec::new(),
+            prices: BTreeMap::new(),
+            drain: Span::secs(15),
+        }
+    }
+}

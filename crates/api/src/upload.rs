@@ -1,0 +1,274 @@
+//! Taking many songs in at once: a JSON array, JSON lines or CSV, of any length in constant memory.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Json as Out;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, StreamExt as _};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use songmill_core::song::Invalid;
+use songmill_core::{BatchName, BatchRef, SongRequest, Tenant};
+use songmill_producer::lines::{self, Format, Line, ReadError};
+use songmill_producer::{Submission, SubmitError};
+use songmill_store::{Refused, Scope, Upload};
+use tokio::sync::mpsc;
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+use crate::app::App;
+use crate::caller::Caller;
+use crate::extract::{Asked, Query, idempotency_key, media_type, unsupported};
+use crate::jobs::endpoints_named;
+use crate::once::Once;
+use crate::operation::{JSONL, Operation};
+use crate::problem::{Problem, ProblemError};
+use crate::secret::{hex, random_text};
+use crate::views::Uploaded;
+
+/// What beside the songs is said of an upload.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct UploadQuery {
+    /// The batch; one with a name of its own is made where nothing is said. Uploading to a batch again adds what is
+    /// new.
+    name: Option<BatchName>,
+    /// Whose it is; the key's own tenant where nothing is said.
+    tenant: Option<Tenant>,
+    /// Endpoints that are to be told of the batch and its jobs, with commas between them.
+    #[schemars(length(min = 1, max = 200), regex(pattern = "^[a-z0-9_,]+$"))]
+    notify: Option<String>,
+}
+
+/// How many refused lines an answer names.
+const NAMED: usize = 100;
+/// How many refused lines are kept with the batch.
+const KEPT: usize = 10_000;
+
+pub(crate) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new(Method::POST, "/v1/batches", "batch_upload", upload)
+            .says(
+                "Submits many songs",
+                "A JSON array, JSON lines or CSV (a header of field names; `options.<vendor>.<field>` makes objects), of any \
+                 length. Good lines are taken in as they come, bad ones are refused and kept for `/errors`. A line is known \
+                 by its `custom_id`, else by what it says, so sending a cut upload again to the same `name` or with the \
+                 same `Idempotency-Key` ends with every line exactly once.",
+            )
+            .for_scope(Scope::Submit)
+            .query::<UploadQuery>()
+            .heeding()
+            .body::<Vec<SongRequest>>()
+            .or_text(JSONL)
+            .or_text("application/x-ndjson")
+            .or_text("text/csv")
+            .reply::<Uploaded>(202, "Taken in; `Location` is the batch's address"),
+    ]
+}
+
+pub(crate) const TAKEN: &str = "application/json (an array), application/jsonl or text/csv";
+
+/// How a body is written, by its media type.
+pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+    let media = media_type(headers).to_ascii_lowercase();
+    match media.as_str() {
+        "application/json" => Ok(Format::Json),
+        "application/jsonl"
+        | "application/x-ndjson"
+        | "application/ndjson"
+        | "application/jsonlines"
+        | "application/x-jsonlines" => Ok(Format::Jsonl),
+        "text/csv" => Ok(Format::Csv),
+        _ => Err(unsupported(&media, TAKEN)),
+    }
+}
+
+/// What makes two bodies the same, once all is read.
+pub(crate) type Print = Arc<Mutex<Sha256>>;
+
+pub(crate) fn printed(print: &Print) -> String {
+    hex(&print.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize())
+}
+
+/// Reads a body's lines on a thread of its own, in constant memory.
+pub(crate) fn lines_of(
+    app: &App,
+    body: Body,
+    format: Format,
+) -> (mpsc::Receiver<Result<Line, ReadError>>, Print) {
+    let print = Print::default();
+    let (hashed, silence) = (print.clone(), app.settings.upload_silence.get());
+    let chunks = body.into_data_stream();
+    let chunks = stream::unfold(chunks, move |mut chunks| async move {
+        let next = match tokio::time::timeout(silence, chunks.next()).await {
+            Ok(next) => next?.map_err(std::io::Error::other),
+            Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "nothing came any more")),
+        };
+        Some((next, chunks))
+    });
+    let chunks = chunks.inspect(move |chunk| {
+        if let Ok(chunk) = chunk {
+            hashed.lock().unwrap_or_else(PoisonError::into_inner).update(chunk);
+        }
+    });
+    let bridge = SyncIoBridge::new(StreamReader::new(Box::pin(chunks)));
+    (lines::read(std::io::BufReader::with_capacity(1 << 16, bridge), format), print)
+}
+
+pub(crate) fn broken(error: &ReadError) -> Problem {
+    match error {
+        ReadError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body brought nothing any more")
+        }
+        ReadError::Io(_) => Problem::bad_request(
+            "body_cut",
+            "the body was cut; what came before is taken in, and sending all of it again adds the rest",
+        ),
+        ReadError::Form(why) => Problem::bad_request("bad_body", format!("the body {why}")),
+    }
+}
+
+async fn upload(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Asked(trace): Asked,
+    Query(query): Query<UploadQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let tenant = caller.meant(query.tenant.as_ref())?;
+    let format = format(&headers)?;
+    let notify = endpoints_named(&app, &tenant, query.notify.as_deref()).await?;
+    let busy = |_| {
+        let detail = "too many uploads are under way; try again in a moment";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(std::time::Duration::from_secs(5))
+    };
+    let _permit = app.uploads.clone().try_acquire_owned().map_err(busy)?;
+    let key = idempotency_key(&headers)?;
+    let name = match (&query.name, key) {
+        (Some(name), _) => name.clone(),
+        // The same upload sent again goes to the same batch.
+        (None, Some(key)) => named(&crate::secret::hashed(key)[..20])?,
+        (None, None) => named(&random_text()?[..20])?,
+    };
+    let batch = BatchRef { tenant: tenant.clone(), name };
+    let told = Upload { batch, id: random_text()?, notify, trace: Some(trace) };
+    let how = format!("POST /v1/batches {} {}", told.batch, query.notify.as_deref().unwrap_or_default());
+    let Some(key) = key else {
+        let (lines, _) = lines_of(&app, body, format);
+        return take(&app, &told, lines).await;
+    };
+    let once = Once::begin(&app, &tenant, key).await?;
+    let (mut lines, print) = lines_of(&app, body, format);
+    match once {
+        Ok(once) => {
+            let answered = take(&app, &told, lines).await.unwrap_or_else(Problem::into_response);
+            Ok(once.end(&app, format!("{how} {}", printed(&print)), answered).await)
+        }
+        Err(answer) => {
+            while let Some(line) = lines.recv().await {
+                line.map_err(|error| broken(&error))?;
+            }
+            Ok(answer.again(&format!("{how} {}", printed(&print))))
+        }
+    }
+}
+
+fn named(text: &str) -> Result<BatchName, Problem> {
+    BatchName::new(&format!("b-{text}")).map_err(|_| Problem::internal())
+}
+
+/// Takes lines in as they come.
+async fn take(
+    app: &App,
+    upload: &Upload,
+    lines: mpsc::Receiver<Result<Line, ReadError>>,
+) -> Result<Response, Problem> {
+    let refused = Mutex::new((0u64, Vec::<Refused>::new()));
+    let refuse = |line: u64, custom_id: Option<String>, invalid: Invalid| {
+        let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.0 += 1;
+        if refused.1.len() < KEPT {
+            refused.1.push(Refused { line, custom_id, problems: invalid.problems });
+        }
+    };
+    let broke = Mutex::new(None);
+    // The places of lines on their way: answers come in the order of the lines.
+    let ahead = Mutex::new(VecDeque::new());
+    let submissions = stream::unfold(lines, |mut lines| async {
+        loop {
+            let line = match lines.recv().await? {
+                Ok(line) => line,
+                Err(error) => {
+                    *broke.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    return None;
+                }
+            };
+            match line.read {
+                Ok((song, key)) => {
+                    let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
+                    ahead.push_back((line.number, line.custom_id));
+                    return Some((Submission { key: Some(key), ..Submission::of(song) }, lines));
+                }
+                Err(invalid) => refuse(line.number, line.custom_id, invalid),
+            }
+        }
+    });
+    let answered = |_, result: Result<_, SubmitError>| {
+        let place = ahead.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let (number, custom_id) = place.expect("one answer for each line");
+        if let Err(error) = result {
+            refuse(number, custom_id, as_invalid(error));
+        }
+    };
+    let taken = app.producer.submit_stream(upload, submissions, answered).await;
+    let (count, lines) = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
+    app.store.keep_refused(&upload.batch, &lines).await?;
+    let tally = taken?;
+    if let Some(error) = broke.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(broken(&error));
+    }
+    let errors: Vec<_> = lines.iter().take(NAMED).flat_map(errors_of).collect();
+    if tally.created + tally.known == 0 {
+        let detail = match count {
+            0 => "the body has no lines; send at least one song request".to_owned(),
+            _ => format!("all {count} lines were refused"),
+        };
+        return Err(Problem::invalid(detail, errors));
+    }
+    let name = upload.batch.name.clone();
+    tracing::info!(batch = %upload.batch, created = tally.created, known = tally.known, refused = count, "upload taken in");
+    let location = format!("/v1/batches/{name}");
+    let uploaded =
+        Uploaded { batch: name, created: tally.created, known: tally.known, refused: count, errors };
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Out(uploaded)).into_response())
+}
+
+/// What is wrong with a refused line, one by one.
+pub(crate) fn errors_of(refused: &Refused) -> Vec<ProblemError> {
+    let of = |problem| ProblemError {
+        line: Some(refused.line),
+        custom_id: refused.custom_id.clone(),
+        ..ProblemError::of(problem)
+    };
+    refused.problems.iter().map(of).collect()
+}
+
+fn as_invalid(error: SubmitError) -> Invalid {
+    match error {
+        SubmitError::Invalid(invalid) => invalid,
+        SubmitError::Conflict { key, job } => Invalid::one(
+            "custom_id",
+            format!("{key:?} was submitted before with another request (job {job})"),
+            "give this line another custom_id, or send it to another batch",
+        ),
+        error @ SubmitError::Over(_) => Invalid::one("(line)", error.to_string(), "send it again then"),
+        error @ (SubmitError::Store(_) | SubmitError::Random) => {
+            Invalid::one("(line)", error.to_string(), "send it again")
+        }
+    }
+}

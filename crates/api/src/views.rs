@@ -1,0 +1,405 @@
+//! What the API answers with, beside the views of `core`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use songmill_core::job::StateName;
+use songmill_core::view::{EntryView, FaultView, JobView};
+use songmill_core::{BatchName, EndpointId, JobId, SongRequest, Tenant, VendorName};
+use songmill_store::{AccessKey, Disabled, Endpoint, EndpointSecret, NoticeType, Told, Usage};
+
+use crate::problem::ProblemError;
+use crate::secret::for_receiver;
+
+pub use songmill_core::view::{BatchView, NoticePayload};
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}List")]
+pub struct Listed<T> {
+    /// The page.
+    pub data: Vec<T>,
+    /// The `cursor` of the next page; not set on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A job with its request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct JobDetail {
+    /// The job.
+    #[serde(flatten)]
+    pub job: JobView,
+    /// The request.
+    pub request: SongRequest,
+}
+
+/// Why a job waits, and every decision so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Explained {
+    /// The job.
+    pub id: JobId,
+    /// What it is doing.
+    pub state: StateName,
+    /// What it waits for, and what happens then.
+    pub waits_for: String,
+    /// When it is looked at again; not set when nothing will happen by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_ms: Option<u64>,
+    /// Claims in a row without an outcome: a worker has it, or died over it.
+    pub claims: u32,
+    /// Every decision so far, oldest first; the latest 24.
+    pub history: Vec<EntryView>,
+}
+
+/// What an action did to a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Acted {
+    /// Whether it changed anything.
+    pub changed: bool,
+    /// The job after it.
+    pub job: JobView,
+}
+
+/// What an action did to a batch's jobs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ActedOnAll {
+    /// The batch.
+    pub batch: BatchName,
+    /// How many of its jobs it changed.
+    pub changed: u64,
+    /// How many it did not.
+    pub unchanged: u64,
+}
+
+/// What an operator decides about a held job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Resolution {
+    /// Submit it again, at the risk of paying twice: `{"resubmit": {}}`.
+    Resubmit {},
+    /// Follow this task of the vendor's.
+    Adopt {
+        /// The vendor's id of it.
+        task: songmill_core::TaskId,
+    },
+    /// End it as failed: `{"fail": {}}`.
+    Fail {},
+}
+
+/// What came of an upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Uploaded {
+    /// The batch.
+    pub batch: BatchName,
+    /// New jobs.
+    pub created: u64,
+    /// Lines that were known already.
+    pub known: u64,
+    /// Lines that were refused.
+    pub refused: u64,
+    /// What is wrong with the first refused lines; `/errors` has more.
+    pub errors: Vec<ProblemError>,
+}
+
+/// A line that was refused, or a job that failed or is held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "BatchError")]
+pub struct BatchErrorView {
+    /// The refused line's number in its upload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// The caller's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_id: Option<String>,
+    /// The job, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<JobId>,
+    /// Its state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateName>,
+    /// Why it failed or is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<FaultView>,
+    /// What is wrong with the refused line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ProblemError>,
+}
+
+/// What an upload would come to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Plan")]
+pub struct PlanView {
+    /// Lines that would be taken.
+    pub good: u64,
+    /// Lines that would be refused.
+    pub refused: u64,
+    /// Good lines that say the same as an earlier one, under the same id: no job of their own.
+    pub repeated: u64,
+    /// Good lines that were submitted before: no new job.
+    pub known: u64,
+    /// New jobs.
+    pub jobs: u64,
+    /// Songs they make.
+    pub songs: u64,
+    /// By the vendor they would go to first.
+    pub vendors: BTreeMap<VendorName, PlannedVendor>,
+    /// What they cost together, by currency; vendors without a price in the settings (`api.prices`) are left out.
+    pub cost: BTreeMap<String, Range>,
+    /// Vendors without a price in the settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unpriced: Vec<VendorName>,
+    /// How long they take, in seconds, as far as the vendors' limits and time limits tell.
+    pub seconds: Range,
+    /// What is wrong with the first refused lines.
+    pub errors: Vec<ProblemError>,
+}
+
+/// What would go to a vendor.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlannedVendor {
+    /// Jobs.
+    pub jobs: u64,
+    /// Songs they make.
+    pub songs: u64,
+    /// Paid submissions they need, when each works at the first try.
+    pub submissions: u64,
+}
+
+/// From the least to the most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Range {
+    /// The least.
+    pub low: f64,
+    /// The most.
+    pub high: f64,
+}
+
+/// A vendor: what it can do, and how much goes on there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Vendor")]
+pub struct VendorView {
+    /// Its name in requests.
+    pub name: VendorName,
+    /// Its name for people.
+    pub title: String,
+    /// Whether it has its key set and may be used.
+    pub usable: bool,
+    /// The fields of a song request that it can honour.
+    pub honours: Vec<songmill_core::song::Field>,
+    /// How many songs one task can make.
+    pub most_songs: u32,
+    /// Whether it calls back when a task ends.
+    pub calls_back: bool,
+    /// Whether it can tell what became of a submission without an answer.
+    pub look_up: bool,
+    /// Whether it can stop a task.
+    pub cancel: bool,
+    /// Submissions a minute that it allows, where it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creates_per_minute: Option<u32>,
+    /// Jobs that wait there, by stage; an operator sees everybody's, others none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<BTreeMap<String, u64>>,
+    /// JSON Schema of `options.<name>`.
+    pub options: serde_json::Value,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Event")]
+pub struct EventView {
+    /// Its place in the stream: `after` for what follows.
+    pub id: String,
+    /// `job.<state>` or `batch.completed`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When.
+    pub at_ms: u64,
+    /// Whose.
+    pub tenant: Tenant,
+    /// The job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// The batch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchName>,
+    /// The state the job left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<StateName>,
+    /// The state it entered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<StateName>,
+    /// The vendor it is with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<VendorName>,
+    /// The code of the fault that failed or holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The request the job came with, where it came alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The W3C `traceparent` it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+impl EventView {
+    pub(crate) fn of(id: String, told: Told) -> Self {
+        let at_ms = id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
+        match told {
+            Told::Job(logged) => {
+                let (request_id, traceparent) =
+                    logged.trace.map_or((None, None), |trace| (Some(trace.request_id), trace.traceparent));
+                Self {
+                    id,
+                    kind: format!("job.{}", logged.to),
+                    at_ms,
+                    tenant: logged.tenant,
+                    job: Some(logged.job),
+                    batch: logged.batch,
+                    from: logged.from,
+                    to: Some(logged.to),
+                    vendor: Some(logged.vendor),
+                    code: logged.code,
+                    request_id,
+                    traceparent,
+                }
+            }
+            Told::Closed(batch) => Self {
+                id,
+                kind: NoticeType::BatchCompleted.as_str().to_owned(),
+                at_ms,
+                tenant: batch.tenant,
+                job: None,
+                batch: Some(batch.name),
+                from: None,
+                to: None,
+                vendor: None,
+                code: None,
+                request_id: None,
+                traceparent: None,
+            },
+        }
+    }
+}
+
+/// An endpoint as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Endpoint")]
+pub struct EndpointView {
+    /// Ours.
+    pub id: EndpointId,
+    /// The address that notices are posted to.
+    pub url: String,
+    /// What it is, in the owner's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What it is told of; empty for everything.
+    pub types: Vec<NoticeType>,
+    /// Whether it is told of all jobs and batches, or only of those that name it.
+    pub all: bool,
+    /// Whether it is sent anything.
+    pub enabled: bool,
+    /// Since when it is not, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Disabled>,
+    /// When it was made.
+    pub created_ms: u64,
+    /// Since when it has only failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since_ms: Option<u64>,
+    /// When it last took a notice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success_ms: Option<u64>,
+    /// What the receiver checks signatures with, the newest first; shown when it is made, rotated or asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretView>,
+}
+
+/// What a receiver checks signatures with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Secret")]
+pub struct SecretView {
+    /// `whsec_…`, shared; or `whpk_…`, the public half of a pair.
+    pub value: String,
+    /// When it was made.
+    pub created_ms: u64,
+    /// Until when it is used beside a newer one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<u64>,
+}
+
+impl EndpointView {
+    pub(crate) fn of(endpoint: Endpoint) -> Self {
+        Self {
+            id: endpoint.id,
+            url: endpoint.url,
+            description: endpoint.description,
+            types: endpoint.types,
+            all: endpoint.all,
+            enabled: endpoint.disabled.is_none(),
+            disabled: endpoint.disabled,
+            created_ms: endpoint.created_ms,
+            failing_since_ms: endpoint.failing_since_ms,
+            last_success_ms: endpoint.last_success_ms,
+            secrets: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with_secrets(endpoint: Endpoint, now_ms: u64) -> Self {
+        let view = |secret: &EndpointSecret| SecretView {
+            value: for_receiver(&secret.secret),
+            created_ms: secret.created_ms,
+            until_ms: secret.until_ms,
+        };
+        let secrets = endpoint.live_secrets(now_ms).map(view).collect();
+        Self { secrets, ..Self::of(endpoint) }
+    }
+}
+
+/// A key that was just made: the only time that it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "NewKey")]
+pub struct NewKeyView {
+    /// The key itself. Keep it; it cannot be shown again.
+    pub secret: String,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub key: AccessKey,
+}
+
+/// A tenant: what it has, and what it may have; 0 is any number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Tenant")]
+pub struct TenantView {
+    /// Its name.
+    pub tenant: Tenant,
+    /// Jobs that have not ended.
+    pub open_jobs: u64,
+    /// Bytes of their requests.
+    pub bytes: u64,
+    /// Jobs taken in today, UTC.
+    pub jobs_today: u64,
+    /// The most jobs that have not ended.
+    pub most_open_jobs: u64,
+    /// The most bytes of their requests.
+    pub most_bytes: u64,
+    /// The most jobs taken in on one day, UTC.
+    pub most_jobs_per_day: u64,
+}
+
+impl TenantView {
+    pub(crate) fn of(tenant: Tenant, usage: &Usage) -> Self {
+        Self {
+            tenant,
+            open_jobs: usage.open_jobs,
+            bytes: usage.bytes,
+            jobs_today: usage.jobs_today,
+            most_open_jobs: usage.quota.open_jobs,
+            most_bytes: usage.quota.bytes,
+            most_jobs_per_day: usage.quota.jobs_per_day,
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! The API as commands use it: of a server, or in this process straight on Redis. Both are asked the same.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use futures_util::stream::{Stream, StreamExt as _};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use songmill_api::{Caller, ProblemBody};
+use songmill_core::BatchRef;
+use songmill_vendors::Secret;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::args::Global;
+use crate::config::Config;
+use crate::context::Context;
+use crate::exit::usage;
+use crate::telemetry;
+
+/// Who is asked.
+#[derive(Clone)]
+pub(crate) struct Client(Way);
+
+#[derive(Clone)]
+enum Way {
+    Here(Router),
+    There { http: reqwest::Client, base: String, key: Option<Secret> },
+}
+
+/// A request.
+pub(crate) struct Ask {
+    method: Method,
+    path: String,
+    query: Vec<(&'static str, String)>,
+    body: Option<(&'static str, Body)>,
+}
+
+/// An answer that says what went wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", said(.0))]
+pub(crate) struct Refused(pub(crate) ProblemBody);
+
+/// The server cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reach {0}: is it running (`songmill serve api`), and is --server right?")]
+pub(crate) struct Unreachable(String, #[source] reqwest::Error);
+
+fn said(problem: &ProblemBody) -> String {
+    let fixes: Vec<_> = problem.errors.iter().map(|error| error.fix.as_str()).collect();
+    let known = fixes.iter().all(|fix| problem.detail.contains(fix));
+    if known { problem.detail.clone() } else { format!("{}; {}", problem.detail, fixes.join("; ")) }
+}
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<bytes::Bytes>> + Send>>;
+
+/// An answer whose body is still to come.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    body: Chunks,
+}
+
+/// The longest line of an answer.
+const LINE: usize = 4 << 20;
+
+impl Ask {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(crate) fn post(path: impl Into<String>) -> Self {
+        Self::new(Method::POST, path)
+    }
+
+    pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), body: None }
+    }
+
+    /// Adds a field of the query, where there is one.
+    pub(crate) fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
+        self.query.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    pub(crate) fn json(self, body: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_vec(body)?;
+        Ok(self.body("application/json", Body::from(body)))
+    }
+
+    pub(crate) fn body(mut self, media: &'static str, body: Body) -> Self {
+        self.body = Some((media, body));
+        self
+    }
+
+    /// The path of a batch, whose tenant stands in the query.
+    pub(crate) fn batch(method: Method, batch: &BatchRef, more: &str) -> Self {
+        let tenant = Some(&batch.tenant).filter(|tenant| !tenant.is_default());
+        Self::new(method, format!("/v1/batches/{}{more}", batch.name)).with("tenant", tenant)
+    }
+
+    fn uri(&self) -> String {
+        let mut uri = self.path.clone();
+        for (n, (name, value)) in self.query.iter().enumerate() {
+            let value: String = value.bytes().map(escaped).collect();
+            uri += &format!("{}{name}={value}", if n == 0 { '?' } else { '&' });
+        }
+        uri
+    }
+}
+
+fn escaped(byte: u8) -> String {
+    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        char::from(byte).to_string()
+    } else {
+        format!("%{byte:02X}")
+    }
+}
+
+impl Client {
+    /// The server that is named (`--server`), else Redis itself.
+    pub(crate) async fn open(global: &Global) -> Result<Self> {
+        let Some(server) = &global.server else {
+            let context = Context::open(global).await?;
+            telemetry::start(&context.config.log, global, true)?;
+            return Self::here(&context);
+        };
+        let config = Config::load(global)?;
+        telemetry::start(&config.log, global, true)?;
+        let base = server.trim_end_matches('/').to_owned();
+        if !(base.starts_with("http://") || base.starts_with("https://")) {
+            return Err(usage(format!("--server {server}: write http://host:port or https://host")));
+        }
+        let key = std::env::var("SONGMILL_KEY").ok().filter(|key| !key.trim().is_empty());
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self(Way::There { http, base, key: key.map(|key| Secret::new(key.trim())) }))
+    }
+
+    /// Redis itself, as an operator.
+    pub(crate) fn here(context: &Context) -> Result<Self> {
+        let api = context.api(CancellationToken::new())?;
+        Ok(Self(Way::Here(api.router().layer(axum::Extension(Caller::operator())))))
+    }
+
+    /// Between two looks at what changes.
+    pub(crate) fn look(&self) -> Duration {
+        Duration::from_millis(if matches!(self.0, Way::Here(_)) { 200 } else { 1000 })
+    }
+
+    /// Asks; an answer that says what went wrong is an error.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer> {
+        let (uri, Ask { method, body, .. }) = (ask.uri(), ask);
+        let answer = match &self.0 {
+            Way::Here(router) => {
+                let mut request = Request::builder().method(method).uri(uri);
+                let body = match body {
+                    Some((media, body)) => {
+                        request = request.header(header::CONTENT_TYPE, media);
+                        body
+                    }
+                    None => Body::empty(),
+                };
+                let response =
+                    router.clone().oneshot(request.body(body)?).await.expect("a router always answers");
+                let status = response.status();
+                let body = response.into_body().into_data_stream().map(|chunk| Ok(chunk?));
+                Answer { status, body: Box::pin(body) }
+            }
+            Way::There { http, base, key } => {
+                let mut request = http.request(method, format!("{base}{uri}"));
+                if let Some(key) = key {
+                    request = request.bearer_auth(key.expose());
+                }
+                if let Some((media, body)) = body {
+                    let body = reqwest::Body::wrap_stream(body.into_data_stream());
+                    request = request.header(header::CONTENT_TYPE, media).body(body);
+                }
+                let response = request.send().await.map_err(|error| Unreachable(base.clone(), error))?;
+                let status = response.status();
+                let body = response.bytes_stream().map(|chunk| chunk.context("the answer was cut"));
+                Answer { status, body: Box::pin(body) }
+            }
+        };
+        if answer.status.is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status;
+        let body = answer.whole().await?;
+        let problem = serde_json::from_slice(&body).map_err(|_| {
+            anyhow::anyhow!("the server answers {status} without saying why; is --server right?")
+        })?;
+        Err(Refused(problem).into())
+    }
+
+    /// Asks for one value.
+    pub(crate) async fn value<T: DeserializeOwned>(&self, ask: Ask) -> Result<T> {
+        let body = self.ask(ask).await?.whole().await?;
+        serde_json::from_slice(&body).context("the answer is not understood; are both sides of one version?")
+    }
+}
+
+impl Answer {
+    /// The body, read whole.
+    pub(crate) async fn whole(mut self) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.body.next().await {
+            body.extend_from_slice(&chunk?);
+        }
+        Ok(body)
+    }
+
+    /// Writes the body as it comes.
+    pub(crate) async fn copy(&mut self, to: &mut impl std::io::Write) -> Result<()> {
+        while let Some(chunk) = self.body.next().await {
+            to.write_all(&chunk?)?;
+        }
+        Ok(())
+    }
+
+    /// Passes each line on.
+    pub(crate) async fn lines(mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let mut rest = Vec::new();
+        while let Some(chunk) = self.body.next().await {
+            let chunk = chunk?;
+            let mut parts = chunk.split(|byte| *byte == b'\n').peekable();
+            while let Some(part) = parts.next() {
+                rest.extend_from_slice(part);
+                anyhow::ensure!(rest.len() <= LINE, "a line of the answer is too long");
+                if parts.peek().is_some() {
+                    each(&rest)?;
+                    rest.clear();
+                }
+            }
+        }
+        if rest.is_empty() { Ok(()) } else { each(&rest) }
+    }
+}
+
+/// What went wrong, where an answer said so.
+pub(crate) fn refused(error: &anyhow::Error) -> Option<&ProblemBody> {
+    error.chain().find_map(|cause| cause.downcast_ref::<Refused>()).map(|refused| &refused.0)
+}

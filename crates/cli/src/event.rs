@@ -1,0 +1,121 @@
+//! What happened, and what vendors there are.
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use songmill_api::views::{EventView, Listed, VendorView};
+use songmill_core::{BatchRef, JobId, Tenant};
+
+use crate::args::Global;
+use crate::client::{Ask, Client};
+use crate::exit::Exit;
+use crate::output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventCommand {
+    /// Prints what happened, oldest first
+    List(Which),
+    /// Prints what happens, as it does
+    Follow(Which),
+}
+
+/// Which events.
+#[derive(Debug, Args)]
+pub(crate) struct Which {
+    /// Only those behind this one
+    #[arg(long, value_name = "EVENT")]
+    after: Option<String>,
+    /// Only those of this job
+    #[arg(long)]
+    job: Option<JobId>,
+    /// Only those of this batch
+    #[arg(long)]
+    batch: Option<BatchRef>,
+    /// Whose
+    #[arg(long)]
+    tenant: Option<Tenant>,
+    /// At most so many
+    #[arg(long, default_value_t = 1000)]
+    limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VendorCommand {
+    /// Lists vendors: what each can do, and how many jobs wait there
+    List,
+}
+
+impl Which {
+    fn ask(&self, after: Option<&str>, limit: usize) -> Ask {
+        let of_batch = self.batch.as_ref().map(|batch| &batch.tenant).filter(|tenant| !tenant.is_default());
+        Ask::get("/v1/events")
+            .with("after", after)
+            .with("job", self.job)
+            .with("batch", self.batch.as_ref().map(|batch| &batch.name))
+            .with("tenant", self.tenant.as_ref().or(of_batch))
+            .with("limit", Some(limit))
+    }
+}
+
+/// `songmill event`.
+pub(crate) async fn run(global: &Global, command: EventCommand) -> Result<Exit> {
+    let client = Client::open(global).await?;
+    let (which, follow) = match command {
+        EventCommand::List(which) => (which, false),
+        EventCommand::Follow(which) => (which, true),
+    };
+    let mut after = which.after.clone().or(follow.then(|| "latest".to_owned()));
+    let mut left = which.limit;
+    loop {
+        let page: Listed<EventView> = client
+            .value(which.ask(after.as_deref(), if follow { 1000 } else { left.clamp(1, 1000) }))
+            .await?;
+        for event in &page.data {
+            if global.json { output::json_line(event)? } else { output::line(words(event))? }
+        }
+        left -= page.data.len().min(left);
+        // A page may be empty although there is more behind it; `next` moves all the same.
+        let moved = page.next != after;
+        after = page.next.or(after);
+        if !follow && (left == 0 || !moved) {
+            return Ok(Exit::Ok);
+        }
+        if follow && !moved {
+            tokio::time::sleep(client.look()).await;
+        }
+    }
+}
+
+fn words(event: &EventView) -> String {
+    let subject = event.job.map(|job| job.to_string()).or(event.batch.as_ref().map(ToString::to_string));
+    let vendor = event.vendor.as_ref().map(|vendor| format!("  {vendor}")).unwrap_or_default();
+    let code = event.code.as_ref().map(|code| format!("  {code}")).unwrap_or_default();
+    let (at, kind) = (output::moment(event.at_ms), &event.kind);
+    format!("{}  {at}  {kind:<16} {}{vendor}{code}", event.id, subject.unwrap_or_default())
+}
+
+/// `songmill vendor`.
+pub(crate) async fn vendor(global: &Global, command: VendorCommand) -> Result<Exit> {
+    let VendorCommand::List = command;
+    let client = Client::open(global).await?;
+    let vendors: Listed<VendorView> = client.value(Ask::get("/v1/vendors")).await?;
+    if global.json {
+        output::json(&vendors.data)?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = output::table(&["VENDOR", "KEY", "CALLS BACK", "LOOK-UP", "CANCEL", "WAITING"]);
+    let yes = |is: bool| if is { "yes" } else { "no" };
+    for vendor in &vendors.data {
+        let waiting = vendor.waiting.iter().flatten().filter(|(_, count)| **count > 0);
+        let waiting: Vec<_> = waiting.map(|(stage, count)| format!("{count} {stage}")).collect();
+        table.add_row([
+            vendor.name.as_str(),
+            if vendor.usable { "set" } else { "not set" },
+            yes(vendor.calls_back),
+            yes(vendor.look_up),
+            yes(vendor.cancel),
+            &waiting.join(", "),
+        ]);
+    }
+    output::print(&table)?;
+    Ok(Exit::Ok)
+}

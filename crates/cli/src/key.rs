@@ -1,0 +1,202 @@
+//! Keys of the API, and the tenants they belong to.
+
+use anyhow::Result;
+use axum::http::Method;
+use clap::{Subcommand, ValueEnum};
+use songmill_api::views::{Listed, NewKeyView, TenantView};
+use songmill_core::Tenant;
+use songmill_core::time::Span;
+use songmill_store::{AccessKey, Scope};
+
+use crate::args::Global;
+use crate::client::{Ask, Client};
+use crate::exit::Exit;
+use crate::output;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Makes a key and shows it, this once
+    Create {
+        /// Whose it is
+        #[arg(long, default_value = "default")]
+        tenant: Tenant,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        name: String,
+        /// What it allows; may be given several times [default: submit, read]
+        #[arg(long = "scope", value_enum)]
+        scopes: Vec<ScopeArg>,
+        /// For how long, such as 90d [default: for good]
+        #[arg(long)]
+        expires_in: Option<Span>,
+    },
+    /// Lists keys, without their secrets
+    List,
+    /// Replaces a key; the old one works for a while
+    Rotate {
+        /// The part of the key between its two _
+        id: String,
+        /// How long the old one still works
+        #[arg(long, default_value = "1d")]
+        grace: Span,
+    },
+    /// Takes a key back, at once
+    Revoke {
+        /// The part of the key between its two _
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// Lists tenants: what each has, and what it may have
+    List,
+    /// Says what a tenant may have; what is not said is as for all tenants
+    Quota {
+        /// The tenant
+        tenant: Tenant,
+        /// The most jobs that have not ended; 0 for any number
+        #[arg(long)]
+        open_jobs: Option<u64>,
+        /// The most bytes of their requests; 0 for any number
+        #[arg(long)]
+        bytes: Option<u64>,
+        /// The most jobs taken in on one day, UTC; 0 for any number
+        #[arg(long)]
+        jobs_per_day: Option<u64>,
+    },
+}
+
+/// What a key allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScopeArg {
+    /// To submit, cancel and retry jobs, and to say where notices go
+    Submit,
+    /// To look at jobs and batches, and fetch their audio
+    Read,
+    /// Everything, for every tenant
+    Admin,
+}
+
+impl From<ScopeArg> for Scope {
+    fn from(scope: ScopeArg) -> Self {
+        match scope {
+            ScopeArg::Submit => Self::Submit,
+            ScopeArg::Read => Self::Read,
+            ScopeArg::Admin => Self::Admin,
+        }
+    }
+}
+
+/// `songmill key`.
+pub(crate) async fn run(global: &Global, command: KeyCommand) -> Result<Exit> {
+    let client = Client::open(global).await?;
+    match command {
+        KeyCommand::Create { tenant, name, scopes, expires_in } => {
+            let scopes: Vec<Scope> = scopes.into_iter().map(Scope::from).collect();
+            let expires = expires_in.map(|span| span.get().as_secs());
+            let body = serde_json::json!({ "tenant": tenant, "name": name, "scopes": scopes, "expires_in_s": expires });
+            made(global, &client.value(Ask::post("/v1/keys").json(&body)?).await?)?;
+        }
+        KeyCommand::List => list(global, &client).await?,
+        KeyCommand::Rotate { id, grace } => {
+            let body = serde_json::json!({ "grace_s": grace.get().as_secs() });
+            made(global, &client.value(Ask::post(format!("/v1/keys/{id}/rotate")).json(&body)?).await?)?;
+        }
+        KeyCommand::Revoke { id } => {
+            let key: AccessKey = client.value(Ask::new(Method::DELETE, format!("/v1/keys/{id}"))).await?;
+            if global.json {
+                output::json(&key)?;
+            } else {
+                output::line(format_args!("key {} of {} is taken back", key.id, key.tenant))?;
+            }
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn made(global: &Global, made: &NewKeyView) -> Result<()> {
+    if global.json {
+        return output::json(made);
+    }
+    output::line(&made.secret)?;
+    eprintln!(
+        "key {} of tenant {} for {}; keep it, it cannot be shown again",
+        made.key.id,
+        made.key.tenant,
+        scopes(&made.key)
+    );
+    Ok(())
+}
+
+fn scopes(key: &AccessKey) -> String {
+    let names: Vec<_> = key
+        .scopes
+        .iter()
+        .map(|scope| match scope {
+            Scope::Submit => "submit",
+            Scope::Read => "read",
+            Scope::Admin => "admin",
+        })
+        .collect();
+    names.join(", ")
+}
+
+async fn list(global: &Global, client: &Client) -> Result<()> {
+    let keys: Listed<AccessKey> = client.value(Ask::get("/v1/keys")).await?;
+    if global.json {
+        return output::json(&keys.data);
+    }
+    if keys.data.is_empty() {
+        return output::line(
+            "no keys yet: the API listens on this machine alone; make one with `songmill key create`",
+        );
+    }
+    let mut table = output::table(&["KEY", "TENANT", "SCOPES", "CREATED", "NAME", "STATE"]);
+    for key in &keys.data {
+        let state = match (key.revoked_ms, key.expires_ms) {
+            (Some(at), _) => format!("taken back {}", output::moment(at)),
+            (None, Some(at)) => format!("until {}", output::moment(at)),
+            (None, None) => "in force".into(),
+        };
+        table.add_row([
+            format!("sm_{}_…", key.id),
+            key.tenant.to_string(),
+            scopes(key),
+            output::moment(key.created_ms),
+            key.name.clone(),
+            state,
+        ]);
+    }
+    output::print(&table)
+}
+
+/// `songmill tenant`.
+pub(crate) async fn tenant(global: &Global, command: TenantCommand) -> Result<Exit> {
+    let client = Client::open(global).await?;
+    let tenants = match command {
+        TenantCommand::List => client.value::<Listed<TenantView>>(Ask::get("/v1/tenants")).await?.data,
+        TenantCommand::Quota { tenant, open_jobs, bytes, jobs_per_day } => {
+            let body =
+                serde_json::json!({ "open_jobs": open_jobs, "bytes": bytes, "jobs_per_day": jobs_per_day });
+            let ask = Ask::new(Method::PUT, format!("/v1/tenants/{tenant}/quota")).json(&body)?;
+            vec![client.value(ask).await?]
+        }
+    };
+    if global.json {
+        output::json(&tenants)?;
+        return Ok(Exit::Ok);
+    }
+    let mut table = output::table(&["TENANT", "OPEN JOBS", "BYTES", "JOBS TODAY"]);
+    let of = |has: u64, most: u64| if most == 0 { has.to_string() } else { format!("{has} of {most}") };
+    for one in &tenants {
+        table.add_row([
+            one.tenant.to_string(),
+            of(one.open_jobs, one.most_open_jobs),
+            of(one.bytes, one.most_bytes),
+            of(one.jobs_today, one.most_jobs_per_day),
+        ]);
+    }
+    output::print(&table)?;
+    Ok(Exit::Ok)
+}

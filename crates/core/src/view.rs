@@ -1,0 +1,292 @@
+//! The form in which jobs are shown to the outside: by the API, in notices, by the command line.
+//!
+//! Moments are milliseconds since 1970 UTC (`…_ms`). Fields are only ever added.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::fault::{Fault, FaultKind};
+use crate::id::{BatchName, EndpointId, JobId, TaskId, Tenant, VendorName};
+use crate::job::{Entry, Job, State, StateName, Trace, explain};
+use crate::report::Asset;
+use crate::song::Field;
+use crate::time::Timestamp;
+
+/// A job as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Job")]
+pub struct JobView {
+    /// Its id.
+    pub id: JobId,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// The batch it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchName>,
+    /// The caller's own id of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_id: Option<String>,
+    /// The song's title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// What it is doing.
+    pub state: StateName,
+    /// What it waits for, and what happens then, in words.
+    pub waits_for: String,
+    /// When it is looked at again; not set when nothing will happen by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_ms: Option<u64>,
+    /// The vendor it is with, or that made the song.
+    pub vendor: VendorName,
+    /// The vendors it may go to, in order.
+    pub vendors: Vec<VendorName>,
+    /// The vendor's id of its task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// Preferred fields that the vendor cannot honour.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Field>,
+    /// When it was taken in.
+    pub created_ms: u64,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_ms: Option<u64>,
+    /// From when it was taken in to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// How often it was submitted to a vendor.
+    pub submissions: u32,
+    /// Submissions of the present step that created, or may have created, a paid task.
+    pub paid_this_step: u32,
+    /// Submissions that may have been paid for beside the one that counts.
+    pub maybe_paid_twice: u32,
+    /// Why it failed or is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<FaultView>,
+    /// Its audio in storage.
+    pub assets: Vec<AssetView>,
+    /// How many there are, where not all are listed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assets_total: Option<usize>,
+    /// Endpoints that are told of it, beside those that are told of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<EndpointId>,
+    /// The request it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The W3C `traceparent` it came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// Why a job failed or is held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Fault")]
+pub struct FaultView {
+    /// What to do about it.
+    pub kind: FaultKind,
+    /// Stable; `docs/faults/<code>.md` explains it.
+    pub code: String,
+    /// What the other side said, shortened.
+    pub message: String,
+}
+
+impl From<&Fault> for FaultView {
+    fn from(fault: &Fault) -> Self {
+        Self { kind: fault.kind, code: fault.code.to_string(), message: fault.message.clone() }
+    }
+}
+
+impl std::fmt::Display for FaultView {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.code, self.kind.as_str())?;
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+    }
+}
+
+/// A piece of audio in storage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Asset")]
+pub struct AssetView {
+    /// Its number within the job, from 1.
+    pub n: usize,
+    /// Where the API serves it, relative to the API's own address.
+    pub url: String,
+    /// Where it lies in the operator's storage, relative to its root.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in lower-case hex.
+    pub sha256: String,
+    /// `mp3`, `wav` or `flac`: what the bytes are.
+    pub format: String,
+    /// How long it plays.
+    pub duration_ms: u64,
+    /// What it is besides the song itself, such as `vocal` or `bgm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
+    /// Its title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+impl AssetView {
+    fn of(job: JobId, n: usize, asset: &Asset) -> Self {
+        Self {
+            n: n + 1,
+            url: format!("/v1/jobs/{job}/assets/{}", n + 1),
+            path: asset.path.clone(),
+            bytes: asset.bytes,
+            sha256: asset.sha256.clone(),
+            format: asset.format.clone(),
+            duration_ms: asset.duration_ms,
+            part: asset.part.clone(),
+            title: asset.title.clone(),
+        }
+    }
+}
+
+/// One line of a job's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "JobEvent")]
+pub struct EntryView {
+    /// When.
+    pub at_ms: u64,
+    /// What happened.
+    pub what: String,
+    /// More of it, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub words: String,
+}
+
+impl JobView {
+    /// Shows a job; its title stands in the request, which is kept beside it.
+    pub fn of(job: &Job, title: Option<String>, now: Timestamp) -> Self {
+        let explanation = explain(job, now);
+        let (mut ended, mut assets, mut vendor, mut task) = (None, &[][..], job.vendor(), None);
+        match &job.state {
+            State::Completed { at, origin, assets: stored } => {
+                (ended, assets, vendor, task) = (Some(*at), stored, &origin.vendor, origin.task.clone());
+            }
+            State::Collecting { origin, .. } => (vendor, task) = (&origin.vendor, origin.task.clone()),
+            State::Failed { at, .. } | State::Canceled { at } => ended = Some(*at),
+            State::Generating { task: at, .. } | State::Canceling { task: at, .. } => task = Some(at.clone()),
+            State::Held { of, .. } => task = of.task.clone(),
+            State::Queued | State::Submitting(_) | State::Uncertain { .. } => {}
+        }
+        let trace = job.trace.as_deref();
+        Self {
+            id: job.id,
+            tenant: job.tenant.clone(),
+            batch: job.batch.clone(),
+            custom_id: job.custom_id.clone(),
+            title,
+            state: job.state.name(),
+            waits_for: explanation.waits_for,
+            due_ms: explanation.due.map(Timestamp::as_millis),
+            vendor: vendor.clone(),
+            vendors: job.routes.iter().map(|route| route.vendor.clone()).collect(),
+            task,
+            left_out: job.here().dropped.clone(),
+            created_ms: job.created.as_millis(),
+            ended_ms: ended.map(Timestamp::as_millis),
+            seconds: ended.map(|at| at.since(job.created).as_millis() as f64 / 1000.0),
+            submissions: job.submissions,
+            paid_this_step: job.paid,
+            maybe_paid_twice: job.maybe_paid_twice,
+            fault: job.state.fault().map(FaultView::from),
+            assets: assets.iter().enumerate().map(|(n, asset)| AssetView::of(job.id, n, asset)).collect(),
+            assets_total: None,
+            notify: job.notify.clone(),
+            request_id: trace.map(|trace| trace.request_id.clone()),
+            traceparent: trace.and_then(|trace: &Trace| trace.traceparent.clone()),
+        }
+    }
+}
+
+impl EntryView {
+    /// A job's history, oldest first.
+    pub fn all(job: &Job) -> Vec<Self> {
+        let view = |Entry(at, what, words): &Entry| Self {
+            at_ms: at.as_millis(),
+            what: what.to_string(),
+            words: words.clone(),
+        };
+        job.history.iter().map(view).collect()
+    }
+}
+
+/// A batch as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Batch")]
+pub struct BatchView {
+    /// Its name.
+    pub name: BatchName,
+    /// Whose it is.
+    pub tenant: Tenant,
+    /// When its first job was taken in.
+    pub created_ms: u64,
+    /// When its last job ended; not set while one may still go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_ms: Option<u64>,
+    /// How many jobs were taken in.
+    pub total: u64,
+    /// How many of them have ended.
+    pub ended: u64,
+    /// How many jobs are in each state; states without any are left out.
+    pub counts: BTreeMap<StateName, u64>,
+    /// How many lines were refused, as far as they are kept (10,000).
+    pub refused: u64,
+    /// Uploads under way: more jobs may come.
+    pub uploads: u64,
+    /// Whether no job of it will change any more without an operator.
+    pub settled: bool,
+    /// When it may have ended, by how fast its jobs have ended so far; not set before the first has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
+    /// Endpoints that are told of it and of its jobs, beside those that are told of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<EndpointId>,
+    /// The request it first came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The W3C `traceparent` it first came with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// What is posted to an endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Notice payload")]
+pub struct NoticePayload {
+    /// What it tells of, such as `job.completed`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// When that happened, in RFC 3339.
+    pub timestamp: String,
+    /// More of it.
+    pub data: NoticeData,
+}
+
+/// What a notice says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Notice data")]
+pub struct NoticeData {
+    /// Which notice of the job or batch it is, from 1: what has a lower number is older.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// The job, as it was when the notice was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Box<JobView>>,
+    /// The batch, as it was when the notice was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Box<BatchView>>,
+    /// The endpoint that was switched off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<EndpointId>,
+    /// More, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub words: String,
+}

@@ -1,0 +1,162 @@
+//! Lists of jobs: a tenant's, newest first, or a batch's, in the order of its lines.
+
+use std::str::FromStr;
+
+use songmill_core::job::StateName;
+use songmill_core::{BatchRef, JobId, Tenant, VendorName};
+
+use crate::connection::StoreError;
+use crate::store::{Store, Stored};
+use crate::tenant::day;
+
+/// Which jobs are wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// In these states; none for any.
+    pub states: Vec<StateName>,
+    /// With this vendor.
+    pub vendor: Option<VendorName>,
+    /// Of this batch; the caller's own id is unique there.
+    pub batch: Option<BatchRef>,
+    /// With this id of the caller's.
+    pub custom_id: Option<String>,
+    /// Failed or held with this code.
+    pub code: Option<String>,
+}
+
+impl Filter {
+    /// Whether a job is wanted.
+    pub fn wants(&self, stored: &Stored) -> bool {
+        let job = &stored.job;
+        (self.states.is_empty() || self.states.contains(&job.state.name()))
+            && self.vendor.as_ref().is_none_or(|vendor| vendor == job.vendor())
+            && self.batch.as_ref().is_none_or(|batch| Some(batch) == job.batch_ref().as_ref())
+            && self.custom_id.as_ref().is_none_or(|id| Some(id) == job.custom_id.as_ref())
+            && self.code.as_ref().is_none_or(|code| job.state.fault().is_some_and(|f| f.code == *code))
+    }
+}
+
+/// Where a list goes on: lists only grow at their end, so a place stays what it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    day: u64,
+    place: u64,
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.day, self.place)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "is no cursor; use one that an answer of this list gave".to_owned();
+        let (day, place) = text.split_once('.').ok_or_else(wrong)?;
+        let number = |text: &str| text.parse().ok().filter(|number| *number <= MOST_PLACE);
+        Ok(Self { day: number(day).ok_or_else(wrong)?, place: number(place).ok_or_else(wrong)? })
+    }
+}
+
+/// No list is longer, nor a day later.
+const MOST_PLACE: u64 = 1 << 40;
+
+/// A page of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// Jobs, fewer than asked for when few are wanted of those that were looked at.
+    pub jobs: Vec<Stored>,
+    /// Where it goes on; none at its end.
+    pub next: Option<Cursor>,
+}
+
+/// Ids read at once.
+const STRIDE: usize = 256;
+/// Jobs looked at for one page; then the page ends, full or not.
+const LOOKS: usize = 4096;
+
+impl Store {
+    /// A page of at most `most` wanted jobs of a tenant from a cursor on: of a batch in the order of its lines,
+    /// else the newest first.
+    pub async fn list(
+        &self,
+        tenant: &Tenant,
+        filter: &Filter,
+        from: Option<Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        if let Some(found) = self.by_custom_id(tenant, filter).await? {
+            return Ok(Page { jobs: vec![found], next: None });
+        }
+        let today = day(self.now());
+        let oldest = today.saturating_sub(self.listed_for().as_secs().div_ceil(86_400) + 1);
+        let mut at = match from {
+            Some(at) => Cursor { day: at.day.min(today), ..at },
+            None if filter.batch.is_some() => Cursor::default(),
+            None => self.end_of(tenant, today).await?,
+        };
+        let (mut page, mut looked) = (Page::default(), 0);
+        while looked < LOOKS {
+            let (ids, forward) = match &filter.batch {
+                Some(batch) => (self.ids(&self.keys().members(batch), at.place, STRIDE as u64).await?, true),
+                None => {
+                    let first = at.place.saturating_sub(STRIDE as u64);
+                    let list = self.keys().day(tenant, at.day);
+                    let mut ids = self.ids(&list, first, at.place - first).await?;
+                    ids.reverse();
+                    (ids, false)
+                }
+            };
+            for stored in self.load_many(&ids).await? {
+                at.place = if forward { at.place + 1 } else { at.place - 1 };
+                let Some(stored) = stored else { continue };
+                if stored.job.tenant == *tenant && filter.wants(&stored) {
+                    page.jobs.push(stored);
+                    if page.jobs.len() >= most {
+                        page.next = Some(at);
+                        return Ok(page);
+                    }
+                }
+            }
+            looked += ids.len().max(1);
+            if forward && ids.len() < STRIDE {
+                return Ok(page);
+            }
+            if !forward && (at.place == 0 || ids.is_empty()) {
+                if at.day <= oldest {
+                    return Ok(page);
+                }
+                at = self.end_of(tenant, at.day - 1).await?;
+            }
+        }
+        page.next = Some(at);
+        Ok(page)
+    }
+
+    /// Behind the last job of a day.
+    async fn end_of(&self, tenant: &Tenant, day: u64) -> Result<Cursor, StoreError> {
+        let mut ask = redis::cmd("LLEN");
+        ask.arg(self.keys().day(tenant, day));
+        Ok(Cursor { day, place: ask.query_async(&mut self.connection()).await? })
+    }
+
+    /// The one job that is meant when the caller's id is derived from what is known.
+    async fn by_custom_id(&self, tenant: &Tenant, filter: &Filter) -> Result<Option<Stored>, StoreError> {
+        let Some(custom_id) = &filter.custom_id else { return Ok(None) };
+        let batch = filter.batch.as_ref().map_or("", |batch| batch.name.as_str());
+        let found = self.load(JobId::of_key(tenant, batch, custom_id)).await?;
+        Ok(found.filter(|stored| stored.job.tenant == *tenant && filter.wants(stored)))
+    }
+
+    /// So many ids of a list from a place on.
+    async fn ids(&self, list: &str, from: u64, most: u64) -> Result<Vec<JobId>, StoreError> {
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        let mut ask = redis::cmd("LRANGE");
+        ask.arg(list).arg(from).arg(from + most - 1);
+        let ids: Vec<String> = ask.query_async(&mut self.connection()).await?;
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+}

@@ -1,0 +1,128 @@
+//! Uploads: a batch that more lines may come to is not closed, and refused lines are kept with it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use songmill_core::job::Trace;
+use songmill_core::song::Problem;
+use songmill_core::{BatchRef, EndpointId};
+
+use crate::connection::StoreError;
+use crate::scripts::UPLOAD;
+use crate::store::Store;
+
+/// Lines of a batch that are on their way.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    /// The batch.
+    pub batch: BatchRef,
+    /// Tells uploads to one batch apart; without a space.
+    pub id: String,
+    /// Endpoints that are to be told of the batch and its jobs.
+    pub notify: Vec<EndpointId>,
+    /// The request it comes with.
+    pub trace: Option<Trace>,
+}
+
+/// A line of an upload that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Its number in the upload, from 1.
+    pub line: u64,
+    /// The caller's id, as far as it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub custom_id: Option<String>,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+}
+
+/// An upload that gives no sign of life for so long is over.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How many refused lines a batch keeps.
+const REFUSED: usize = 10_000;
+
+impl Store {
+    /// Says that lines of a batch are on their way.
+    pub async fn begin_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.tell_upload("begin", upload).await
+    }
+
+    /// Says that they still are; at least every 20 s.
+    pub async fn go_on_uploading(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.tell_upload("on", upload).await
+    }
+
+    /// Says that all are there: the batch is closed when its last job has ended.
+    pub async fn end_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+        self.tell_upload("end", upload).await
+    }
+
+    async fn tell_upload(&self, what: &str, upload: &Upload) -> Result<(), StoreError> {
+        let (keys, batch) = (self.keys(), &upload.batch);
+        let tenant = &batch.tenant;
+        let mut call = UPLOAD.call(&[
+            keys.batch(batch),
+            keys.members(batch),
+            keys.refused(batch),
+            keys.batches(tenant),
+            keys.uploads(),
+            keys.events(),
+            keys.outbox(),
+            keys.tenant(tenant),
+        ]);
+        call.arg(what).arg(batch.to_string()).arg(&upload.id).arg(SILENCE.as_millis() as u64);
+        call.arg(self.retention().events).arg(self.retention().age.get().as_millis() as u64);
+        if !upload.notify.is_empty() {
+            let ids: Vec<_> = upload.notify.iter().map(EndpointId::as_str).collect();
+            call.arg("notify").arg(ids.join(" "));
+        }
+        if let Some(trace) = &upload.trace {
+            call.arg("trace").arg(serde_json::to_string(trace).expect("two texts are always JSON"));
+        }
+        call.run::<i64>(&mut self.connection()).await?;
+        Ok(())
+    }
+
+    /// Ends uploads whose uploaders are gone; how many.
+    pub async fn end_silent_uploads(&self) -> Result<usize, StoreError> {
+        let mut ask = redis::cmd("ZRANGEBYSCORE");
+        ask.arg(self.keys().uploads()).arg("-inf").arg(self.now().as_millis()).arg("LIMIT").arg(0).arg(100);
+        let silent: Vec<String> = ask.query_async(&mut self.connection()).await?;
+        for entry in &silent {
+            let Some((id, batch)) = entry.split_once(' ') else { continue };
+            let Ok(batch) = batch.parse() else { continue };
+            let upload = Upload { batch, id: id.to_owned(), notify: vec![], trace: None };
+            self.end_upload(&upload).await?;
+        }
+        Ok(silent.len())
+    }
+
+    /// Keeps refused lines with their batch, so many of them; a line that was kept already is kept once.
+    pub async fn keep_refused(&self, batch: &BatchRef, lines: &[Refused]) -> Result<(), StoreError> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let key = self.keys().refused(batch);
+        let mut write = redis::pipe();
+        for line in lines {
+            let json = serde_json::to_vec(line).expect("texts and numbers are always JSON");
+            write.cmd("ZADD").arg(&key).arg(line.line).arg(json).ignore();
+        }
+        // The first lines tell most: beyond so many the last ones go.
+        write.cmd("ZREMRANGEBYRANK").arg(&key).arg(REFUSED).arg(-1).ignore();
+        Ok(write.query_async(&mut self.connection()).await?)
+    }
+
+    /// A page of a batch's refused lines, in their order.
+    pub async fn refused(
+        &self,
+        batch: &BatchRef,
+        from: usize,
+        most: usize,
+    ) -> Result<Vec<Refused>, StoreError> {
+        let mut ask = redis::cmd("ZRANGE");
+        ask.arg(self.keys().refused(batch)).arg(from).arg(from + most.max(1) - 1);
+        let lines: Vec<Vec<u8>> = ask.query_async(&mut self.connection()).await?;
+        Ok(lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    }
+}

@@ -1,0 +1,168 @@
+//! Which endpoints are told of what happened, and what.
+
+use std::collections::HashMap;
+
+use songmill_core::job::{StateName, Trace};
+use songmill_core::view::{JobView, NoticeData, NoticePayload};
+use songmill_core::{BatchRef, EndpointId, JobId, Tenant, Timestamp};
+use songmill_store::{
+    Batch, Endpoint, Logged, NewNotice, Notice, NoticeType, Store, StoreError, Stored, Told, Untold,
+};
+
+use super::moment;
+
+/// The most bytes of a payload.
+const PAYLOAD: usize = 20_000;
+/// Assets that a payload lists.
+const ASSETS: usize = 20;
+
+/// Writes the notices of what happened, at most so much; how much there was.
+pub(super) async fn choose(store: &Store, most: usize) -> Result<usize, StoreError> {
+    let things = store.untold(most).await?;
+    if things.is_empty() {
+        return Ok(0);
+    }
+    let known = Known::read(store, &things).await?;
+    let written: Vec<_> = things.iter().map(|thing| (thing.place.clone(), known.notices(thing))).collect();
+    store.tell(&written).await?;
+    Ok(things.len())
+}
+
+/// What choosing needs, read at once.
+struct Known {
+    endpoints: HashMap<Tenant, Vec<Endpoint>>,
+    jobs: HashMap<JobId, Stored>,
+    batches: HashMap<BatchRef, Batch>,
+    now: Timestamp,
+}
+
+impl Known {
+    async fn read(store: &Store, things: &[Untold]) -> Result<Self, StoreError> {
+        let told = || things.iter().filter_map(|thing| thing.told.as_ref());
+        let mut endpoints = HashMap::new();
+        for tenant in told().map(Told::tenant) {
+            if !endpoints.contains_key(tenant) {
+                endpoints.insert(tenant.clone(), store.endpoints(tenant).await?);
+            }
+        }
+        let mut batches = HashMap::new();
+        for batch in told().filter_map(Told::batch) {
+            if !batches.contains_key(&batch)
+                && let Some(found) = store.batch(&batch).await?
+            {
+                batches.insert(batch, found);
+            }
+        }
+        let mut jobs = HashMap::new();
+        for thing in told() {
+            // One that cannot be read is told of all the same.
+            if let Told::Job(logged) = thing
+                && let Ok(Some(stored)) = store.load(logged.job).await
+            {
+                jobs.insert(logged.job, stored);
+            }
+        }
+        Ok(Self { endpoints, jobs, batches, now: store.now() })
+    }
+
+    fn notices(&self, thing: &Untold) -> Vec<NewNotice> {
+        let Some(told) = &thing.told else {
+            tracing::error!(place = thing.place, "something to be told cannot be read: nobody is told");
+            return Vec::new();
+        };
+        let Some(kind) = kind(told) else { return Vec::new() };
+        let batch = told.batch().and_then(|batch| self.batches.get(&batch));
+        let named: Vec<&EndpointId> = match told {
+            Told::Job(logged) => self.jobs.get(&logged.job).map(|stored| &stored.job.notify),
+            Told::Closed(_) => None,
+        }
+        .into_iter()
+        .chain(batch.map(|batch| &batch.notify))
+        .flatten()
+        .collect();
+        let mut payload = None;
+        let wanted = self.endpoints.get(told.tenant()).into_iter().flatten().filter(|endpoint| {
+            endpoint.disabled.is_none()
+                && (endpoint.types.is_empty() || endpoint.types.contains(&kind))
+                && (endpoint.all || named.contains(&&endpoint.id))
+        });
+        wanted
+            .map(|endpoint| {
+                let id = format!("msg_{}_{}", thing.place, endpoint.id);
+                let mut notice = Notice::new(id, endpoint.id.clone(), kind, self.now);
+                notice.sequence = thing.sequence;
+                notice.batch = told.batch().map(|batch| batch.name);
+                if let Told::Job(logged) = told {
+                    notice.job = Some(logged.job);
+                }
+                let payload = payload.get_or_insert_with(|| self.payload(thing, told, kind, batch)).clone();
+                NewNotice { tenant: told.tenant().clone(), notice, payload }
+            })
+            .collect()
+    }
+
+    fn payload(&self, thing: &Untold, told: &Told, kind: NoticeType, batch: Option<&Batch>) -> String {
+        let at = thing.place.split('-').next().and_then(|ms| ms.parse().ok()).map(Timestamp::from_millis);
+        let mut data = NoticeData { sequence: Some(thing.sequence), ..NoticeData::default() };
+        match told {
+            Told::Job(logged) => {
+                data.job = self.job(logged, batch.and_then(|batch| batch.trace.as_ref())).map(Box::new);
+                if data.job.is_none() {
+                    data.words = format!("job {} is kept no more", logged.job);
+                }
+            }
+            Told::Closed(_) => data.batch = batch.map(|batch| Box::new(batch.view(self.now))),
+        }
+        let timestamp = moment(at.unwrap_or(self.now));
+        let mut payload = NoticePayload { kind: kind.as_str().to_owned(), timestamp, data };
+        let json = |payload: &NoticePayload| serde_json::to_string(payload).expect("views are always JSON");
+        let text = json(&payload);
+        if text.len() <= PAYLOAD {
+            return text;
+        }
+        // What is too much to be told can be asked for.
+        if let Some(job) = &mut payload.data.job {
+            job.assets_total = Some(job.assets_total.unwrap_or(job.assets.len()));
+            job.assets.clear();
+        }
+        json(&payload)
+    }
+
+    /// The job as it was then; what it has become since is for later notices.
+    fn job(&self, logged: &Logged, trace: Option<&Trace>) -> Option<JobView> {
+        let stored = self.jobs.get(&logged.job)?;
+        let mut view = JobView::of(&stored.job, stored.title(), self.now);
+        if view.state != logged.to {
+            view.state = logged.to;
+            view.waits_for = "it has gone on since".into();
+            (view.due_ms, view.ended_ms, view.seconds, view.fault) = (None, None, None, None);
+            view.assets.clear();
+        }
+        if view.assets.len() > ASSETS {
+            view.assets_total = Some(view.assets.len());
+            view.assets.truncate(ASSETS);
+        }
+        if let (None, Some(trace)) = (&view.request_id, trace) {
+            (view.request_id, view.traceparent) = (Some(trace.request_id.clone()), trace.traceparent.clone());
+        }
+        Some(view)
+    }
+}
+
+fn kind(told: &Told) -> Option<NoticeType> {
+    match told {
+        Told::Closed(_) => Some(NoticeType::BatchCompleted),
+        Told::Job(logged) => match logged.to {
+            StateName::Completed => Some(NoticeType::JobCompleted),
+            StateName::Failed => Some(NoticeType::JobFailed),
+            StateName::Canceled => Some(NoticeType::JobCanceled),
+            StateName::Held => Some(NoticeType::JobHeld),
+            StateName::Queued
+            | StateName::Submitting
+            | StateName::Uncertain
+            | StateName::Generating
+            | StateName::Canceling
+            | StateName::Collecting => None,
+        },
+    }
+}

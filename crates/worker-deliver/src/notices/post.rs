@@ -1,0 +1,260 @@
+//! Posting notices, and what comes of it.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Response, StatusCode, header};
+use songmill_core::view::{NoticeData, NoticePayload};
+use songmill_core::{JobId, Timestamp};
+use songmill_store::{
+    Claimed, Disabled, Endpoint, EndpointSecret, NewNotice, Notice, NoticeState, NoticeType, Store,
+    StoreError, Try,
+};
+
+use super::sign::signatures;
+use super::{NoticeSettings, moment};
+use crate::fetch::refused_by_guard;
+use crate::guard::GuardedResolver;
+
+/// Posts notices.
+pub(super) struct Sender {
+    client: reqwest::Client,
+    settings: NoticeSettings,
+    store: Store,
+}
+
+/// The longest wait that is taken on an endpoint's word.
+const WAIT_MOST: Duration = Duration::from_secs(24 * 3600);
+/// How much of an answer is read, so that its connection can be used again.
+const ANSWER: usize = 16 << 10;
+/// Tries to write down what became of notices.
+const WRITES: u32 = 5;
+
+impl Sender {
+    pub(super) fn new(settings: NoticeSettings, store: Store) -> Result<Self, reqwest::Error> {
+        let client = reqwest::Client::builder()
+            .dns_resolver(GuardedResolver(settings.guard()))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .timeout(settings.timeout.get())
+            .connect_timeout(settings.timeout.get())
+            .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { client, settings, store })
+    }
+
+    /// Posts an endpoint's notices that are due, and writes down what came of them.
+    pub(super) async fn post_all(&self, mut claimed: Claimed) {
+        let endpoint = match self.store.endpoint(&claimed.tenant, &claimed.endpoint).await {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                tracing::warn!(%error, endpoint = %claimed.endpoint, "notices wait until their lease runs out");
+                return;
+            }
+        };
+        let notices = std::mem::take(&mut claimed.notices);
+        let told = match &endpoint {
+            None => {
+                let over = notices.into_iter().map(|(notice, _)| given_up(notice)).collect();
+                (over, None)
+            }
+            Some(endpoint) if endpoint.disabled.is_some() => (Vec::new(), Some(endpoint.clone())),
+            Some(endpoint) => {
+                let posts = notices.into_iter().map(|(notice, payload)| self.post(endpoint, notice, payload));
+                let posted = futures_util::future::join_all(posts).await;
+                let after = self.judged(endpoint, &posted);
+                (posted.into_iter().map(|(notice, _)| notice).collect(), Some(after))
+            }
+        };
+        let (notices, after): (Vec<Notice>, _) = told;
+        let changed = endpoint.as_ref().zip(after.as_ref());
+        self.write(&claimed, &notices, changed).await;
+        if let (Some(before), Some(after)) = (&endpoint, &after)
+            && before.disabled.is_none()
+            && let Some(disabled) = &after.disabled
+        {
+            self.tell_owner(&claimed, after, disabled).await;
+        }
+    }
+
+    async fn write(&self, claimed: &Claimed, notices: &[Notice], endpoint: Option<(&Endpoint, &Endpoint)>) {
+        for n in 1..=WRITES {
+            match self.store.told(claimed, notices, endpoint).await {
+                Ok(()) => return,
+                Err(error) if n < WRITES && error.will_pass() => {
+                    tokio::time::sleep(Duration::from_secs(1)).await
+                }
+                Err(error) => {
+                    tracing::warn!(%error, endpoint = %claimed.endpoint, "notices may be posted once more: it could not be written down that they were");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Posts one notice; its answer's status, where there is one.
+    async fn post(&self, endpoint: &Endpoint, mut notice: Notice, payload: String) -> (Notice, Posted) {
+        let (now, begun) = (self.store.now(), Instant::now());
+        let posted = self.sent(endpoint, &notice, payload, now).await;
+        let took_ms = begun.elapsed().as_millis() as u64;
+        let (status, error) = (posted.status.map(|status| status.as_u16()), posted.error.clone());
+        notice.tried(Try { at_ms: now.as_millis(), took_ms, status, error });
+        if posted.taken() {
+            (notice.state, notice.due_ms) = (NoticeState::Delivered, None);
+            return (notice, posted);
+        }
+        tracing::debug!(notice = notice.id, endpoint = %endpoint.id, status, "notice not taken");
+        let wait = self.settings.schedule.get(notice.tried as usize - 1).map(|wait| wait.get());
+        notice = match wait.filter(|_| posted.status != Some(StatusCode::GONE)) {
+            Some(wait) => {
+                let wait = jittered(wait, &notice.id, notice.tried).max(posted.wait.unwrap_or_default());
+                notice.due_ms = Some((self.store.now() + wait).as_millis());
+                notice
+            }
+            None => given_up(notice),
+        };
+        (notice, posted)
+    }
+
+    async fn sent(&self, endpoint: &Endpoint, notice: &Notice, payload: String, now: Timestamp) -> Posted {
+        // The settings may have changed since the endpoint was made.
+        if let Err(refused) = self.settings.guard().check(&endpoint.url) {
+            return Posted::failed(refused.to_string());
+        }
+        let secrets =
+            endpoint.live_secrets(now.as_millis()).map(|secret: &EndpointSecret| secret.secret.as_str());
+        let signature = signatures(secrets, &notice.id, now.as_secs(), &payload);
+        let request = self
+            .client
+            .post(&endpoint.url)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header("webhook-id", &notice.id)
+            .header("webhook-timestamp", now.as_secs())
+            .header("webhook-signature", signature)
+            .body(payload);
+        match request.send().await {
+            Ok(response) => Posted::read(response).await,
+            Err(error) => Posted::failed(words(&error)),
+        }
+    }
+
+    /// What posts say of the endpoint itself.
+    fn judged(&self, before: &Endpoint, posted: &[(Notice, Posted)]) -> Endpoint {
+        let now = self.store.now().as_millis();
+        let mut after = before.clone();
+        if posted.iter().any(|(_, posted)| posted.taken()) {
+            (after.failing_since_ms, after.last_success_ms) = (None, Some(now));
+        } else if !posted.is_empty() {
+            let since = *after.failing_since_ms.get_or_insert(now);
+            if now.saturating_sub(since) >= self.settings.patience.get().as_millis() as u64 {
+                let why = format!("it has only failed for {}", self.settings.patience);
+                after.disabled = Some(Disabled { at_ms: now, why });
+            }
+        }
+        if posted.iter().any(|(_, posted)| posted.status == Some(StatusCode::GONE)) {
+            after.disabled = Some(Disabled { at_ms: now, why: "it answered 410 Gone".into() });
+        }
+        after
+    }
+
+    /// Tells the owner, by the log and by the other endpoints, that one was switched off.
+    async fn tell_owner(&self, claimed: &Claimed, endpoint: &Endpoint, disabled: &Disabled) {
+        let tenant = &claimed.tenant;
+        tracing::error!(%tenant, endpoint = %endpoint.id, "endpoint switched off: {}", disabled.why);
+        if let Err(error) = self.tell_others(claimed, endpoint, disabled).await {
+            tracing::warn!(%error, %tenant, "other endpoints were not told that one was switched off");
+        }
+    }
+
+    async fn tell_others(
+        &self,
+        claimed: &Claimed,
+        endpoint: &Endpoint,
+        disabled: &Disabled,
+    ) -> Result<(), StoreError> {
+        let (tenant, kind, now) = (&claimed.tenant, NoticeType::EndpointDisabled, self.store.now());
+        let others = self.store.endpoints(tenant).await?.into_iter().filter(|other| {
+            other.disabled.is_none() && other.all && (other.types.is_empty() || other.types.contains(&kind))
+        });
+        let mut notices = Vec::new();
+        for other in others {
+            let words =
+                format!("endpoint {} ({}) was switched off: {}", endpoint.id, endpoint.url, disabled.why);
+            let data = NoticeData { endpoint: Some(endpoint.id.clone()), words, ..NoticeData::default() };
+            let payload = NoticePayload { kind: kind.as_str().to_owned(), timestamp: moment(now), data };
+            let payload = serde_json::to_string(&payload).expect("views are always JSON");
+            let id = format!("msg_off_{}_{}_{}", disabled.at_ms, endpoint.id, other.id);
+            notices.push(NewNotice {
+                tenant: tenant.clone(),
+                notice: Notice::new(id, other.id, kind, now),
+                payload,
+            });
+        }
+        self.store.tell(&[(String::new(), notices)]).await.map(drop)
+    }
+}
+
+fn given_up(mut notice: Notice) -> Notice {
+    (notice.state, notice.due_ms) = (NoticeState::Failed, None);
+    notice
+}
+
+/// A wait spread by a tenth either way, so that what failed together does not come again together.
+fn jittered(wait: Duration, id: &str, tried: u32) -> Duration {
+    let spread = JobId::derive(id, &tried.to_string()).lane(201) as u32;
+    wait * (900 + spread) / 1000
+}
+
+/// What came of a post.
+struct Posted {
+    status: Option<StatusCode>,
+    wait: Option<Duration>,
+    error: Option<String>,
+}
+
+impl Posted {
+    fn failed(error: String) -> Self {
+        Self { status: None, wait: None, error: Some(error) }
+    }
+
+    fn taken(&self) -> bool {
+        self.status.is_some_and(|status| status.is_success())
+    }
+
+    async fn read(mut response: Response) -> Self {
+        let status = response.status();
+        let wait =
+            response.headers().get(header::RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
+        let mut read = 0;
+        while let Ok(Some(chunk)) = response.chunk().await {
+            read += chunk.len();
+            if read > ANSWER {
+                break;
+            }
+        }
+        let error = match status {
+            status if status.is_success() => None,
+            status if status.is_redirection() => {
+                Some(format!("{status}: redirects are not followed; change the address"))
+            }
+            status => Some(status.to_string()),
+        };
+        Self { status: Some(status), wait: wait.map(|secs| Duration::from_secs(secs).min(WAIT_MOST)), error }
+    }
+}
+
+/// What went wrong, without the address.
+fn words(error: &reqwest::Error) -> String {
+    if let Some(refused) = refused_by_guard(error) {
+        return format!("the address is refused: {refused}");
+    }
+    let kind = if error.is_timeout() {
+        "it took too long"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the connection broke"
+    };
+    kind.to_owned()
+}
