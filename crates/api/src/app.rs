@@ -133,7 +133,7 @@ impl Api {
             .fallback(nothing_here)
             .method_not_allowed_fallback(not_so)
             .layer(from_fn_with_state(app.clone(), front))
-            .layer(cors(&app.settings.cors_origins))
+            .layer(tower::util::option_layer(cors(&app.settings.cors_origins)))
             .layer(map_response(sniffed_by_nobody))
             .with_state(app.clone())
     }
@@ -144,20 +144,21 @@ impl Api {
 }
 
 /// None but those of the settings; what is not one is left out.
-fn cors(origins: &[String]) -> CorsLayer {
+fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {
-        return CorsLayer::new();
+        return None;
     }
     use axum::http::{HeaderName, Method, header};
     let headers =
         ["idempotency-key", "last-event-id", "traceparent", "x-request-id"].map(HeaderName::from_static);
-    CorsLayer::new()
+    let layer = CorsLayer::new()
         .allow_origin(origins.iter().filter_map(|origin| origin.parse().ok()).collect::<Vec<_>>())
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
         .allow_headers(
             [header::AUTHORIZATION, header::CONTENT_TYPE].into_iter().chain(headers).collect::<Vec<_>>(),
         )
-        .expose_headers(["x-request-id", "ratelimit", "retry-after", "location"].map(HeaderName::from_static))
+        .expose_headers(["x-request-id", "ratelimit", "retry-after", "location"].map(HeaderName::from_static));
+    Some(layer)
 }
 
 /// What is answered is what it says it is.

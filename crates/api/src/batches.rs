@@ -18,7 +18,7 @@ use songmill_store::{Applied, Batch, Member, Scope, StoreError};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::extract::{Id, Query, States};
-use crate::jobs::page_size;
+use crate::jobs::{page_size, place};
 use crate::operation::{JSONL, Operation};
 use crate::problem::{Problem, ProblemError};
 use crate::views::{ActedOnAll, BatchErrorView, BatchView, Listed};
@@ -125,14 +125,7 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Out<Listed<BatchView>>, Problem> {
     let tenant = caller.meant(query.tenant.as_ref())?;
-    let (from, limit) = (query.cursor.unwrap_or(0), page_size(query.limit, 200)?);
-    if from > 1_000_000 {
-        return Err(Problem::query(
-            "cursor",
-            format!("is {from}"),
-            "use one that an answer of this list gave",
-        ));
-    }
+    let (from, limit) = (place(query.cursor)?, page_size(query.limit, 200)?);
     let names = app.store.batches(&tenant, from, limit).await?;
     let next = (names.len() == limit).then(|| (from + limit).to_string());
     let read = names.iter().map(|name| app.store.batch(name));

@@ -46,6 +46,7 @@ struct NewEndpoint {
 
 /// What of an endpoint is changed; the rest stays.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "EndpointChange")]
 #[serde(deny_unknown_fields)]
 struct Change {
     /// The address that notices are posted to.
@@ -64,6 +65,7 @@ struct Change {
 
 /// How a secret is replaced.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SecretRotation")]
 #[serde(deny_unknown_fields)]
 struct Rotation {
     /// How long the old secret is used beside the new one, in seconds; a day where nothing is said.

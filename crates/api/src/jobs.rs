@@ -187,6 +187,22 @@ pub(crate) fn page_size(limit: Option<usize>, most: usize) -> Result<usize, Prob
     }
 }
 
+/// Where a list that counts its places goes on.
+pub(crate) fn place(cursor: Option<usize>) -> Result<usize, Problem> {
+    match cursor.unwrap_or(0) {
+        from @ ..=1_000_000 => Ok(from),
+        from => Err(Problem::query("cursor", format!("is {from}"), "use one that an answer of this list gave")),
+    }
+}
+
+/// A text that is wanted must be one.
+fn said(name: &str, text: Option<String>, most: usize) -> Result<Option<String>, Problem> {
+    match text.as_ref().map_or(1, |text| text.chars().count()) {
+        chars if (1..=most).contains(&chars) => Ok(text),
+        chars => Err(Problem::query(name, format!("has {chars} characters"), format!("use 1 to {most}"))),
+    }
+}
+
 async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -201,8 +217,8 @@ async fn list(
         states: query.state.unwrap_or_default().0,
         vendor: query.vendor,
         batch: query.batch.map(|name| BatchRef { tenant: tenant.clone(), name }),
-        custom_id: query.custom_id,
-        code: query.code,
+        custom_id: said("custom_id", query.custom_id, 128)?,
+        code: said("code", query.code, 64)?,
     };
     let page = app.store.list(&tenant, &filter, from, limit).await?;
     let data = page.jobs.iter().map(|stored| app.view(stored)).collect();

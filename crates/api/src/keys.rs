@@ -40,6 +40,7 @@ struct NewKey {
 
 /// How a key is replaced.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "KeyReplacement")]
 #[serde(deny_unknown_fields)]
 struct Replacement {
     /// How long the old key still works, in seconds; a day where nothing is said.
@@ -52,13 +53,13 @@ struct Replacement {
 #[serde(deny_unknown_fields)]
 struct NewQuota {
     /// The most jobs that have not ended.
-    #[schemars(range(max = 1_000_000_000_000_u64))]
+    #[schemars(range(max = MOST))]
     open_jobs: Option<u64>,
     /// The most bytes of their requests.
-    #[schemars(range(max = 1_000_000_000_000_000_u64))]
+    #[schemars(range(max = MOST))]
     bytes: Option<u64>,
     /// The most jobs taken in on one day, UTC.
-    #[schemars(range(max = 1_000_000_000_000_u64))]
+    #[schemars(range(max = MOST))]
     jobs_per_day: Option<u64>,
 }
 
@@ -80,6 +81,8 @@ impl std::str::FromStr for KeyId {
     }
 }
 
+/// No quota is larger: Redis counts exactly up to here.
+const MOST: u64 = 1_000_000_000_000_000;
 const ID: &str = "The part of the key between its two `_`";
 
 pub(crate) fn operations() -> Vec<Operation> {
@@ -232,11 +235,11 @@ async fn quota(
 ) -> Result<Out<TenantView>, Problem> {
     let NewQuota { open_jobs, bytes, jobs_per_day } = new;
     for (field, most) in [("open_jobs", open_jobs), ("bytes", bytes), ("jobs_per_day", jobs_per_day)] {
-        if let Some(most) = most.filter(|most| *most > 1_000_000_000_000_000) {
+        if let Some(most) = most.filter(|most| *most > MOST) {
             return Err(Problem::field(
                 field,
                 format!("is {most}"),
-                "use at most 1000000000000000, or 0 for any number",
+                format!("use at most {MOST}, or 0 for any number"),
             ));
         }
     }

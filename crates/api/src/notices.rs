@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::batches::TenantQuery;
 use crate::caller::Caller;
 use crate::extract::{Id, Query};
-use crate::jobs::page_size;
+use crate::jobs::{page_size, place};
 use crate::operation::Operation;
 use crate::problem::Problem;
 use crate::views::Listed;
@@ -105,7 +105,7 @@ async fn list(
 ) -> Result<Out<Listed<Notice>>, Problem> {
     let tenant = caller.meant(query.tenant.as_ref())?;
     let limit = page_size(query.limit, 200)?;
-    let from = query.cursor.unwrap_or(0).min(1_000_000);
+    let from = place(query.cursor)?;
     let found = app.store.notices(&tenant, from, LOOKS).await?;
     let mut data = Vec::new();
     for (n, notice) in found.iter().enumerate() {

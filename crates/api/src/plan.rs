@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use songmill_core::{BatchName, JobId, SongRequest, Tenant, VendorName};
+use songmill_core::{BatchName, JobId, Tenant, VendorName};
 use songmill_store::{Refused, Scope};
 
 use crate::app::App;
@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::extract::Query;
 use crate::operation::{JSONL, Operation};
 use crate::problem::Problem;
-use crate::upload::{broken, errors_of, format, lines_of};
+use crate::upload::{Songs, broken, errors_of, format, lines_of};
 use crate::views::{PlanView, PlannedVendor, Range};
 
 /// What the plan is for.
@@ -44,7 +44,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             )
             .for_scope(Scope::Read)
             .query::<PlanQuery>()
-            .body::<Vec<SongRequest>>()
+            .body::<Songs>()
             .or_text(JSONL)
             .or_text("application/x-ndjson")
             .or_text("text/csv")

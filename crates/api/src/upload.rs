@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use songmill_core::song::Invalid;
-use songmill_core::{BatchName, BatchRef, SongRequest, Tenant};
+use songmill_core::{BatchName, BatchRef, Tenant};
 use songmill_producer::lines::{self, Format, Line, ReadError};
 use songmill_producer::{Submission, SubmitError};
 use songmill_store::{Refused, Scope, Upload};
@@ -44,6 +44,16 @@ struct UploadQuery {
     notify: Option<String>,
 }
 
+/// Many song requests. Each is checked by itself: one that does not fit is refused, and the others are taken.
+#[derive(JsonSchema)]
+#[schemars(rename = "Songs", transparent)]
+pub(crate) struct Songs(#[expect(dead_code, reason = "lines are read one by one")] Vec<Song>);
+
+/// A `SongRequest`.
+#[derive(JsonSchema)]
+#[schemars(inline, transparent)]
+struct Song(#[expect(dead_code, reason = "lines are read one by one")] serde_json::Value);
+
 /// How many refused lines an answer names.
 const NAMED: usize = 100;
 /// How many refused lines are kept with the batch.
@@ -62,7 +72,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .for_scope(Scope::Submit)
             .query::<UploadQuery>()
             .heeding()
-            .body::<Vec<SongRequest>>()
+            .body::<Songs>()
             .or_text(JSONL)
             .or_text("application/x-ndjson")
             .or_text("text/csv")

@@ -361,7 +361,7 @@ impl EndpointView {
 
 /// A key that was just made: the only time that it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "NewKey")]
+#[schemars(rename = "MadeKey")]
 pub struct NewKeyView {
     /// The key itself. Keep it; it cannot be shown again.
     pub secret: String,
@@ -372,7 +372,7 @@ pub struct NewKeyView {
 
 /// A tenant: what it has, and what it may have; 0 is any number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Tenant")]
+#[schemars(rename = "TenantUsage")]
 pub struct TenantView {
     /// Its name.
     pub tenant: Tenant,

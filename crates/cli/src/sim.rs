@@ -91,6 +91,10 @@ content_id = "sim"
 allow_http = true
 allow_private = true
 
+[deliver.notices]
+allow_http = true
+allow_private = true
+
 [deliver.objects.sim]
 endpoint = "http://{addr}/_cos"
 bucket = "sim-1250000000"

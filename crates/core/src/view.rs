@@ -259,7 +259,7 @@ pub struct BatchView {
 
 /// What is posted to an endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Notice payload")]
+#[schemars(rename = "NoticePayload")]
 pub struct NoticePayload {
     /// What it tells of, such as `job.completed`.
     #[serde(rename = "type")]
@@ -272,7 +272,7 @@ pub struct NoticePayload {
 
 /// What a notice says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "Notice data")]
+#[schemars(rename = "NoticeData")]
 pub struct NoticeData {
     /// Which notice of the job or batch it is, from 1: what has a lower number is older.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use std::io::{BufRead, Read as _};
 use std::path::Path;
 
 use serde_json::{Map, Value};
-use songmill_core::song::Invalid;
+use songmill_core::song::{Field, Invalid};
 use songmill_core::{JobId, SongRequest};
 use tokio::sync::mpsc;
 
@@ -162,6 +162,17 @@ fn read_csv(source: impl BufRead, keys: &mut Keys, lines: &Lines) -> Result<(), 
         kind => ReadError::Form(format!("the first line must name the fields: {kind:?}")),
     };
     let header = csv.headers().map_err(broken)?.clone();
+    let known = |name: &str| {
+        let field = |field: &Field| field.as_str() == name;
+        name.starts_with("options.")
+            || ["custom_id", "vendor", "require"].contains(&name)
+            || Field::ALL.iter().any(field)
+    };
+    if let Some(name) = header.iter().find(|name| !known(name)) {
+        return Err(ReadError::Form(format!(
+            "names a field in its first line that there is not: {name:?}; see `songmill schema`"
+        )));
+    }
     let mut record = csv::StringRecord::new();
     loop {
         let line = match csv.read_record(&mut record) {

@@ -258,7 +258,8 @@ impl Store {
             claimed: Vec::new(),
             next_due: next.and_then(|next| u64::try_from(next).ok()).map(Timestamp::from_millis),
         };
-        let out: Vec<Vec<u8>> = out.filter_map(|value| redis::from_redis_value(value).ok()).collect();
+        let out = out.map(|value| redis::from_redis_value(value).map_err(redis::RedisError::from));
+        let out: Vec<Vec<u8>> = out.collect::<Result<_, _>>()?;
         for fields in out.chunks_exact(5) {
             let [whose, fence, _, notice, payload] = fields else { continue };
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

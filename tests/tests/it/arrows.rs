@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("worker-generate", &["core", "vendors", "store"]),
     ("callback-listener", &["core", "vendors", "store"]),
     ("worker-deliver", &["core", "store"]),
+    ("api", &["core", "vendors", "store", "producer", "worker-deliver"]),
     ("simulator", &[]),
     (
         "cli",
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "worker-generate",
             "worker-deliver",
             "callback-listener",
+            "api",
             "simulator",
         ],
     ),

@@ -8,7 +8,7 @@ for _, whose in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT'
   redis.call('ZREM', KEYS[2], whose)
   redis.call('ZADD', KEYS[1], now, whose)
 end
-local out = { -1 }
+local out, fence = { -1 }, string.format('%.0f', now + ARGV[3])
 for _, whose in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
   redis.call('ZREM', KEYS[1], whose)
   local waiting, taken = ARGV[5] .. whose, 0
@@ -16,7 +16,7 @@ for _, whose in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT'
     local notice = redis.call('HMGET', ARGV[4] .. id, 'd', 'p')
     if notice[1] then
       local n = #out
-      out[n + 1], out[n + 2], out[n + 3], out[n + 4] = whose, now + ARGV[3], id, notice[1]
+      out[n + 1], out[n + 2], out[n + 3], out[n + 4] = whose, fence, id, notice[1]
       out[n + 5] = notice[2] or ''
       taken = taken + 1
     else
@@ -24,7 +24,7 @@ for _, whose in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT'
     end
   end
   if taken > 0 then
-    redis.call('ZADD', KEYS[2], now + ARGV[3], whose)
+    redis.call('ZADD', KEYS[2], fence, whose)
   else
     local head = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
     if head[2] then redis.call('ZADD', KEYS[1], head[2], whose) end
