@@ -2,6 +2,7 @@
 //!
 //! Every world is a folder of its own with its own Redis and its own ports; processes end with it, by their id.
 
+pub mod api;
 pub mod chaos;
 mod process;
 mod wire;
@@ -191,6 +192,24 @@ impl World {
             until("the listener answers", || Ok(std::net::TcpStream::connect(self.listener).is_ok()))?;
         }
         Ok(process)
+    }
+
+    /// Starts the API, and roles beside it, in a process of their own.
+    pub fn serve_api(&self, roles: &[&str], settings: &[&str]) -> Result<(Process, api::Api)> {
+        let addr = free_port()?;
+        let mut settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        settings.push(format!("api.listen=\"{addr}\""));
+        let process = self.serve_as("api", &[&["api"], roles].concat(), &settings)?;
+        until("the API answers", || Ok(std::net::TcpStream::connect(addr).is_ok()))?;
+        Ok((process, api::Api { addr, key: None }))
+    }
+
+    /// Makes a key for a tenant.
+    pub fn key(&self, tenant: &str, scopes: &[&str]) -> Result<String> {
+        let mut args = vec!["key", "create", "--tenant", tenant];
+        args.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
+        let made = self.json(&args)?;
+        made["secret"].as_str().map(str::to_owned).context("a key has a secret")
     }
 
     /// Writes a file of requests.

@@ -14,7 +14,6 @@ use songmill_producer::Producer;
 use songmill_store::{Store, Stored};
 use songmill_vendors::Vendors;
 use songmill_worker_deliver::{Guard, Library};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 
@@ -26,6 +25,7 @@ use crate::operation::Operation;
 use crate::problem::Problem;
 use crate::rate::Rates;
 use crate::settings::Settings;
+use crate::share::Places;
 use crate::{
     assets, batches, docs, endpoints, events, jobs, keys, live, notices, openapi, plan, upload, vendors,
 };
@@ -59,8 +59,8 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) keyring: Keyring,
     pub(crate) rates: Rates,
-    pub(crate) uploads: Arc<Semaphore>,
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) uploads: Places,
+    pub(crate) streams: Places,
     pub(crate) hub: Hub,
     pub(crate) document: Value,
     pub(crate) page: String,
@@ -107,8 +107,8 @@ impl Api {
             guard,
             keyring: Keyring::default(),
             rates: Rates::new(settings.requests_per_minute),
-            uploads: Arc::new(Semaphore::new(settings.uploads)),
-            streams: Arc::new(Semaphore::new(settings.streams)),
+            uploads: Places::new(settings.uploads),
+            streams: Places::new(settings.streams),
             page: docs::page(&document),
             document,
             settings,
@@ -157,7 +157,9 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         .allow_headers(
             [header::AUTHORIZATION, header::CONTENT_TYPE].into_iter().chain(headers).collect::<Vec<_>>(),
         )
-        .expose_headers(["x-request-id", "ratelimit", "retry-after", "location"].map(HeaderName::from_static));
+        .expose_headers(
+            ["x-request-id", "ratelimit", "retry-after", "location"].map(HeaderName::from_static),
+        );
     Some(layer)
 }
 

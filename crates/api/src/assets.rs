@@ -37,7 +37,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .reply_text(206, "The part that was asked for", "audio/flac")
             .reply_empty(302, "It is there")
             .reply_empty(304, "It has not changed")
-            .reply_empty(416, "There are no such bytes"),
+            .problems(&[416]),
     ]
 }
 
@@ -68,11 +68,28 @@ async fn fetch(
     let asset = assets.get(n - 1).ok_or_else(none)?;
     match app.library.find(&asset.path).await {
         Ok(Shelved::File(path)) => {
-            // Headers that ask for a part, or whether it changed, stay; the rest means nothing to a file.
-            let response = ServeFile::new(&path).oneshot(request).await.map_err(|_| Problem::internal())?;
-            if response.status() == StatusCode::NOT_FOUND {
-                tracing::warn!(job.id = %id, "an asset is not in storage any more");
-                return Err(Problem::not_found("the audio is not in storage any more"));
+            let mut asked = Request::new(axum::body::Body::empty());
+            *asked.method_mut() = request.method().clone();
+            for name in [header::RANGE, header::IF_MODIFIED_SINCE] {
+                if let Some(value) = request.headers().get(&name) {
+                    asked.headers_mut().insert(name, value.clone());
+                }
+            }
+            let response = ServeFile::new(&path).oneshot(asked).await.map_err(|_| Problem::internal())?;
+            match response.status() {
+                StatusCode::NOT_FOUND => {
+                    tracing::warn!(job.id = %id, "an asset is not in storage any more");
+                    return Err(Problem::not_found("the audio is not in storage any more"));
+                }
+                StatusCode::RANGE_NOT_SATISFIABLE => {
+                    let detail = format!("Range: there are {} bytes; ask for some of them", asset.bytes);
+                    return Err(Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "no_such_bytes", detail));
+                }
+                status if status.is_client_error() || status.is_server_error() => {
+                    tracing::error!(job.id = %id, %status, "an asset cannot be read");
+                    return Err(Problem::internal());
+                }
+                _ => {}
             }
             let mut response = response.into_response();
             response

@@ -20,7 +20,7 @@ use crate::caller::Caller;
 use crate::extract::{Id, Query, States};
 use crate::jobs::{page_size, place};
 use crate::operation::{JSONL, Operation};
-use crate::problem::{Problem, ProblemError};
+use crate::problem::Problem;
 use crate::views::{ActedOnAll, BatchErrorView, BatchView, Listed};
 
 /// Whose a batch is.
@@ -184,7 +184,7 @@ async fn errors(
             let lines = app.store.refused(&batch, from, PAGE).await?;
             let mut page = Vec::new();
             for refused in &lines {
-                let errors = refused.problems.iter().map(ProblemError::of).collect();
+                let errors = crate::upload::errors_of(refused);
                 let (number, custom_id) = (Some(refused.line), refused.custom_id.clone());
                 line(
                     &mut page,

@@ -1,6 +1,8 @@
 //! Who calls, and what that allows.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -37,6 +39,11 @@ impl Caller {
         self.tenant == *tenant || self.may(Scope::Admin)
     }
 
+    /// The address of something of a tenant's, as the caller finds it.
+    pub(crate) fn location(&self, path: String, tenant: &Tenant) -> String {
+        if self.tenant == *tenant { path } else { format!("{path}?tenant={tenant}") }
+    }
+
     /// The tenant that is meant: the caller's own, or the named one where that is allowed.
     pub(crate) fn meant(&self, named: Option<&Tenant>) -> Result<Tenant, Problem> {
         match named {
@@ -61,6 +68,8 @@ pub(crate) struct Keyring {
     read: Mutex<HashMap<String, (Instant, Option<AccessKey>)>>,
     /// Until when it is known that there are no keys at all.
     keyless: Mutex<Option<Instant>>,
+    /// Whether there ever was one: a store that is suddenly empty opens nothing.
+    were_keys: AtomicBool,
 }
 
 /// How long a key that was read is believed.
@@ -70,10 +79,15 @@ const REMEMBERED: usize = 10_000;
 
 impl Keyring {
     /// Who sends a request with these headers.
-    pub(crate) async fn caller(&self, store: &Store, headers: &HeaderMap) -> Result<Caller, Problem> {
+    pub(crate) async fn caller(
+        &self,
+        store: &Store,
+        headers: &HeaderMap,
+        peer: Option<Peer>,
+    ) -> Result<Caller, Problem> {
         let Some(said) = headers.get(header::AUTHORIZATION) else {
             return if self.is_keyless(store).await? {
-                local(headers)?;
+                local(headers, peer)?;
                 Ok(Caller::operator())
             } else {
                 Err(unauthorized("send a key: Authorization: Bearer sm_…"))
@@ -84,11 +98,16 @@ impl Keyring {
         let token = said.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let (id, secret) = token.and_then(|(_, token)| split(token.trim())).ok_or_else(wrong)?;
         let key = self.key(store, id).await?.filter(|key| opens(key, secret)).ok_or_else(wrong)?;
-        let now = store.now().as_millis();
-        if key.revoked_ms.is_some() || key.expires_ms.is_some_and(|until| until <= now) {
+        if !works(&key, store) {
             return Err(wrong());
         }
         Ok(Caller { tenant: key.tenant, scopes: key.scopes, key: Some(key.id) })
+    }
+
+    /// Whether a caller who was let in may stay.
+    pub(crate) async fn still(&self, store: &Store, caller: &Caller) -> Result<bool, Problem> {
+        let Some(id) = &caller.key else { return Ok(true) };
+        Ok(self.key(store, id).await?.is_some_and(|key| works(&key, store)))
     }
 
     async fn key(&self, store: &Store, id: &str) -> Result<Option<AccessKey>, Problem> {
@@ -101,7 +120,10 @@ impl Keyring {
         {
             return Ok(key.clone());
         }
-        let (key, _) = store.access_key(id).await?;
+        let (key, any) = store.access_key(id).await?;
+        if any {
+            self.were_keys.store(true, Ordering::Relaxed);
+        }
         let mut read = self.lock();
         if read.len() >= REMEMBERED {
             read.retain(|_, (at, _)| at.elapsed() < MOMENT);
@@ -118,6 +140,10 @@ impl Keyring {
             return Ok(true);
         }
         let (_, any) = store.access_key("").await?;
+        if any {
+            self.were_keys.store(true, Ordering::Relaxed);
+        }
+        let any = any || self.were_keys.load(Ordering::Relaxed);
         let until = (!any).then(|| Instant::now() + MOMENT);
         *self.keyless.lock().unwrap_or_else(PoisonError::into_inner) = until;
         Ok(!any)
@@ -128,9 +154,17 @@ impl Keyring {
     }
 }
 
+fn works(key: &AccessKey, store: &Store) -> bool {
+    key.revoked_ms.is_none() && key.expires_ms.is_none_or(|until| until > store.now().as_millis())
+}
+
+/// The other side of the connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
 /// Without keys we are for this machine alone: a web page that a browser here shows must not reach us, neither by
-/// its own name made to point here nor by asking across origins.
-fn local(headers: &HeaderMap) -> Result<(), Problem> {
+/// its own name made to point here nor by asking across origins, nor whoever is behind a proxy.
+fn local(headers: &HeaderMap, peer: Option<Peer>) -> Result<(), Problem> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_local = |host: &str| {
         let name = match host.strip_prefix('[') {
@@ -140,7 +174,9 @@ fn local(headers: &HeaderMap) -> Result<(), Problem> {
         name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
     };
     let origin = text(header::ORIGIN).map(|origin| origin.split_once("://").map_or("?", |(_, host)| host));
-    let fits = text(header::HOST).is_some_and(is_local) && origin.is_none_or(is_local);
+    let near = peer.is_some_and(|Peer(addr)| addr.ip().is_loopback());
+    let direct = !["forwarded", "x-forwarded-for", "via"].iter().any(|name| headers.contains_key(*name));
+    let fits = near && direct && text(header::HOST).is_some_and(is_local) && origin.is_none_or(is_local);
     if fits {
         Ok(())
     } else {
@@ -167,12 +203,16 @@ mod tests {
         let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
             pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
         };
+        let near = Some(Peer(([127, 0, 0, 1], 4000).into()));
+        let far = Some(Peer(([203, 0, 113, 7], 4000).into()));
+        assert!(local(&headers(&[("host", "localhost")]), far).is_err());
+        assert!(local(&headers(&[("host", "localhost")]), None).is_err());
         for good in [
             &[("host", "127.0.0.1:8181")][..],
             &[("host", "localhost")],
             &[("host", "[::1]:8181"), ("origin", "http://localhost:3000")],
         ] {
-            assert!(local(&headers(good)).is_ok(), "{good:?}");
+            assert!(local(&headers(good), near).is_ok(), "{good:?}");
         }
         for bad in [
             &[][..],
@@ -180,8 +220,9 @@ mod tests {
             &[("host", "127.0.0.1.evil.example")],
             &[("host", "localhost"), ("origin", "https://evil.example")],
             &[("host", "localhost"), ("origin", "null")],
+            &[("host", "localhost"), ("x-forwarded-for", "203.0.113.7")],
         ] {
-            assert!(local(&headers(bad)).is_err(), "{bad:?}");
+            assert!(local(&headers(bad), near).is_err(), "{bad:?}");
         }
     }
 }

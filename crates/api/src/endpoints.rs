@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::view::{NoticeData, NoticePayload};
 use songmill_core::{EndpointId, Tenant};
-use songmill_store::{Disabled, Endpoint, EndpointSecret, NewNotice, Notice, NoticeType, Scope, Waiting};
+use songmill_store::{Disabled, Endpoint, EndpointSecret, NewNotice, Notice, NoticeType, Scope};
 use songmill_worker_deliver::moment;
 
 use crate::app::App;
@@ -155,12 +155,13 @@ impl App {
     ) -> Result<(Tenant, Endpoint), Problem> {
         let tenant = caller.meant(tenant)?;
         let found = self.store.endpoint(&tenant, id).await?;
-        Ok((tenant, found.ok_or_else(|| Problem::not_found(format!("endpoint {id} is not known")))?))
+        Ok((tenant, found.ok_or_else(|| no_endpoint(id))?))
     }
 
     fn check_url(&self, url: &str) -> Result<(), Problem> {
-        if url.len() > 2000 {
-            return Err(Problem::field("url", format!("has {} characters", url.len()), "use at most 2000"));
+        let chars = url.chars().count();
+        if !(8..=2000).contains(&chars) {
+            return Err(Problem::field("url", format!("has {chars} characters"), "use 8 to 2000"));
         }
         let refused = |refused: songmill_worker_deliver::Refused| {
             Problem::field(
@@ -217,9 +218,9 @@ async fn make(
         last_success_ms: None,
         disabled: None,
     };
-    app.store.save_endpoint(&tenant, &endpoint, Waiting::Leave).await?;
+    app.store.add_endpoint(&tenant, &endpoint).await?;
     tracing::info!(%tenant, endpoint = %endpoint.id, "endpoint made");
-    let location = format!("/v1/endpoints/{id}");
+    let location = caller.location(format!("/v1/endpoints/{id}"), &tenant);
     let view = EndpointView::with_secrets(endpoint, now);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Out(view)).into_response())
 }
@@ -261,31 +262,38 @@ async fn change(
     Query(query): Query<TenantQuery>,
     Json(change): Json<Change>,
 ) -> Result<Out<EndpointView>, Problem> {
-    let (tenant, mut endpoint) = app.endpoint(&caller, query.tenant.as_ref(), &id).await?;
+    let tenant = caller.meant(query.tenant.as_ref())?;
     let Change { url, description, types, all, enabled } = change;
-    if let Some(url) = url {
-        app.check_url(&url)?;
-        endpoint.url = url;
+    if let Some(url) = &url {
+        app.check_url(url)?;
     }
-    if let Some(description) = description {
-        check_description(&description)?;
-        endpoint.description = description;
+    if let Some(description) = &description {
+        check_description(description)?;
     }
-    endpoint.types = types.map_or(endpoint.types, sorted);
-    endpoint.all = all.unwrap_or(endpoint.all);
-    let mut waiting = Waiting::Leave;
-    match enabled {
-        Some(true) if endpoint.disabled.is_some() => {
-            (endpoint.disabled, endpoint.failing_since_ms, waiting) = (None, None, Waiting::Send);
+    let types = types.map(sorted);
+    let at_ms = app.store.now().as_millis();
+    let changed = app.store.change_endpoint(&tenant, &id, |endpoint| {
+        endpoint.url = url.clone().unwrap_or_else(|| std::mem::take(&mut endpoint.url));
+        endpoint.description =
+            description.clone().unwrap_or_else(|| std::mem::take(&mut endpoint.description));
+        endpoint.types = types.clone().unwrap_or_else(|| std::mem::take(&mut endpoint.types));
+        endpoint.all = all.unwrap_or(endpoint.all);
+        match enabled {
+            Some(true) if endpoint.disabled.is_some() => {
+                (endpoint.disabled, endpoint.failing_since_ms) = (None, None);
+            }
+            Some(false) if endpoint.disabled.is_none() => {
+                endpoint.disabled = Some(Disabled { at_ms, why: "switched off by its owner".into() });
+            }
+            Some(_) | None => {}
         }
-        Some(false) if endpoint.disabled.is_none() => {
-            let at_ms = app.store.now().as_millis();
-            endpoint.disabled = Some(Disabled { at_ms, why: "switched off by its owner".into() });
-        }
-        Some(_) | None => {}
-    }
-    app.store.save_endpoint(&tenant, &endpoint, waiting).await?;
-    Ok(Out(EndpointView::of(endpoint)))
+        Ok::<_, Problem>(())
+    });
+    Ok(Out(EndpointView::of(changed.await??.ok_or_else(|| no_endpoint(&id))?)))
+}
+
+fn no_endpoint(id: &EndpointId) -> Problem {
+    Problem::not_found(format!("endpoint {id} is not known"))
 }
 
 async fn remove(
@@ -307,25 +315,28 @@ async fn rotate(
     Query(query): Query<TenantQuery>,
     Json(rotation): Json<Rotation>,
 ) -> Result<Out<EndpointView>, Problem> {
-    let (tenant, mut endpoint) = app.endpoint(&caller, query.tenant.as_ref(), &id).await?;
+    let tenant = caller.meant(query.tenant.as_ref())?;
     let grace_s = rotation.grace_s.unwrap_or(86_400);
     if grace_s > 2_592_000 {
         return Err(Problem::field("grace_s", format!("is {grace_s}"), "use at most 2592000, 30 days"));
     }
     let now = app.store.now().as_millis();
-    endpoint.secrets.retain(|secret| secret.until_ms.is_none_or(|until| until > now));
-    if endpoint.secrets.len() >= SECRETS {
-        let detail = format!("{SECRETS} secrets are in force; wait until an old one's time is over");
-        return Err(Problem::new(StatusCode::CONFLICT, "too_many", detail));
-    }
-    let last = endpoint.secrets.first().map_or("", |secret| secret.secret.as_str());
-    let as_before = if last.starts_with("whsk_") { Signing::Ed25519 } else { Signing::Hmac };
-    for secret in &mut endpoint.secrets {
-        secret.until_ms = Some(secret.until_ms.unwrap_or(u64::MAX).min(now + grace_s * 1000));
-    }
-    let secret = signing_secret(rotation.signing.unwrap_or(as_before))?;
-    endpoint.secrets.insert(0, EndpointSecret { secret, created_ms: now, until_ms: None });
-    app.store.save_endpoint(&tenant, &endpoint, Waiting::Leave).await?;
+    let changed = app.store.change_endpoint(&tenant, &id, |endpoint| {
+        endpoint.secrets.retain(|secret| secret.until_ms.is_none_or(|until| until > now));
+        if endpoint.secrets.len() >= SECRETS {
+            let detail = format!("{SECRETS} secrets are in force; wait until an old one's time is over");
+            return Err(Problem::new(StatusCode::CONFLICT, "too_many", detail));
+        }
+        let last = endpoint.secrets.first().map_or("", |secret| secret.secret.as_str());
+        let as_before = if last.starts_with("whsk_") { Signing::Ed25519 } else { Signing::Hmac };
+        for secret in &mut endpoint.secrets {
+            secret.until_ms = Some(secret.until_ms.unwrap_or(u64::MAX).min(now + grace_s * 1000));
+        }
+        let secret = signing_secret(rotation.signing.unwrap_or(as_before))?;
+        endpoint.secrets.insert(0, EndpointSecret { secret, created_ms: now, until_ms: None });
+        Ok::<_, Problem>(())
+    });
+    let endpoint = changed.await??.ok_or_else(|| no_endpoint(&id))?;
     tracing::info!(%tenant, endpoint = %endpoint.id, "endpoint's secret replaced");
     Ok(Out(EndpointView::with_secrets(endpoint, now)))
 }
@@ -349,7 +360,9 @@ async fn test(
         NoticeData { words: "a test, asked for by the endpoint's owner".into(), ..NoticeData::default() };
     let payload = NoticePayload { kind: kind.as_str().to_owned(), timestamp: moment(now), data };
     let payload = serde_json::to_string(&payload).map_err(|_| Problem::internal())?;
-    app.store.tell(&[(String::new(), vec![NewNotice { tenant, notice: notice.clone(), payload }])]).await?;
-    let location = format!("/v1/notices/{}", notice.id);
+    app.store
+        .tell(&[(String::new(), vec![NewNotice { tenant: tenant.clone(), notice: notice.clone(), payload }])])
+        .await?;
+    let location = caller.location(format!("/v1/notices/{}", notice.id), &tenant);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Out(notice)).into_response())
 }

@@ -39,7 +39,7 @@ struct EventsQuery {
 /// Events read at once.
 const PAGE: usize = 1000;
 /// Events looked at for one answer; then it ends, full or not.
-const LOOKS: usize = 20_000;
+const LOOKS: usize = 5_000;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
@@ -63,7 +63,10 @@ pub(crate) struct Position(u64, u64);
 impl Position {
     pub(crate) fn read(text: &str) -> Option<Self> {
         let (ms, n) = text.split_once('-').unwrap_or((text, "0"));
-        let number = |text: &str| text.parse().ok().filter(|number| *number < 1_000_000_000_000_000);
+        let number = |text: &str| {
+            let digits = (1..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|_| digits)
+        };
         Some(Self(number(ms)?, number(n)?))
     }
 }
@@ -113,7 +116,7 @@ async fn list(
     let limit = page_size(query.limit, PAGE)?;
     let wrong = || Problem::query("after", "is no event's id", "use an event's id, or an answer's `next`");
     let mut after = match query.after.as_deref() {
-        Some("latest") => app.hub.now().await,
+        Some("latest") => app.hub.now().await?,
         Some(text) => Position::read(text).ok_or_else(wrong)?,
         None => Position::default(),
     };
@@ -129,11 +132,10 @@ async fn list(
         looked += page.len().max(1);
         for (id, told) in page {
             after = Position::read(&id).unwrap_or(after);
-            if wanted.takes(&told) {
-                data.push(EventView::of(id, told));
-                if data.len() >= limit {
-                    break 'pages;
-                }
+            let Some(told) = told.filter(|told| wanted.takes(told)) else { continue };
+            data.push(EventView::of(id, told));
+            if data.len() >= limit {
+                break 'pages;
             }
         }
         if last {

@@ -52,6 +52,10 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
 
 /// Reads a value from JSON; the error names the field.
 pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // A list of values would be taken for the fields in their order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::invalid("the body is a list; send one JSON object", Vec::new()));
+    }
     let mut from = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let inner = error.inner();
@@ -193,7 +197,7 @@ pub(crate) struct States(pub(crate) Vec<StateName>);
 impl<'de> Deserialize<'de> for States {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
-        let state = |name: &str| name.trim().parse().map_err(|rule| format!("{name:?} {rule}"));
+        let state = |name: &str| name.parse().map_err(|rule| format!("{name:?} {rule}"));
         text.split(',').map(state).collect::<Result<_, String>>().map(Self).map_err(serde::de::Error::custom)
     }
 }

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -14,7 +14,7 @@ use songmill_store::Scope;
 use tracing::Instrument as _;
 
 use crate::app::App;
-use crate::caller::{Caller, forbidden, label};
+use crate::caller::{Caller, Peer, forbidden, label};
 use crate::extract::Asked;
 use crate::problem::Problem;
 use crate::rate::Left;
@@ -31,6 +31,8 @@ pub(crate) async fn front(State(app): State<Arc<App>>, mut request: Request, nex
     };
     let request_id = trace.request_id.clone();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    // Of what somebody put into an address by mistake, such as a key, nothing is logged.
+    let route = request.extensions().get::<MatchedPath>().map_or("?", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!(
         "request", request.id = %request_id, traceparent = trace.traceparent.as_deref().unwrap_or_default()
     );
@@ -41,7 +43,7 @@ pub(crate) async fn front(State(app): State<Arc<App>>, mut request: Request, nex
             Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
                 Ok(response) => response,
                 Err(_) => {
-                    tracing::error!(%method, path, "a request's handler panicked");
+                    tracing::error!(%method, route, "a request's handler panicked");
                     Problem::internal().into_response()
                 }
             },
@@ -67,7 +69,7 @@ pub(crate) async fn front(State(app): State<Arc<App>>, mut request: Request, nex
         said(&left, response.headers_mut());
     }
     let (status, took_ms) = (response.status().as_u16(), begun.elapsed().as_millis() as u64);
-    span.in_scope(|| tracing::debug!(%method, path, status, took_ms, "answered {status}"));
+    span.in_scope(|| tracing::debug!(%method, route, status, took_ms, "answered {status}"));
     response
 }
 
@@ -81,7 +83,8 @@ async fn admitted(
     if !path.starts_with("/v1/") || request.extensions().get::<Caller>().is_some() {
         return Ok(());
     }
-    let caller = app.keyring.caller(&app.store, request.headers()).await?;
+    let peer = request.extensions().get::<Peer>().copied();
+    let caller = app.keyring.caller(&app.store, request.headers(), peer).await?;
     *left = app.rates.take(label(&caller), Instant::now());
     request.extensions_mut().insert(caller);
     match left {

@@ -32,7 +32,7 @@ pub(crate) struct SubmitQuery {
     /// Whose it is; the key's own tenant where nothing is said.
     pub(crate) tenant: Option<Tenant>,
     /// Endpoints that are to be told of it, with commas between them.
-    #[schemars(length(min = 1, max = 200), regex(pattern = "^[a-z0-9_,]+$"))]
+    #[schemars(length(min = 1, max = 200), regex(pattern = "^[a-z0-9_]+(,[a-z0-9_]+){0,3}$"))]
     pub(crate) notify: Option<String>,
 }
 
@@ -145,12 +145,12 @@ async fn submit(
         _ => None,
     };
     let submission = Submission { song, tenant, batch: query.batch, key, notify, trace: Some(trace) };
+    let location = |id: JobId| format!("/v1/jobs/{id}");
     let placed = app.producer.submit(submission).await.map_err(|error| of_submit(error, app.store.now()))?;
     let stored = app.store.load(placed.job).await?.ok_or_else(|| no_job(placed.job))?;
     tracing::info!(job.id = %placed.job, new = placed.new, "job taken in");
     let status = if placed.new { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let location = format!("/v1/jobs/{}", placed.job);
-    Ok((status, [(header::LOCATION, location)], Out(app.view(&stored))).into_response())
+    Ok((status, [(header::LOCATION, location(placed.job))], Out(app.view(&stored))).into_response())
 }
 
 /// Endpoints of a tenant that a submission names; each must be there.
@@ -160,7 +160,8 @@ pub(crate) async fn endpoints_named(
     named: Option<&str>,
 ) -> Result<Vec<EndpointId>, Problem> {
     let mut ids = Vec::new();
-    for name in named.unwrap_or_default().split(',').filter(|name| !name.is_empty()) {
+    let Some(named) = named else { return Ok(ids) };
+    for name in named.split(',') {
         let unknown = || {
             Problem::query(
                 "notify",
@@ -191,7 +192,9 @@ pub(crate) fn page_size(limit: Option<usize>, most: usize) -> Result<usize, Prob
 pub(crate) fn place(cursor: Option<usize>) -> Result<usize, Problem> {
     match cursor.unwrap_or(0) {
         from @ ..=1_000_000 => Ok(from),
-        from => Err(Problem::query("cursor", format!("is {from}"), "use one that an answer of this list gave")),
+        from => {
+            Err(Problem::query("cursor", format!("is {from}"), "use one that an answer of this list gave"))
+        }
     }
 }
 

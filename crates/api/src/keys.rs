@@ -148,7 +148,7 @@ async fn make(
     scopes.dedup();
     let expires = new.expires_in_s.map(|secs| now.as_millis() + secs * 1000);
     let (key, secret) = new_access_key(new.tenant, new.name, scopes, expires, now)?;
-    app.store.save_key(&key).await?;
+    app.store.add_key(&key).await?;
     let by = crate::caller::label(&caller);
     tracing::info!(key = %key.id, tenant = %key.tenant, by, "key made");
     Ok((StatusCode::CREATED, Out(NewKeyView { secret, key: shown(key) })).into_response())
@@ -164,9 +164,8 @@ async fn list(State(app): State<Arc<App>>) -> Result<Out<Listed<AccessKey>>, Pro
     Ok(Out(Listed { data: keys.into_iter().map(shown).collect(), next: None }))
 }
 
-async fn known(app: &App, id: &str) -> Result<AccessKey, Problem> {
-    let (key, _) = app.store.access_key(id).await?;
-    key.ok_or_else(|| Problem::not_found(format!("key {id} is not known")))
+fn no_key(id: &str) -> Problem {
+    Problem::not_found(format!("key {id} is not known"))
 }
 
 async fn rotate(
@@ -175,22 +174,24 @@ async fn rotate(
     Id(KeyId(id)): Id<KeyId>,
     Json(replacement): Json<Replacement>,
 ) -> Result<Response, Problem> {
-    let mut old = known(&app, &id).await?;
     let grace_s = replacement.grace_s.unwrap_or(86_400);
     if grace_s > 2_592_000 {
         return Err(Problem::field("grace_s", format!("is {grace_s}"), "use at most 2592000, 30 days"));
     }
     let now = app.store.now();
-    if old.revoked_ms.is_some() || old.expires_ms.is_some_and(|at| at <= now.as_millis()) {
-        let detail = format!("key {id} does not work any more; make a new one");
-        return Err(Problem::new(StatusCode::CONFLICT, "key_over", detail));
-    }
-    let (new, secret) =
-        new_access_key(old.tenant.clone(), old.name.clone(), old.scopes.clone(), old.expires_ms, now)?;
-    app.store.save_key(&new).await?;
-    let until = now.as_millis() + grace_s * 1000;
-    old.expires_ms = Some(old.expires_ms.unwrap_or(u64::MAX).min(until));
-    app.store.save_key(&old).await?;
+    let mut expires = None;
+    let changed = app.store.change_key(&id, |old| {
+        if old.revoked_ms.is_some() || old.expires_ms.is_some_and(|at| at <= now.as_millis()) {
+            let detail = format!("key {id} does not work any more; make a new one");
+            return Err(Problem::new(StatusCode::CONFLICT, "key_over", detail));
+        }
+        expires = old.expires_ms;
+        old.expires_ms = Some(old.expires_ms.unwrap_or(u64::MAX).min(now.as_millis() + grace_s * 1000));
+        Ok(())
+    });
+    let old = changed.await??.ok_or_else(|| no_key(&id))?;
+    let (new, secret) = new_access_key(old.tenant, old.name, old.scopes, expires, now)?;
+    app.store.add_key(&new).await?;
     let by = crate::caller::label(&caller);
     tracing::info!(key = %new.id, replaces = %old.id, by, "key replaced");
     Ok((StatusCode::CREATED, Out(NewKeyView { secret, key: shown(new) })).into_response())
@@ -201,9 +202,12 @@ async fn revoke(
     caller: Caller,
     Id(KeyId(id)): Id<KeyId>,
 ) -> Result<Out<AccessKey>, Problem> {
-    let mut key = known(&app, &id).await?;
-    key.revoked_ms.get_or_insert(app.store.now().as_millis());
-    app.store.save_key(&key).await?;
+    let now = app.store.now().as_millis();
+    let changed = app.store.change_key(&id, |key| {
+        key.revoked_ms.get_or_insert(now);
+        Ok::<_, Problem>(())
+    });
+    let key = changed.await??.ok_or_else(|| no_key(&id))?;
     let by = crate::caller::label(&caller);
     tracing::info!(key = %key.id, by, "key taken back");
     Ok(Out(shown(key)))

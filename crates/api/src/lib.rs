@@ -25,6 +25,7 @@ mod rate;
 mod secret;
 mod server;
 mod settings;
+mod share;
 mod upload;
 mod vendors;
 pub mod views;

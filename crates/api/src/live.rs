@@ -1,5 +1,6 @@
 //! Live: Server-Sent Events for a job, a batch, or everything, that can be taken up where they were cut.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -12,17 +13,18 @@ use futures_util::stream::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::{BatchName, JobId, Tenant};
-use songmill_store::{Scope, Store, Told};
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use songmill_store::{Scope, Store, StoreError, Told};
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{App, is_over};
 use crate::batches::TenantQuery;
-use crate::caller::Caller;
+use crate::caller::{Caller, label};
 use crate::events::{Position, Wanted};
 use crate::extract::{Id, Query};
 use crate::operation::Operation;
 use crate::problem::Problem;
+use crate::share::Place;
 use crate::views::EventView;
 
 /// Which events are streamed.
@@ -69,13 +71,22 @@ pub(crate) fn operations() -> Vec<Operation> {
 pub(crate) struct Hub {
     store: Store,
     shutdown: CancellationToken,
-    reader: Mutex<Weak<broadcast::Sender<Happened>>>,
+    reader: Mutex<Weak<Reader>>,
 }
 
-type Happened = (Position, Told);
+/// What happens from some place on.
+struct Reader {
+    sender: broadcast::Sender<Happened>,
+    /// Whether that place is known: what happens behind it will be told.
+    begun: watch::Sender<bool>,
+}
+
+type Happened = (Position, Option<Told>);
 
 /// Between two looks for events.
 const LOOK: Duration = Duration::from_millis(200);
+/// Between two looks whether a stream's key still works.
+const KEY: Duration = Duration::from_secs(2);
 /// Events that a slow stream may be behind; then it reads for itself.
 const BEHIND: usize = 4096;
 /// Events read at once.
@@ -87,58 +98,63 @@ impl Hub {
     }
 
     /// What happens from now on. The reader goes on as long as somebody holds the other half.
-    fn subscribe(&self) -> (Arc<broadcast::Sender<Happened>>, broadcast::Receiver<Happened>) {
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = reader.upgrade() {
-            let receiver = sender.subscribe();
-            return (sender, receiver);
-        }
-        let (sender, receiver) = broadcast::channel(BEHIND);
-        let sender = Arc::new(sender);
-        *reader = Arc::downgrade(&sender);
-        tokio::spawn(read(self.store.clone(), Arc::downgrade(&sender), self.shutdown.clone()));
-        (sender, receiver)
+    async fn subscribe(&self) -> (Arc<Reader>, broadcast::Receiver<Happened>) {
+        let (reader, receiver) = {
+            let mut known = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            let reader = known.upgrade().unwrap_or_else(|| {
+                let (sender, begun) = (broadcast::Sender::new(BEHIND), watch::Sender::new(false));
+                let reader = Arc::new(Reader { sender, begun });
+                *known = Arc::downgrade(&reader);
+                tokio::spawn(read(self.store.clone(), Arc::downgrade(&reader), self.shutdown.clone()));
+                reader
+            });
+            let receiver = reader.sender.subscribe();
+            (reader, receiver)
+        };
+        // Its sender lives as long as we hold the reader.
+        let _ = reader.begun.subscribe().wait_for(|begun| *begun).await;
+        (reader, receiver)
     }
 
     /// Behind the last event.
-    pub(crate) async fn now(&self) -> Position {
-        match self.store.event_bounds().await {
-            Ok(Some((_, last))) => Position::read(&last).unwrap_or_default(),
-            _ => Position::default(),
-        }
+    pub(crate) async fn now(&self) -> Result<Position, StoreError> {
+        last(&self.store).await
     }
 }
 
-async fn read(store: Store, to: Weak<broadcast::Sender<Happened>>, shutdown: CancellationToken) {
+async fn last(store: &Store) -> Result<Position, StoreError> {
+    let bounds = store.event_bounds().await?;
+    Ok(bounds.and_then(|(_, last)| Position::read(&last)).unwrap_or_default())
+}
+
+async fn read(store: Store, to: Weak<Reader>, shutdown: CancellationToken) {
     let mut after = None;
     while !shutdown.is_cancelled() {
-        let Some(sender) = to.upgrade() else { return };
-        let from = match after {
-            Some(position) => position,
-            None => match store.event_bounds().await {
-                Ok(bounds) => bounds.and_then(|(_, last)| Position::read(&last)).unwrap_or_default(),
-                Err(_) => {
-                    tokio::time::sleep(LOOK).await;
-                    continue;
-                }
-            },
-        };
-        after = Some(from);
+        let Some(reader) = to.upgrade() else { return };
         let mut more = false;
-        match store.events(&from.to_string(), PAGE).await {
-            Ok(page) => {
-                more = page.len() == PAGE;
-                for (id, told) in page {
-                    if let Some(position) = Position::read(&id) {
-                        after = Some(position);
-                        // Nobody listening is found out by the other half being gone.
-                        let _ = sender.send((position, told));
+        match after {
+            None => match last(&store).await {
+                Ok(position) => {
+                    after = Some(position);
+                    reader.begun.send_replace(true);
+                }
+                Err(error) => tracing::warn!(%error, "live events wait: redis cannot be asked"),
+            },
+            Some(from) => match store.events(&from.to_string(), PAGE).await {
+                Ok(page) => {
+                    more = page.len() == PAGE;
+                    for (id, told) in page {
+                        if let Some(position) = Position::read(&id) {
+                            after = Some(position);
+                            // Nobody listening is found out by the other half being gone.
+                            let _ = reader.sender.send((position, told));
+                        }
                     }
                 }
-            }
-            Err(error) => tracing::warn!(%error, "live events wait: redis cannot be asked"),
+                Err(error) => tracing::warn!(%error, "live events wait: redis cannot be asked"),
+            },
         }
-        drop(sender);
+        drop(reader);
         if !more {
             // Cancel-safe: neither holds anything.
             tokio::select! {
@@ -164,7 +180,7 @@ async fn everything(
 ) -> Result<Response, Problem> {
     let tenant = caller.meant(query.tenant.as_ref())?;
     let wanted = Wanted { tenant, job: None, batch: None };
-    open(app, About::Everything, wanted, from(&headers, query.after.as_deref())?).await
+    open(app, caller, About::Everything, wanted, from(&headers, query.after.as_deref())).await
 }
 
 async fn of_job(
@@ -175,7 +191,7 @@ async fn of_job(
 ) -> Result<Response, Problem> {
     let stored = app.job(&caller, id).await?;
     let wanted = Wanted { tenant: stored.job.tenant.clone(), job: Some(id), batch: None };
-    open(app, About::Job(id), wanted, from(&headers, None)?).await
+    open(app, caller, About::Job(id), wanted, from(&headers, None)).await
 }
 
 async fn of_batch(
@@ -187,65 +203,62 @@ async fn of_batch(
 ) -> Result<Response, Problem> {
     let (batch, _) = app.batch(&caller, query.tenant.as_ref(), name).await?;
     let wanted = Wanted { tenant: batch.tenant.clone(), job: None, batch: Some(batch.name.clone()) };
-    open(app, About::Batch(batch), wanted, from(&headers, None)?).await
+    open(app, caller, About::Batch(batch), wanted, from(&headers, None)).await
 }
 
-fn from(headers: &HeaderMap, after: Option<&str>) -> Result<Option<Position>, Problem> {
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
-    let wrong =
-        || Problem::bad_request("bad_event_id", "Last-Event-ID: is no event's id; leave it out to begin now");
-    last.or(after).map(|text| Position::read(text).ok_or_else(wrong)).transpose()
+/// Where the stream goes on; what is no event's id is not heeded, as the standard of these streams has it.
+fn from(headers: &HeaderMap, after: Option<&str>) -> Option<Position> {
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(Position::read);
+    last.or_else(|| after.and_then(Position::read))
 }
 
 /// A stream under way.
 struct Following {
     app: Arc<App>,
+    caller: Caller,
     about: About,
     wanted: Wanted,
     at: Position,
-    ready: std::collections::VecDeque<Sent>,
+    ready: VecDeque<Sent>,
     receiver: broadcast::Receiver<Happened>,
     /// Whether what happened up to now has been read.
     caught_up: bool,
     over: bool,
-    _reader: Arc<broadcast::Sender<Happened>>,
-    _permit: OwnedSemaphorePermit,
+    key: tokio::time::Interval,
+    _reader: Arc<Reader>,
+    _place: Place,
 }
 
 async fn open(
     app: Arc<App>,
+    caller: Caller,
     about: About,
     wanted: Wanted,
     after: Option<Position>,
 ) -> Result<Response, Problem> {
-    let busy = |_| {
+    let place = app.streams.take(label(&caller)).ok_or_else(|| {
         let detail = "too many streams are open; try again in a moment, or pull /v1/events";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(Duration::from_secs(5))
+    })?;
+    let at = match after {
+        Some(at) => at,
+        None => app.hub.now().await?,
     };
-    let permit = app.streams.clone().try_acquire_owned().map_err(busy)?;
     // First to listen, then to read what was before: nothing falls between.
-    let (reader, receiver) = app.hub.subscribe();
-    let mut ready = std::collections::VecDeque::new();
-    let (at, caught_up) = match after {
-        Some(at) => {
-            if !app.is_kept(at).await? {
-                ready.push_back(Sent::default().event("gap").data("{}"));
-            }
-            (at, false)
-        }
-        None => (app.hub.now().await, true),
-    };
+    let (reader, receiver) = app.hub.subscribe().await;
     let mut following = Following {
         app,
+        caller,
         about,
         wanted,
         at,
-        ready,
+        ready: VecDeque::new(),
         receiver,
-        caught_up,
+        caught_up: false,
         over: false,
+        key: tokio::time::interval(KEY),
         _reader: reader,
-        _permit: permit,
+        _place: place,
     };
     following.snapshot().await?;
     let shutdown = following.app.hub.shutdown.clone();
@@ -302,39 +315,55 @@ impl Following {
             if self.over {
                 return None;
             }
-            match self.receiver.recv().await {
-                Ok((position, told)) => self.take(position, told).await,
-                Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
-                Err(broadcast::error::RecvError::Closed) => return None,
+            // Cancel-safe: both keep what they have for the next call.
+            tokio::select! {
+                happened = self.receiver.recv() => match happened {
+                    Ok((position, told)) => self.take(position, told).await,
+                    Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                },
+                _ = self.key.tick() => {
+                    // A store that is away says nothing of the key.
+                    if matches!(self.app.keyring.still(&self.app.store, &self.caller).await, Ok(false)) {
+                        return None;
+                    }
+                }
             }
         }
     }
 
     async fn catch_up(&mut self) {
-        match self.app.store.events(&self.at.to_string(), PAGE).await {
-            Ok(page) => {
-                self.caught_up = page.len() < PAGE;
+        match self.missed().await {
+            Ok((kept, page)) => {
+                if !kept {
+                    self.ready.push_back(Sent::default().event("gap").data("{}"));
+                    self.at = Position::default();
+                }
+                self.caught_up = kept && page.len() < PAGE;
                 for (id, told) in page {
                     if let Some(position) = Position::read(&id) {
                         self.take(position, told).await;
                     }
                 }
             }
-            Err(error) => {
-                tracing::warn!(%error, "a live stream waits: redis cannot be asked");
-                tokio::time::sleep(LOOK).await;
-            }
+            Err(_) => tokio::time::sleep(LOOK).await,
         }
     }
 
-    async fn take(&mut self, position: Position, told: Told) {
+    /// What happened meanwhile, if all of it is kept.
+    async fn missed(&self) -> Result<(bool, Vec<(String, Option<Told>)>), Problem> {
+        if !self.app.is_kept(self.at).await? {
+            return Ok((false, Vec::new()));
+        }
+        Ok((true, self.app.store.events(&self.at.to_string(), PAGE).await?))
+    }
+
+    async fn take(&mut self, position: Position, told: Option<Told>) {
         if position <= self.at {
             return;
         }
         self.at = position;
-        if !self.wanted.takes(&told) {
-            return;
-        }
+        let Some(told) = told.filter(|told| self.wanted.takes(told)) else { return };
         let ends = match (&self.about, &told) {
             (About::Job(_), Told::Job(logged)) => is_over(logged.to),
             (About::Batch(_), Told::Closed(_)) => true,

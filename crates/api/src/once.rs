@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use songmill_core::Tenant;
 use songmill_store::{Begun, Doing};
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::caller::{Caller, once_key};
@@ -106,6 +107,16 @@ impl Once {
     }
 }
 
+impl Once {
+    /// Forgets that it was begun: the answer may be another one next time.
+    pub(crate) async fn forget(mut self, response: Response) -> Response {
+        match self.doing.take() {
+            Some(doing) => forgotten(doing, response).await,
+            None => response,
+        }
+    }
+}
+
 async fn forgotten(doing: Doing, response: Response) -> Response {
     if let Err(error) = doing.forget().await {
         tracing::warn!(%error, "a request that failed can be sent again only after a minute");
@@ -157,25 +168,47 @@ pub(crate) fn print(method: &str, path: &str, body: &[u8]) -> String {
 
 /// Around operations that heed an `Idempotency-Key`.
 pub(crate) async fn once(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    match done_once(&app, request, next).await {
+    match done_once(app, request, next).await {
         Ok(response) => response,
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn done_once(app: &App, request: Request, next: Next) -> Result<Response, Problem> {
+async fn done_once(app: Arc<App>, request: Request, next: Next) -> Result<Response, Problem> {
     let Some(key) = idempotency_key(request.headers())?.map(str::to_owned) else {
         return Ok(next.run(request).await);
     };
     let Some(caller) = request.extensions().get::<Caller>().cloned() else { return Err(Problem::internal()) };
+    // What another tenant was answered is not given here.
+    let Query(named) = Query::<Named>::try_from_uri(request.uri()).unwrap_or_default();
+    let tenant = caller.meant(named.tenant.as_ref())?;
     let (parts, body) = request.into_parts();
-    let body: Bytes = read_whole(app, body).await?;
+    let body: Bytes = read_whole(&app, body).await?;
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
     let print = print(parts.method.as_str(), path, &body);
-    let doing = match Once::begin(app, &caller.tenant, &key).await? {
+    let doing = match Once::begin(&app, &tenant, &key).await? {
         Ok(doing) => doing,
         Err(answer) => return Ok(answer.again(&print)),
     };
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    Ok(doing.end(app, print, response).await)
+    let done = async move {
+        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+        doing.end(&app, print, response).await
+    };
+    whole(done).await
+}
+
+/// Goes on to the end although the caller may go: a thing that is half done cannot be done once.
+pub(crate) async fn whole(
+    done: impl Future<Output = Response> + Send + 'static,
+) -> Result<Response, Problem> {
+    tokio::spawn(done.in_current_span()).await.map_err(|error| {
+        tracing::error!(%error, "a request's handler panicked");
+        Problem::internal()
+    })
+}
+
+/// The tenant that the query names.
+#[derive(Default, Deserialize)]
+struct Named {
+    tenant: Option<Tenant>,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json as Out;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use songmill_core::{BatchName, JobId, Tenant, VendorName};
@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::extract::Query;
 use crate::operation::{JSONL, Operation};
 use crate::problem::Problem;
-use crate::upload::{Songs, broken, errors_of, format, lines_of};
+use crate::upload::{Songs, broken, errors_of, format, lines_of, place};
 use crate::views::{PlanView, PlannedVendor, Range};
 
 /// What the plan is for.
@@ -32,6 +32,8 @@ struct PlanQuery {
 
 /// How many refused lines an answer names.
 const NAMED: usize = 100;
+/// Lines of one plan: each is remembered in a few bytes.
+const MOST: usize = 4_000_000;
 /// Ids looked up at once.
 const PAGE: usize = 512;
 
@@ -80,6 +82,7 @@ async fn plan(
     body: Body,
 ) -> Result<Out<PlanView>, Problem> {
     let tenant = caller.meant(query.tenant.as_ref())?;
+    let _place = place(&app, &caller)?;
     let (mut lines, _) = lines_of(&app, body, format(&headers)?);
     let batch = query.name.as_ref().map_or("", BatchName::as_str);
     let mut plan = Plan::default();
@@ -92,11 +95,11 @@ async fn plan(
         match planned {
             Ok((id, routes, songs)) => {
                 plan.view.good += 1;
-                let short = id
-                    .to_string()
-                    .bytes()
-                    .fold(0u64, |sum, byte| sum.wrapping_mul(131).wrapping_add(byte.into()));
-                if !plan.seen.insert(short) {
+                if plan.seen.len() >= MOST {
+                    let detail = format!("a plan takes at most {MOST} lines; plan a part of them");
+                    return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many", detail));
+                }
+                if !plan.seen.insert(id.short()) {
                     plan.view.repeated += 1;
                     continue;
                 }
@@ -170,7 +173,7 @@ impl PlanView0 {
             cost,
             unpriced,
             seconds,
-            errors: self.errors,
+            errors: self.errors.into_iter().take(NAMED).collect(),
         }
     }
 }

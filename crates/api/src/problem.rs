@@ -107,6 +107,11 @@ impl Problem {
         Self { errors: vec![error], ..Self::bad_request("bad_query", said) }
     }
 
+    pub(crate) fn with(mut self, errors: Vec<ProblemError>) -> Self {
+        self.errors = errors;
+        self
+    }
+
     pub(crate) fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
@@ -203,6 +208,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 pub(crate) fn of_submit(error: SubmitError, now: songmill_core::Timestamp) -> Problem {
     match error {
         SubmitError::Invalid(invalid) => invalid.into(),
+        SubmitError::Conflict { ref key, job } if key.starts_with("once:") => Problem::new(
+            StatusCode::CONFLICT,
+            "conflict",
+            format!("this Idempotency-Key was used for another request (job {job}); use a new one for each"),
+        ),
         SubmitError::Conflict { ref key, job } => Problem::new(
             StatusCode::CONFLICT,
             "conflict",

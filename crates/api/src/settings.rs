@@ -23,9 +23,11 @@ pub struct Settings {
     pub header_timeout: Span,
     /// How long an upload may bring nothing.
     pub upload_silence: Span,
-    /// Uploads under way at the same time, per process.
+    /// How long an upload may take in all.
+    pub upload_time: Span,
+    /// Uploads and plans under way at the same time, per process; a caller gets a quarter of them.
     pub uploads: usize,
-    /// Live streams open at the same time, per process.
+    /// Live streams open at the same time, per process; a caller gets a quarter of them.
     pub streams: usize,
     /// Requests a key may make in a minute, per process; 0 for any number.
     pub requests_per_minute: u32,
@@ -60,6 +62,7 @@ impl Default for Settings {
             header_bytes: 32 << 10,
             header_timeout: Span::secs(10),
             upload_silence: Span::secs(30),
+            upload_time: Span::secs(6 * 3600),
             uploads: 16,
             streams: 256,
             requests_per_minute: 6000,

@@ -15,19 +15,20 @@ use sha2::{Digest as _, Sha256};
 use songmill_core::song::Invalid;
 use songmill_core::{BatchName, BatchRef, Tenant};
 use songmill_producer::lines::{self, Format, Line, ReadError};
-use songmill_producer::{Submission, SubmitError};
+use songmill_producer::{Submission, SubmitError, Tally};
 use songmill_store::{Refused, Scope, Upload};
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::app::App;
-use crate::caller::Caller;
+use crate::caller::{Caller, label};
 use crate::extract::{Asked, Query, idempotency_key, media_type, unsupported};
 use crate::jobs::endpoints_named;
-use crate::once::Once;
+use crate::once::{Once, whole};
 use crate::operation::{JSONL, Operation};
 use crate::problem::{Problem, ProblemError};
 use crate::secret::{hex, random_text};
+use crate::share::Place;
 use crate::views::Uploaded;
 
 /// What beside the songs is said of an upload.
@@ -40,7 +41,7 @@ struct UploadQuery {
     /// Whose it is; the key's own tenant where nothing is said.
     tenant: Option<Tenant>,
     /// Endpoints that are to be told of the batch and its jobs, with commas between them.
-    #[schemars(length(min = 1, max = 200), regex(pattern = "^[a-z0-9_,]+$"))]
+    #[schemars(length(min = 1, max = 200), regex(pattern = "^[a-z0-9_]+(,[a-z0-9_]+){0,3}$"))]
     notify: Option<String>,
 }
 
@@ -76,6 +77,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .or_text(JSONL)
             .or_text("application/x-ndjson")
             .or_text("text/csv")
+            .problems(&[503])
             .reply::<Uploaded>(202, "Taken in; `Location` is the batch's address"),
     ]
 }
@@ -112,9 +114,11 @@ pub(crate) fn lines_of(
 ) -> (mpsc::Receiver<Result<Line, ReadError>>, Print) {
     let print = Print::default();
     let (hashed, silence) = (print.clone(), app.settings.upload_silence.get());
+    let until = tokio::time::Instant::now() + app.settings.upload_time.get();
     let chunks = body.into_data_stream();
     let chunks = stream::unfold(chunks, move |mut chunks| async move {
-        let next = match tokio::time::timeout(silence, chunks.next()).await {
+        let silence = until.min(tokio::time::Instant::now() + silence);
+        let next = match tokio::time::timeout_at(silence, chunks.next()).await {
             Ok(next) => next?.map_err(std::io::Error::other),
             Err(_) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "nothing came any more")),
         };
@@ -153,11 +157,7 @@ async fn upload(
     let tenant = caller.meant(query.tenant.as_ref())?;
     let format = format(&headers)?;
     let notify = endpoints_named(&app, &tenant, query.notify.as_deref()).await?;
-    let busy = |_| {
-        let detail = "too many uploads are under way; try again in a moment";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(std::time::Duration::from_secs(5))
-    };
-    let _permit = app.uploads.clone().try_acquire_owned().map_err(busy)?;
+    let place = place(&app, &caller)?;
     let key = idempotency_key(&headers)?;
     let name = match (&query.name, key) {
         (Some(name), _) => name.clone(),
@@ -168,16 +168,31 @@ async fn upload(
     let batch = BatchRef { tenant: tenant.clone(), name };
     let told = Upload { batch, id: random_text()?, notify, trace: Some(trace) };
     let how = format!("POST /v1/batches {} {}", told.batch, query.notify.as_deref().unwrap_or_default());
+    let location = caller.location(format!("/v1/batches/{}", told.batch.name), &tenant);
     let Some(key) = key else {
         let (lines, _) = lines_of(&app, body, format);
-        return take(&app, &told, lines).await;
+        return Ok(take(&app, &told, lines, location).await?.0);
     };
-    let once = Once::begin(&app, &tenant, key).await?;
+    let once = match Once::begin(&app, &tenant, key).await {
+        Ok(once) => once,
+        Err(problem) => {
+            drain(body).await;
+            return Err(problem);
+        }
+    };
     let (mut lines, print) = lines_of(&app, body, format);
     match once {
+        // The lines end when the caller goes, and then this does.
         Ok(once) => {
-            let answered = take(&app, &told, lines).await.unwrap_or_else(Problem::into_response);
-            Ok(once.end(&app, format!("{how} {}", printed(&print)), answered).await)
+            let done = async move {
+                let _place = place;
+                match take(&app, &told, lines, location).await {
+                    Ok((answer, true)) => once.end(&app, format!("{how} {}", printed(&print)), answer).await,
+                    Ok((answer, false)) => once.forget(answer).await,
+                    Err(problem) => once.forget(problem.into_response()).await,
+                }
+            };
+            whole(done).await
         }
         Err(answer) => {
             while let Some(line) = lines.recv().await {
@@ -188,24 +203,68 @@ async fn upload(
     }
 }
 
+/// Reads what the caller is sending, within reason: whoever is not read to the end does not hear the answer.
+async fn drain(body: Body) {
+    let mut left = DRAINED;
+    let mut chunks = body.into_data_stream();
+    let reading = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever sends slower than this hears nothing.
+    let _ = tokio::time::timeout(DRAIN, reading).await;
+}
+
+/// How much of a body is read only to be answered, and for how long.
+const DRAINED: usize = 64 << 20;
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// A place for reading many lines, which takes a thread.
+pub(crate) fn place(app: &App, caller: &Caller) -> Result<Place, Problem> {
+    app.uploads.take(label(caller)).ok_or_else(|| {
+        let detail = "too many uploads are under way; try again in a moment";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(std::time::Duration::from_secs(5))
+    })
+}
+
 fn named(text: &str) -> Result<BatchName, Problem> {
     BatchName::new(&format!("b-{text}")).map_err(|_| Problem::internal())
 }
 
-/// Takes lines in as they come.
+/// What was refused so far.
+#[derive(Default)]
+struct Bad {
+    count: u64,
+    /// Refused because the tenant may have no more: not kept, for they may be taken another time.
+    over: u64,
+    bytes: usize,
+    lines: Vec<Refused>,
+}
+
+impl Bad {
+    fn refuse(&mut self, line: u64, custom_id: Option<String>, invalid: Invalid) {
+        self.count += 1;
+        let words = invalid.problems.iter().map(|one| one.field.len() + one.fault.len() + one.fix.len());
+        self.bytes += 100 + words.sum::<usize>();
+        if self.lines.len() < KEPT && self.bytes < KEPT_BYTES {
+            self.lines.push(Refused { line, custom_id, problems: invalid.problems });
+        }
+    }
+}
+
+/// Takes lines in as they come; the answer, and whether it would be the same another time.
 async fn take(
     app: &App,
     upload: &Upload,
     lines: mpsc::Receiver<Result<Line, ReadError>>,
-) -> Result<Response, Problem> {
-    let refused = Mutex::new((0u64, Vec::<Refused>::new()));
-    let refuse = |line: u64, custom_id: Option<String>, invalid: Invalid| {
-        let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.0 += 1;
-        if refused.1.len() < KEPT {
-            refused.1.push(Refused { line, custom_id, problems: invalid.problems });
-        }
-    };
+    location: String,
+) -> Result<(Response, bool), Problem> {
+    let bad = Mutex::new(Bad::default());
+    let locked = || bad.lock().unwrap_or_else(PoisonError::into_inner);
     let broke = Mutex::new(None);
     // The places of lines on their way: answers come in the order of the lines.
     let ahead = Mutex::new(VecDeque::new());
@@ -224,7 +283,7 @@ async fn take(
                     ahead.push_back((line.number, line.custom_id));
                     return Some((Submission { key: Some(key), ..Submission::of(song) }, lines));
                 }
-                Err(invalid) => refuse(line.number, line.custom_id, invalid),
+                Err(invalid) => locked().refuse(line.number, line.custom_id, invalid),
             }
         }
     });
@@ -232,31 +291,47 @@ async fn take(
         let place = ahead.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let (number, custom_id) = place.expect("one answer for each line");
         if let Err(error) = result {
-            refuse(number, custom_id, as_invalid(error));
+            locked().over += u64::from(matches!(error, SubmitError::Over(_)));
+            locked().refuse(number, custom_id, as_invalid(error));
         }
     };
-    let taken = app.producer.submit_stream(upload, submissions, answered).await;
-    let (count, lines) = refused.into_inner().unwrap_or_else(PoisonError::into_inner);
-    app.store.keep_refused(&upload.batch, &lines).await?;
-    let tally = taken?;
+    let tally = app.producer.submit_stream(upload, submissions, answered).await?;
+    let Bad { count, over, lines, .. } = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let of_quota = |refused: &Refused| refused.problems.iter().any(|problem| problem.field == QUOTA);
+    let kept: Vec<_> = lines.iter().filter(|refused| !of_quota(refused)).cloned().collect();
+    // First what was refused, then the end: whoever is told that the batch has ended finds all of it.
+    for page in kept.chunks(PAGE) {
+        app.store.keep_refused(&upload.batch, page).await?;
+    }
+    app.store.end_upload(upload).await?;
     if let Some(error) = broke.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(broken(&error));
     }
-    let errors: Vec<_> = lines.iter().take(NAMED).flat_map(errors_of).collect();
+    let errors: Vec<_> = lines.iter().flat_map(errors_of).take(NAMED).collect();
     if tally.created + tally.known == 0 {
         let detail = match count {
             0 => "the body has no lines; send at least one song request".to_owned(),
             _ => format!("all {count} lines were refused"),
         };
+        if over > 0 {
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota", detail);
+            return Err(problem.with(errors).after(std::time::Duration::from_secs(60)));
+        }
         return Err(Problem::invalid(detail, errors));
     }
-    let name = upload.batch.name.clone();
-    tracing::info!(batch = %upload.batch, created = tally.created, known = tally.known, refused = count, "upload taken in");
-    let location = format!("/v1/batches/{name}");
-    let uploaded =
-        Uploaded { batch: name, created: tally.created, known: tally.known, refused: count, errors };
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Out(uploaded)).into_response())
+    let (name, Tally { created, known, .. }) = (upload.batch.name.clone(), tally);
+    tracing::info!(batch = %upload.batch, created, known, refused = count, "upload taken in");
+    let uploaded = Uploaded { batch: name, created, known, refused: count, errors };
+    let answer = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Out(uploaded)).into_response();
+    Ok((answer, over == 0))
 }
+
+/// Where what is wrong with a line is that the tenant may have no more.
+const QUOTA: &str = "(quota)";
+/// Refused lines written at once.
+const PAGE: usize = 500;
+/// How many bytes of refused lines are kept.
+const KEPT_BYTES: usize = 8 << 20;
 
 /// What is wrong with a refused line, one by one.
 pub(crate) fn errors_of(refused: &Refused) -> Vec<ProblemError> {
@@ -276,7 +351,7 @@ fn as_invalid(error: SubmitError) -> Invalid {
             format!("{key:?} was submitted before with another request (job {job})"),
             "give this line another custom_id, or send it to another batch",
         ),
-        error @ SubmitError::Over(_) => Invalid::one("(line)", error.to_string(), "send it again then"),
+        error @ SubmitError::Over(_) => Invalid::one(QUOTA, error.to_string(), "send it again then"),
         error @ (SubmitError::Store(_) | SubmitError::Random) => {
             Invalid::one("(line)", error.to_string(), "send it again")
         }

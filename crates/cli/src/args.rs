@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::job::{self, JobCommand};
 use crate::key::{self, KeyCommand, TenantCommand};
 use crate::notice::{self, EndpointCommand, NoticeCommand};
-use crate::{config, demo, doctor, roles, show, sim, submit};
+use crate::{config, demo, doctor, plan, roles, show, sim, submit};
 
 /// Bulk song generation: queue songs, run them through four vendors, keep the audio.
 #[derive(Debug, Parser)]
@@ -80,7 +80,7 @@ enum Command {
     /// Submits a file of song requests: JSON lines or CSV
     Submit(submit::SubmitArgs),
     /// Says what submitting a file would come to, and submits nothing
-    Plan(submit::PlanArgs),
+    Plan(plan::PlanArgs),
     /// Looks at batches and acts on them
     #[command(subcommand)]
     Batch(BatchCommand),
@@ -149,7 +149,7 @@ impl Args {
             Command::Submit(args) => submit::run(&global, &args).await,
             Command::Batch(command) => batch::run(&global, command).await,
             Command::Job(command) => job::run(&global, command).await,
-            Command::Plan(args) => submit::plan(&global, &args).await,
+            Command::Plan(args) => plan::run(&global, &args).await,
             Command::DeadLetter(command) => deadletter::run(&global, command).await,
             Command::Key(command) => key::run(&global, command).await,
             Command::Tenant(command) => key::tenant(&global, command).await,

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::http::Method;
 use clap::Subcommand;
 use songmill_api::views::{ActedOnAll, BatchErrorView, BatchView, Listed};
@@ -201,22 +201,17 @@ async fn to_stdout(client: &Client, ask: Ask) -> Result<()> {
 /// Writes lines to a file, which takes its name only when all of them are there.
 async fn to_file(global: &Global, client: &Client, ask: Ask, file: &std::path::Path) -> Result<()> {
     let answer = client.ask(ask).await?;
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(std::path::Path::new("."));
-    let cannot = || format!("cannot write {}", file.display());
-    let temp = tempfile::NamedTempFile::new_in(folder).with_context(cannot)?;
-    let mut out = std::io::BufWriter::new(temp.as_file());
     let mut count = 0u64;
-    answer
-        .lines(|line| {
-            count += 1;
-            out.write_all(line)?;
-            Ok(out.write_all(b"\n")?)
-        })
-        .await?;
-    out.flush().with_context(cannot)?;
-    drop(out);
-    temp.persist(file).with_context(cannot)?;
+    output::write_whole(file, async |out| {
+        answer
+            .lines(|line| {
+                count += 1;
+                out.write_all(line)?;
+                Ok(out.write_all(b"\n")?)
+            })
+            .await
+    })
+    .await?;
     if !global.json {
         output::line(format_args!("{count} lines in {}", file.display()))?;
     }

@@ -61,9 +61,13 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<bytes::Bytes>> + Send>>;
 /// An answer whose body is still to come.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// Where it leads, when it leads elsewhere.
+    leads_to: Option<String>,
     body: Chunks,
 }
 
+/// How often somebody who asks too often waits a second.
+const PATIENCE: u32 = 90;
 /// The longest line of an answer.
 const LINE: usize = 4 << 20;
 
@@ -137,6 +141,7 @@ impl Client {
         let key = std::env::var("SONGMILL_KEY").ok().filter(|key| !key.trim().is_empty());
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
+            .read_timeout(Duration::from_secs(60))
             .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self(Way::There { http, base, key: key.map(|key| Secret::new(key.trim())) }))
@@ -156,7 +161,7 @@ impl Client {
     /// Asks; an answer that says what went wrong is an error.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer> {
         let (uri, Ask { method, body, .. }) = (ask.uri(), ask);
-        let answer = match &self.0 {
+        let mut answer = match &self.0 {
             Way::Here(router) => {
                 let mut request = Request::builder().method(method).uri(uri);
                 let body = match body {
@@ -169,8 +174,10 @@ impl Client {
                 let response =
                     router.clone().oneshot(request.body(body)?).await.expect("a router always answers");
                 let status = response.status();
+                let to = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
+                let leads_to = to.and_then(|to| Some(to.to_str().ok()?.to_owned()));
                 let body = response.into_body().into_data_stream().map(|chunk| Ok(chunk?));
-                Answer { status, body: Box::pin(body) }
+                Answer { status, leads_to, body: Box::pin(body) }
             }
             Way::There { http, base, key } => {
                 let mut request = http.request(method, format!("{base}{uri}"));
@@ -184,11 +191,14 @@ impl Client {
                 let response = request.send().await.map_err(|error| Unreachable(base.clone(), error))?;
                 let status = response.status();
                 let body = response.bytes_stream().map(|chunk| chunk.context("the answer was cut"));
-                Answer { status, body: Box::pin(body) }
+                Answer { status, leads_to: None, body: Box::pin(body) }
             }
         };
         if answer.status.is_success() {
             return Ok(answer);
+        }
+        if let Some(address) = answer.leads_to.take() {
+            return elsewhere(&address).await;
         }
         let status = answer.status;
         let body = answer.whole().await?;
@@ -198,11 +208,33 @@ impl Client {
         Err(Refused(problem).into())
     }
 
+    /// Asks, and waits when it was asked too often.
+    pub(crate) async fn ask_patiently(&self, ask: impl Fn() -> Ask) -> Result<Answer> {
+        for _ in 0..PATIENCE {
+            match self.ask(ask()).await {
+                Err(error) if refused(&error).is_some_and(|problem| problem.status == 429) => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                other => return other,
+            }
+        }
+        self.ask(ask()).await
+    }
+
     /// Asks for one value.
     pub(crate) async fn value<T: DeserializeOwned>(&self, ask: Ask) -> Result<T> {
         let body = self.ask(ask).await?.whole().await?;
         serde_json::from_slice(&body).context("the answer is not understood; are both sides of one version?")
     }
+}
+
+/// Fetches what lies in a bucket, by the signed address that was given.
+async fn elsewhere(address: &str) -> Result<Answer> {
+    let response = reqwest::get(address).await.map_err(|error| error.without_url())?;
+    let status = response.status();
+    anyhow::ensure!(status.is_success(), "the bucket answers {status}");
+    let body = response.bytes_stream().map(|chunk| chunk.context("the answer was cut"));
+    Ok(Answer { status, leads_to: None, body: Box::pin(body) })
 }
 
 impl Answer {
@@ -216,7 +248,7 @@ impl Answer {
     }
 
     /// Writes the body as it comes.
-    pub(crate) async fn copy(&mut self, to: &mut impl std::io::Write) -> Result<()> {
+    pub(crate) async fn copy(&mut self, to: &mut dyn std::io::Write) -> Result<()> {
         while let Some(chunk) = self.body.next().await {
             to.write_all(&chunk?)?;
         }

@@ -122,7 +122,7 @@ async fn list(global: &Global, client: &Client, args: &ListArgs) -> Result<Exit>
 async fn replay(global: &Global, client: &Client, ids: &[JobId]) -> Result<Exit> {
     let (mut again, mut not) = (0u64, 0u64);
     for id in ids {
-        match client.ask(Ask::new(Method::POST, format!("/v1/jobs/{id}/retry"))).await {
+        match client.ask_patiently(|| Ask::new(Method::POST, format!("/v1/jobs/{id}/retry"))).await {
             Ok(_) => again += 1,
             Err(error) => match refused(&error) {
                 Some(problem) if matches!(problem.status, 404 | 409) => {

@@ -15,13 +15,14 @@ use songmill_simulator::Simulator;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
+use crate::bad_lines::BadLines;
 use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::redis_server::RedisServer;
 use crate::roles::{Role, serve_until};
-use crate::submit::{self, BadLines};
+use crate::submit;
 use crate::{batch, output, progress, sim, telemetry};
 
 #[derive(Debug, Args)]

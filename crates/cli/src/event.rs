@@ -79,7 +79,7 @@ pub(crate) async fn run(global: &Global, command: EventCommand) -> Result<Exit> 
         if !follow && (left == 0 || !moved) {
             return Ok(Exit::Ok);
         }
-        if follow && !moved {
+        if follow && (!moved || page.data.len() < 1000) {
             tokio::time::sleep(client.look()).await;
         }
     }

@@ -50,7 +50,7 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
         error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(StoreError::will_pass);
     let unreachable = error.chain().any(|cause| cause.is::<Unreachable>());
     match refused(error).map(|problem| problem.status) {
-        Some(503 | 507) => ExitCode::from(4),
+        Some(408 | 429 | 503 | 507) => ExitCode::from(4),
         Some(400..500) => ExitCode::from(2),
         _ if away || unreachable => ExitCode::from(4),
         _ => ExitCode::FAILURE,

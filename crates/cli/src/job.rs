@@ -1,6 +1,5 @@
 //! Jobs: what they are, why they wait, and an operator's decisions.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -306,9 +305,7 @@ async fn get(client: &Client, id: JobId, n: usize, to: Option<PathBuf>) -> Resul
         answer.copy(&mut std::io::stdout().lock()).await?;
         return Ok(Exit::Ok);
     }
-    let mut file = std::fs::File::create(&to).with_context(|| format!("cannot write {}", to.display()))?;
-    answer.copy(&mut file).await?;
-    file.flush()?;
+    output::write_whole(&to, async |mut file| answer.copy(&mut file).await).await?;
     output::line(format_args!("{} ({} bytes)", to.display(), asset.bytes))?;
     Ok(Exit::Ok)
 }

@@ -101,9 +101,11 @@ pub(crate) async fn run(global: &Global, command: KeyCommand) -> Result<Exit> {
         KeyCommand::List => list(global, &client).await?,
         KeyCommand::Rotate { id, grace } => {
             let body = serde_json::json!({ "grace_s": grace.get().as_secs() });
+            let id = seen(&id);
             made(global, &client.value(Ask::post(format!("/v1/keys/{id}/rotate")).json(&body)?).await?)?;
         }
         KeyCommand::Revoke { id } => {
+            let id = seen(&id);
             let key: AccessKey = client.value(Ask::new(Method::DELETE, format!("/v1/keys/{id}"))).await?;
             if global.json {
                 output::json(&key)?;
@@ -113,6 +115,12 @@ pub(crate) async fn run(global: &Global, command: KeyCommand) -> Result<Exit> {
         }
     }
     Ok(Exit::Ok)
+}
+
+/// The part of a key that may be seen, also of a whole one: that must not get into an address.
+fn seen(key: &str) -> &str {
+    let rest = key.strip_prefix("sm_").unwrap_or(key);
+    rest.split('_').next().unwrap_or(rest)
 }
 
 fn made(global: &Global, made: &NewKeyView) -> Result<()> {

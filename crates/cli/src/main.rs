@@ -1,6 +1,7 @@
 //! The one binary: configuration, telemetry, subcommands, wiring.
 
 mod args;
+mod bad_lines;
 mod batch;
 mod client;
 mod config;
@@ -14,6 +15,7 @@ mod job;
 mod key;
 mod notice;
 mod output;
+mod plan;
 mod progress;
 mod redis_server;
 mod roles;

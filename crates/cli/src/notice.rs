@@ -314,7 +314,8 @@ fn last(notice: &Notice) -> String {
 async fn replay(global: &Global, client: &Client, ids: &[String], tenant: Option<&Tenant>) -> Result<Exit> {
     let (mut again, mut not) = (0u64, 0u64);
     for id in ids {
-        match client.ask(Ask::post(format!("/v1/notices/{id}/replay")).with("tenant", tenant)).await {
+        let ask = || Ask::post(format!("/v1/notices/{id}/replay")).with("tenant", tenant);
+        match client.ask_patiently(ask).await {
             Ok(_) => again += 1,
             Err(error) => match refused(&error) {
                 Some(problem) if matches!(problem.status, 404 | 409) => {

@@ -1,8 +1,10 @@
 //! Tables for people, JSON for programs.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -67,4 +69,21 @@ pub(crate) fn span(millis: u64) -> String {
         3600..172_800 => format!("{}:{:02} h", secs / 3600, secs / 60 % 60),
         _ => format!("{} d", secs / 86_400),
     }
+}
+
+/// Writes a file, which takes its name only when all of it is there.
+pub(crate) async fn write_whole(
+    to: &Path,
+    write: impl AsyncFnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let cannot = || format!("cannot write {}", to.display());
+    let everybodys = std::fs::Permissions::from_mode(0o666);
+    let temp = tempfile::Builder::new().permissions(everybodys).tempfile_in(folder).with_context(cannot)?;
+    let mut out = std::io::BufWriter::new(temp.as_file());
+    write(&mut out).await?;
+    out.flush().with_context(cannot)?;
+    drop(out);
+    temp.persist(to).with_context(cannot)?;
+    Ok(())
 }

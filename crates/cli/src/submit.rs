@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -12,14 +12,15 @@ use clap::Args;
 use futures_util::stream;
 use serde::Serialize;
 use songmill_api::ProblemError;
-use songmill_api::views::{BatchView, PlanView, Uploaded};
+use songmill_api::views::{BatchErrorView, BatchView, Uploaded};
 use songmill_core::song::{Invalid, Problem};
-use songmill_core::{BatchName, BatchRef, Tenant};
+use songmill_core::{BatchName, BatchRef};
 use songmill_producer::lines::{self, Line, ReadError};
 use songmill_producer::{Submission, SubmitError, Tally};
 use songmill_store::Upload;
 
 use crate::args::Global;
+use crate::bad_lines::BadLines;
 use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::{Context, vendors};
@@ -50,24 +51,9 @@ pub(crate) struct SubmitArgs {
     notify: Vec<songmill_core::EndpointId>,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct PlanArgs {
-    /// The file, or - for standard input
-    file: PathBuf,
-    /// The batch it would be submitted to: what is there already is counted as known
-    #[arg(long)]
-    batch: Option<BatchRef>,
-    /// How the file is written [default: by its ending, else jsonl]
-    #[arg(long)]
-    format: Option<Format>,
-    /// Whose
-    #[arg(long)]
-    tenant: Option<Tenant>,
-}
-
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+pub(crate) enum Format {
     /// A JSON object on each line
     Jsonl,
     /// An array of JSON objects
@@ -87,7 +73,7 @@ impl From<Format> for lines::Format {
 }
 
 /// What the API calls a format.
-const fn media(format: lines::Format) -> &'static str {
+pub(crate) const fn media(format: lines::Format) -> &'static str {
     match format {
         lines::Format::Jsonl => "application/jsonl",
         lines::Format::Json => "application/json",
@@ -105,7 +91,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
 }
 
 /// The same as a body of a request.
-async fn body(path: &Path) -> Result<Body> {
+pub(crate) async fn body(path: &Path) -> Result<Body> {
     let reader: Box<dyn tokio::io::AsyncRead + Send + Unpin> = if path == Path::new("-") {
         Box::new(tokio::io::stdin())
     } else {
@@ -137,7 +123,7 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
         None => named_after(&args.file)?.into(),
     };
     let format = args.format.map_or_else(|| lines::Format::of(&args.file), Into::into);
-    let mut bad = BadLines::new(args);
+    let mut bad = BadLines::beside(&args.file, args.errors.as_deref());
     if args.dry_run {
         let config = Config::load(global)?;
         telemetry::start(&config.log, global, true)?;
@@ -203,54 +189,42 @@ async fn upload(
             _ => return Err(error),
         },
     };
-    for ProblemError { pointer, line, custom_id, detail, fix } in errors {
-        let field = pointer.trim_start_matches('/').replace('/', ".");
-        let field = if field.is_empty() { "(line)".to_owned() } else { field };
-        bad.refuse(line.unwrap_or(0), custom_id, Invalid::one(field, detail, fix));
+    // An answer names only the first of them; the batch has more.
+    let mut errors = errors;
+    if errors.len() >= NAMED {
+        errors.clear();
+        let answer = client.ask(Ask::batch(Method::GET, name, "/errors")).await?;
+        answer
+            .lines(|line| {
+                let error: BatchErrorView = serde_json::from_slice(line)?;
+                if error.line.is_some() {
+                    errors.extend(error.errors);
+                }
+                Ok(())
+            })
+            .await?;
     }
-    // The answer names the first of them only; `batch errors` has more.
-    bad.count = bad.count.max(uploaded.refused);
+    let mut errors = errors.into_iter().peekable();
+    while let Some(error) = errors.next() {
+        let (line, custom_id) = (error.line, error.custom_id.clone());
+        let mut invalid = Invalid::default();
+        invalid.problems.push(problem(error));
+        while let Some(more) = errors.next_if(|more| more.line == line) {
+            invalid.problems.push(problem(more));
+        }
+        bad.refuse(line.unwrap_or(0), custom_id, invalid);
+    }
+    bad.were(uploaded.refused);
     Ok(Tally { refused: bad.count, ..uploaded })
 }
 
-/// `songmill plan`.
-pub(crate) async fn plan(global: &Global, args: &PlanArgs) -> Result<Exit> {
-    let client = Client::open(global).await?;
-    let format = args.format.map_or_else(|| lines::Format::of(&args.file), Into::into);
-    let of_batch = args.batch.as_ref().map(|batch| &batch.tenant).filter(|tenant| !tenant.is_default());
-    let ask = Ask::post("/v1/plan")
-        .with("name", args.batch.as_ref().map(|batch| &batch.name))
-        .with("tenant", args.tenant.as_ref().or(of_batch))
-        .body(media(format), body(&args.file).await?);
-    let plan: PlanView = client.value(ask).await?;
-    let exit = if plan.refused > 0 { Exit::Some } else { Exit::Ok };
-    if global.json {
-        output::json(&plan)?;
-        return Ok(exit);
-    }
-    output::line(format_args!(
-        "{} good lines, {} refused, {} repeated, {} submitted before: {} new jobs, {} songs; nothing was submitted",
-        plan.good, plan.refused, plan.repeated, plan.known, plan.jobs, plan.songs
-    ))?;
-    for (vendor, of) in &plan.vendors {
-        output::line(format_args!(
-            "  {vendor}: {} jobs, {} songs, {} submissions",
-            of.jobs, of.songs, of.submissions
-        ))?;
-    }
-    for (currency, range) in &plan.cost {
-        output::line(format_args!("cost: {:.2} to {:.2} {currency}", range.low, range.high))?;
-    }
-    if !plan.unpriced.is_empty() {
-        let names: Vec<_> = plan.unpriced.iter().map(ToString::to_string).collect();
-        output::line(format_args!("no price is set for {} (api.prices)", names.join(", ")))?;
-    }
-    let span = |seconds: f64| output::span((seconds * 1000.0) as u64);
-    output::line(format_args!("time: {} to {}", span(plan.seconds.low), span(plan.seconds.high)))?;
-    for ProblemError { pointer, line, detail, fix, .. } in plan.errors.iter().take(SHOWN) {
-        output::line(format_args!("  line {}: {pointer} {detail}; {fix}", line.unwrap_or(0)))?;
-    }
-    Ok(exit)
+/// How many errors an answer names at most.
+const NAMED: usize = 100;
+
+fn problem(error: ProblemError) -> Problem {
+    let field = error.pointer.trim_start_matches('/').replace('/', ".");
+    let field = if field.is_empty() { "(line)".to_owned() } else { field };
+    Problem { field, fault: error.detail, fix: error.fix }
 }
 
 /// Submits lines to a batch; bad ones are written down and passed over.
@@ -302,6 +276,7 @@ async fn submit_to(
     };
     let producer = context.producer();
     let mut tally = producer.submit_stream(&upload, submissions, answered).await?;
+    context.store.end_upload(&upload).await?;
     if let Some(error) = broken.into_inner() {
         return Err(error.into());
     }
@@ -384,95 +359,4 @@ fn named_after(file: &Path) -> Result<BatchName> {
         .take(64)
         .collect();
     BatchName::new(&slug).map_err(|_| usage("--batch: the file's name makes no batch name; give one"))
-}
-
-/// Bad lines, written to a file as they are found.
-pub(crate) struct BadLines {
-    path: PathBuf,
-    file: Option<std::io::BufWriter<std::fs::File>>,
-    failed: Option<std::io::Error>,
-    first: Vec<String>,
-    /// How many.
-    pub(crate) count: u64,
-}
-
-/// One fault of a bad line, as it is written down.
-#[derive(Serialize)]
-struct BadLine<'a> {
-    line: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    custom_id: Option<&'a str>,
-    #[serde(flatten)]
-    problem: &'a Problem,
-}
-
-/// How many bad lines are shown at once.
-const SHOWN: usize = 10;
-
-impl BadLines {
-    fn new(args: &SubmitArgs) -> Self {
-        let path = args.errors.clone().unwrap_or_else(|| {
-            let name =
-                if args.file == Path::new("-") { "stdin".into() } else { args.file.clone().into_os_string() };
-            let mut name: std::ffi::OsString = name;
-            name.push(".errors.jsonl");
-            name.into()
-        });
-        Self::at(path)
-    }
-
-    /// Writes bad lines to this file.
-    pub(crate) fn at(path: PathBuf) -> Self {
-        Self { path, file: None, failed: None, first: Vec::new(), count: 0 }
-    }
-
-    fn refuse(&mut self, line: u64, custom_id: Option<String>, invalid: Invalid) {
-        self.count += 1;
-        if self.first.len() < SHOWN {
-            self.first.push(format!("  line {line}: {invalid}"));
-        }
-        if let Err(error) = self.write(line, custom_id.as_deref(), &invalid) {
-            self.failed.get_or_insert(error);
-        }
-    }
-
-    fn write(&mut self, line: u64, custom_id: Option<&str>, invalid: &Invalid) -> std::io::Result<()> {
-        if self.file.is_none() {
-            self.file = Some(std::io::BufWriter::new(std::fs::File::create(&self.path)?));
-        }
-        let Some(file) = &mut self.file else { return Ok(()) };
-        for problem in &invalid.problems {
-            serde_json::to_writer(&mut *file, &BadLine { line, custom_id, problem })?;
-            file.write_all(b"\n")?;
-        }
-        Ok(())
-    }
-
-    /// Closes the file; one of an earlier run that says nothing any more is removed.
-    fn finish(&mut self) -> Result<()> {
-        let flushed = match self.file.take() {
-            Some(mut file) => file.flush(),
-            None if self.path.is_file() => std::fs::remove_file(&self.path),
-            None => Ok(()),
-        };
-        let written = self.failed.take().map_or(flushed, Err);
-        written.with_context(|| format!("bad lines cannot be written to {}", self.path.display()))
-    }
-
-    fn path_if_any(&self) -> Option<&Path> {
-        (self.count > 0).then_some(self.path.as_path())
-    }
-
-    pub(crate) fn say(&self) -> Result<()> {
-        for line in &self.first {
-            output::line(line)?;
-        }
-        if self.count > 0 {
-            output::line(format_args!(
-                "every refused line is in {} with its field and reason",
-                self.path.display()
-            ))?;
-        }
-        Ok(())
-    }
 }

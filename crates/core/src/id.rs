@@ -66,6 +66,11 @@ impl JobId {
         (self.0 % lanes as u128) as usize
     }
 
+    /// Half of it: enough to tell some millions apart.
+    pub const fn short(self) -> u64 {
+        self.0 as u64
+    }
+
     /// A number spread evenly over jobs that mixes in `salt`: the only source of jitter.
     pub(crate) fn spread(self, salt: u64) -> u64 {
         let mut x = (self.0 as u64) ^ ((self.0 >> 64) as u64) ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);

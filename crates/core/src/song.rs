@@ -245,6 +245,10 @@ pub const REFERENCE_DATA_MAX: usize = 512 * 1024;
 impl SongRequest {
     /// Reads a request from JSON and checks what can be checked without a vendor.
     pub fn from_json(json: &[u8]) -> Result<Self, Invalid> {
+        // A list of values would be taken for the fields in their order.
+        if json.trim_ascii_start().first() == Some(&b'[') {
+            return Err(Invalid::one("(line)", "is a list", "put one JSON object on a line"));
+        }
         let mut from = serde_json::Deserializer::from_slice(json);
         let song: Self = serde_path_to_error::deserialize(&mut from).map_err(|error| {
             let (path, cause) = (error.path().to_string(), error.inner().to_string());

@@ -1,8 +1,10 @@
 //! Reading many requests: JSON lines, a JSON array or CSV, one by one in bounded memory.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{BufRead, Read as _};
 use std::path::Path;
+use std::rc::Rc;
 
 use serde_json::{Map, Value};
 use songmill_core::song::{Field, Invalid};
@@ -81,28 +83,64 @@ pub fn read(
 
 /// Lines without a `custom_id` are known by their content and how often it stood in the file before.
 #[derive(Default)]
-pub(crate) struct Keys(HashMap<JobId, u32>);
+pub(crate) struct Keys(HashMap<u64, u32>);
+
+/// Lines without a `custom_id` that one input may have: each is remembered in a few bytes.
+const UNNAMED: usize = 4_000_000;
+/// How much of what a bad line says is kept: of its id, and of each thing that is wrong.
+const ID_CHARS: usize = 128;
+const WORDS_CHARS: usize = 300;
+/// Things wrong with one line that are told.
+const PROBLEMS: usize = 20;
 
 impl Keys {
     pub(crate) fn line(&mut self, number: u64, json: &[u8]) -> Line {
-        let read = SongRequest::from_json(json).map(|song| {
-            let key = song.custom_id.clone().unwrap_or_else(|| {
-                let text = serde_json::to_string(&song).expect("a song request is always JSON");
-                let content = JobId::derive("line", &text);
-                let seen = self.0.entry(content).or_default();
-                *seen += 1;
-                format!("#{content}-{seen}")
-            });
-            (song, key)
+        let read = SongRequest::from_json(json).and_then(|song| {
+            let key = match &song.custom_id {
+                Some(custom_id) => custom_id.clone(),
+                None => self.unnamed(&song)?,
+            };
+            Ok((song, key))
         });
+        let read = read.map_err(shortened);
         let custom_id = match &read {
             Ok((song, _)) => song.custom_id.clone(),
             Err(_) => serde_json::from_slice::<Value>(json)
                 .ok()
-                .and_then(|line| Some(line.get("custom_id")?.as_str()?.to_owned())),
+                .and_then(|line| Some(line.get("custom_id")?.as_str()?.chars().take(ID_CHARS).collect())),
         };
         Line { number, custom_id, read }
     }
+
+    fn unnamed(&mut self, song: &SongRequest) -> Result<String, Invalid> {
+        let text = serde_json::to_string(song).expect("a song request is always JSON");
+        let content = JobId::derive("line", &text);
+        if self.0.len() >= UNNAMED {
+            let fault = format!("is missing, as in {UNNAMED} lines before");
+            return Err(Invalid::one(
+                "custom_id",
+                fault,
+                "give each line a custom_id, or send fewer at once",
+            ));
+        }
+        let seen = self.0.entry(content.short()).or_default();
+        *seen += 1;
+        Ok(format!("#{content}-{seen}"))
+    }
+}
+
+/// What is wrong with a line, in no more words than it takes: a line may be long.
+fn shortened(mut invalid: Invalid) -> Invalid {
+    invalid.problems.truncate(PROBLEMS);
+    for problem in &mut invalid.problems {
+        for text in [&mut problem.field, &mut problem.fault, &mut problem.fix] {
+            if text.len() > WORDS_CHARS {
+                text.truncate(text.floor_char_boundary(WORDS_CHARS));
+                text.push('…');
+            }
+        }
+    }
+    invalid
 }
 
 pub(crate) type Lines = mpsc::Sender<Result<Line, ReadError>>;
@@ -156,15 +194,21 @@ fn skip_line(source: &mut impl BufRead, begun: &[u8]) -> Result<(), ReadError> {
 }
 
 fn read_csv(source: impl BufRead, keys: &mut Keys, lines: &Lines) -> Result<(), ReadError> {
+    let spent = Rc::new(Cell::new(0));
+    let source = Budgeted { source, spent: spent.clone() };
     let mut csv = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
     let broken = |error: csv::Error| match error.into_kind() {
+        csv::ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+            ReadError::Form(error.to_string())
+        }
         csv::ErrorKind::Io(error) => ReadError::Io(error),
         kind => ReadError::Form(format!("the first line must name the fields: {kind:?}")),
     };
     let header = csv.headers().map_err(broken)?.clone();
     let known = |name: &str| {
         let field = |field: &Field| field.as_str() == name;
-        name.starts_with("options.")
+        // `options.<vendor>.<field>`, and nothing deeper.
+        name.strip_prefix("options.").is_some_and(|rest| rest.split('.').count() == 2)
             || ["custom_id", "vendor", "require"].contains(&name)
             || Field::ALL.iter().any(field)
     };
@@ -175,6 +219,7 @@ fn read_csv(source: impl BufRead, keys: &mut Keys, lines: &Lines) -> Result<(), 
     }
     let mut record = csv::StringRecord::new();
     loop {
+        spent.set(0);
         let line = match csv.read_record(&mut record) {
             Ok(false) => return Ok(()),
             Ok(true) => {
@@ -192,6 +237,24 @@ fn read_csv(source: impl BufRead, keys: &mut Keys, lines: &Lines) -> Result<(), 
         if lines.blocking_send(Ok(line)).is_err() {
             return Ok(());
         }
+    }
+}
+
+/// A reader that ends when one record takes too much: a quote that is never closed would take all there is.
+struct Budgeted<R> {
+    source: R,
+    spent: Rc<Cell<u64>>,
+}
+
+impl<R: BufRead> std::io::Read for Budgeted<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.spent.get() > LINE_BYTES {
+            let why = "a record is longer than 1 MiB; is a quote not closed?";
+            return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
+        }
+        let read = self.source.read(into)?;
+        self.spent.set(self.spent.get() + read as u64);
+        Ok(read)
     }
 }
 
@@ -327,5 +390,21 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn what_would_take_all_memory_is_refused() {
+        let deep = format!("prompt,options{}\nx,y\n", ".a".repeat(50_000));
+        assert!(matches!(try_lines("a.csv", &deep)[..], [Err(ReadError::Form(_))]));
+        let open = format!("prompt\n\"{}", "x".repeat(3 << 20));
+        assert!(matches!(try_lines("a.csv", &open)[..], [Err(ReadError::Form(_))]));
+        let long = "x".repeat(400_000);
+        let lines = lines(
+            "a.jsonl",
+            &format!("{{\"custom_id\":\"{long}\",\"{long}\":1}}\n[null,\"replicate\",\"hi\"]\n"),
+        );
+        let problem = &lines[0].read.as_ref().unwrap_err().problems[0];
+        assert!(lines[0].custom_id.as_ref().unwrap().len() <= 128 && problem.field.len() < 400);
+        assert!(lines[1].read.is_err(), "a list is no request");
     }
 }

@@ -125,8 +125,8 @@ impl Producer {
         placed(&submission, job.job.id, outcome[0])
     }
 
-    /// Submits a stream of requests to a batch, pipelined and in bounded memory. Until the stream ends the batch is
-    /// not closed, even if all its jobs have ended.
+    /// Submits a stream of requests to a batch, pipelined and in bounded memory. Until [`Store::end_upload`] is called
+    /// (or a minute after the last sign of life) the batch is not closed, even if all its jobs have ended.
     ///
     /// `each` is told of every request in the order of the stream: its place there, from 0, and what became of
     /// it. A store error ends the stream; submitting the whole stream again is safe where requests have keys.
@@ -163,7 +163,6 @@ impl Producer {
                 },
             }
         }
-        self.store.end_upload(upload).await?;
         Ok(tally)
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use songmill_core::Tenant;
 
 use crate::connection::StoreError;
+use crate::scripts::SWAP;
 use crate::store::Store;
 
 /// What a key allows.
@@ -21,6 +22,9 @@ pub enum Scope {
     /// Everything, for every tenant.
     Admin,
 }
+
+/// How often a change is tried on a key that others change at the same time.
+const TRIES: usize = 16;
 
 /// A key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -49,8 +53,37 @@ pub struct AccessKey {
 }
 
 impl Store {
-    /// Keeps a key, new or changed.
-    pub async fn save_key(&self, key: &AccessKey) -> Result<(), StoreError> {
+    /// Changes a key; what others change at the same time stays. The key as it is then; none when there is none.
+    pub async fn change_key<E>(
+        &self,
+        id: &str,
+        mut change: impl FnMut(&mut AccessKey) -> Result<(), E>,
+    ) -> Result<Result<Option<AccessKey>, E>, StoreError> {
+        for _ in 0..TRIES {
+            let mut ask = redis::cmd("HGET");
+            ask.arg(self.keys().access_keys()).arg(id);
+            let found: Option<Vec<u8>> = ask.query_async(&mut self.connection()).await?;
+            let Some(before) = found else { return Ok(Ok(None)) };
+            let broken = |source: serde_json::Error| StoreError::Record {
+                job: format!("key {id}"),
+                source: source.into(),
+            };
+            let mut key: AccessKey = serde_json::from_slice(&before).map_err(broken)?;
+            if let Err(error) = change(&mut key) {
+                return Ok(Err(error));
+            }
+            let after = serde_json::to_vec(&key).expect("texts and numbers are always JSON");
+            let mut call = SWAP.call(&[self.keys().access_keys()]);
+            call.arg(id).arg(before).arg(after);
+            if call.run::<i64>(&mut self.connection()).await? == 1 {
+                return Ok(Ok(Some(key)));
+            }
+        }
+        Err(StoreError::Contended(format!("key {id}")))
+    }
+
+    /// Keeps a new key.
+    pub async fn add_key(&self, key: &AccessKey) -> Result<(), StoreError> {
         let json = serde_json::to_vec(key).expect("texts and numbers are always JSON");
         let mut write = redis::pipe();
         write.atomic().cmd("HSET").arg(self.keys().access_keys()).arg(&key.id).arg(json).ignore();

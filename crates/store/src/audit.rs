@@ -158,7 +158,8 @@ impl Store {
 
     /// What a tenant has open must be as many jobs as have not ended; asked only when nothing moves.
     async fn audit_tenants(&self, audit: &mut Audit, open: BTreeMap<Tenant, u64>) -> Result<(), StoreError> {
-        for (tenant, open) in open {
+        for tenant in self.tenants().await? {
+            let open = open.get(&tenant).copied().unwrap_or(0);
             let counted = self.usage(&tenant).await?.open_jobs;
             if counted != open {
                 let what = format!("counts {counted} open jobs but has {open}");

@@ -67,10 +67,10 @@ pub enum StoreError {
     /// Redis refused.
     #[error("redis refused the command")]
     Refused(#[source] redis::RedisError),
-    /// A record is not what we wrote.
-    #[error("record of job {job} cannot be read")]
+    /// A record is not what we wrote, or a newer version did.
+    #[error("record of {job} cannot be read")]
     Record {
-        /// Whose.
+        /// Of which job or endpoint.
         job: String,
         /// What is wrong with it.
         #[source]

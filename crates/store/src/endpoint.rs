@@ -74,58 +74,87 @@ impl Endpoint {
     }
 }
 
-/// Whether an endpoint's waiting notices are to be sent now that it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
-    /// They are: it was switched on again.
-    Send,
-    /// They stay as they are.
-    Leave,
-}
-
 impl Store {
     /// A tenant's endpoints, in the order they were made.
     pub async fn endpoints(&self, tenant: &Tenant) -> Result<Vec<Endpoint>, StoreError> {
         let mut ask = redis::cmd("HGETALL");
         ask.arg(self.keys().endpoints(tenant));
         let found: BTreeMap<String, Vec<u8>> = ask.query_async(&mut self.connection()).await?;
-        let mut endpoints: Vec<Endpoint> =
-            found.values().filter_map(|json| serde_json::from_slice(json).ok()).collect();
+        let read = |(id, json): (&String, &Vec<u8>)| decode(id, json);
+        let mut endpoints: Vec<Endpoint> = found.iter().map(read).collect::<Result<_, _>>()?;
         endpoints.sort_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
         Ok(endpoints)
     }
 
     /// One of a tenant's endpoints.
     pub async fn endpoint(&self, tenant: &Tenant, id: &EndpointId) -> Result<Option<Endpoint>, StoreError> {
+        Ok(self.read_endpoint(tenant, id).await?.map(|(endpoint, _)| endpoint))
+    }
+
+    async fn read_endpoint(
+        &self,
+        tenant: &Tenant,
+        id: &EndpointId,
+    ) -> Result<Option<(Endpoint, Vec<u8>)>, StoreError> {
         let mut ask = redis::cmd("HGET");
         ask.arg(self.keys().endpoints(tenant)).arg(id.as_str());
         let found: Option<Vec<u8>> = ask.query_async(&mut self.connection()).await?;
-        Ok(found.and_then(|json| serde_json::from_slice(&json).ok()))
+        found.map(|json| Ok((decode(id.as_str(), &json)?, json))).transpose()
     }
 
-    /// Writes an endpoint, new or changed.
-    pub async fn save_endpoint(
+    /// Writes a new endpoint.
+    pub async fn add_endpoint(&self, tenant: &Tenant, endpoint: &Endpoint) -> Result<(), StoreError> {
+        self.write_endpoint(tenant, endpoint, b"").await.map(drop)
+    }
+
+    /// Changes an endpoint; what others change at the same time stays. One that is switched on is sent what waited.
+    ///
+    /// The answer is the endpoint as it is then; none when there is none.
+    pub async fn change_endpoint<E>(
         &self,
         tenant: &Tenant,
-        endpoint: &Endpoint,
-        waiting: Waiting,
-    ) -> Result<(), StoreError> {
-        let json = serde_json::to_vec(endpoint).expect("texts and numbers are always JSON");
-        self.write_endpoint(tenant, &endpoint.id, &json, waiting).await
+        id: &EndpointId,
+        mut change: impl FnMut(&mut Endpoint) -> Result<(), E>,
+    ) -> Result<Result<Option<Endpoint>, E>, StoreError> {
+        for _ in 0..TRIES {
+            let Some((mut endpoint, before)) = self.read_endpoint(tenant, id).await? else {
+                return Ok(Ok(None));
+            };
+            if let Err(error) = change(&mut endpoint) {
+                return Ok(Err(error));
+            }
+            if self.write_endpoint(tenant, &endpoint, &before).await? {
+                return Ok(Ok(Some(endpoint)));
+            }
+        }
+        Err(StoreError::Contended(id.to_string()))
     }
 
     /// Removes an endpoint and the notices that wait for it.
     pub async fn remove_endpoint(&self, tenant: &Tenant, id: &EndpointId) -> Result<(), StoreError> {
-        self.write_endpoint(tenant, id, b"", Waiting::Leave).await
+        self.call_endpoint(tenant, id, b"", "", b"").await.map(drop)
     }
 
+    /// Whether it was still as it was read.
     async fn write_endpoint(
+        &self,
+        tenant: &Tenant,
+        endpoint: &Endpoint,
+        before: &[u8],
+    ) -> Result<bool, StoreError> {
+        let json = serde_json::to_vec(endpoint).expect("texts and numbers are always JSON");
+        let on = if endpoint.disabled.is_none() { "on" } else { "" };
+        self.call_endpoint(tenant, &endpoint.id, &json, on, before).await
+    }
+
+    async fn call_endpoint(
         &self,
         tenant: &Tenant,
         id: &EndpointId,
         json: &[u8],
-        waiting: Waiting,
-    ) -> Result<(), StoreError> {
+        on: &str,
+        before: &[u8],
+    ) -> Result<bool, StoreError> {
         let keys = self.keys();
         let mut call = ENDPOINT.call(&[
             keys.endpoints(tenant),
@@ -134,10 +163,17 @@ impl Store {
             keys.waiting(tenant, id),
             keys.notify(),
             keys.outbox(),
+            keys.notifying(),
         ]);
-        call.arg(id.as_str()).arg(json).arg(if waiting == Waiting::Send { "due" } else { "" });
-        call.arg(tenant.as_str()).arg(keys.notice_prefix());
-        call.run::<i64>(&mut self.connection()).await?;
-        Ok(())
+        call.arg(id.as_str()).arg(json).arg(on).arg(tenant.as_str()).arg(keys.notice_prefix()).arg(before);
+        Ok(call.run::<i64>(&mut self.connection()).await? == 1)
     }
+}
+
+/// How often a change is tried on an endpoint that others change at the same time.
+const TRIES: usize = 16;
+
+fn decode(id: &str, json: &[u8]) -> Result<Endpoint, StoreError> {
+    let broken = |source: serde_json::Error| StoreError::Record { job: id.to_owned(), source: source.into() };
+    serde_json::from_slice(json).map_err(broken)
 }

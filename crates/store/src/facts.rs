@@ -122,7 +122,7 @@ impl Told {
 }
 
 /// An entry of a stream: its position, and its fields.
-type Entry = (String, Vec<(String, Vec<u8>)>);
+pub(crate) type Entry = (String, Vec<(String, Vec<u8>)>);
 
 /// About how many entries the quarantine keeps.
 const QUARANTINE: usize = 1000;
@@ -166,13 +166,14 @@ impl Store {
         })
     }
 
-    /// Reads events after a position (`0` for the first kept), at most `most`, with each one's position.
-    pub async fn events(&self, after: &str, most: usize) -> Result<Vec<(String, Told)>, StoreError> {
+    /// Reads events after a position (`0` for the first kept), at most `most`, with each one's position; one that
+    /// cannot be read has its place all the same.
+    pub async fn events(&self, after: &str, most: usize) -> Result<Vec<(String, Option<Told>)>, StoreError> {
         let mut ask = redis::cmd("XRANGE");
         ask.arg(self.keys().events()).arg(format!("({after}")).arg("+").arg("COUNT").arg(most);
         let entries: Vec<Entry> = ask.query_async(&mut self.connection()).await?;
-        let read = |(position, fields): Entry| Some((position, Told::read(&fields)?));
-        Ok(entries.into_iter().filter_map(read).collect())
+        let read = |(position, fields): Entry| (position, Told::read(&fields));
+        Ok(entries.into_iter().map(read).collect())
     }
 
     /// The position of the first event that is kept, and of the last one; none when there are none.

@@ -54,13 +54,13 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "is no cursor; use one that an answer of this list gave".to_owned();
         let (day, place) = text.split_once('.').ok_or_else(wrong)?;
-        let number = |text: &str| text.parse().ok().filter(|number| *number <= MOST_PLACE);
+        let number = |text: &str| {
+            let digits = (1..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|_| digits)
+        };
         Ok(Self { day: number(day).ok_or_else(wrong)?, place: number(place).ok_or_else(wrong)? })
     }
 }
-
-/// No list is longer, nor a day later.
-const MOST_PLACE: u64 = 1 << 40;
 
 /// A page of a list.
 #[derive(Clone, Debug, Default)]

@@ -33,7 +33,7 @@ pub use apply::Applied;
 pub use audit::{Audit, Breach};
 pub use batch::{Batch, Counts, Member};
 pub use connection::{Settings, StoreError, without_password};
-pub use endpoint::{Disabled, Endpoint, EndpointSecret, Waiting};
+pub use endpoint::{Disabled, Endpoint, EndpointSecret};
 pub use enqueue::{Enqueued, NewJob};
 pub use facts::{Facts, Told};
 pub use idempotent::{Begun, Doing};

@@ -7,7 +7,7 @@ use songmill_core::{EndpointId, JobId, Tenant, Timestamp};
 
 use crate::connection::StoreError;
 use crate::endpoint::Endpoint;
-use crate::facts::Told;
+use crate::facts::{Entry, Told};
 use crate::scripts::{NOTIFY, TELL, TOLD};
 use crate::store::Store;
 
@@ -206,7 +206,7 @@ pub struct Taken {
     pub next_due: Option<Timestamp>,
 }
 
-/// How long notices are kept after they are settled.
+/// How long notices are kept after they are settled; twice as long they wait.
 const KEEP: Duration = Duration::from_secs(7 * 86_400);
 /// The longest sleep without being woken.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
@@ -216,8 +216,8 @@ impl Store {
     pub async fn untold(&self, most: usize) -> Result<Vec<Untold>, StoreError> {
         let mut ask = redis::cmd("XRANGE");
         ask.arg(self.keys().outbox()).arg("-").arg("+").arg("COUNT").arg(most);
-        let entries: Vec<(String, Vec<(String, Vec<u8>)>)> = ask.query_async(&mut self.connection()).await?;
-        let read = |(place, fields): (String, Vec<(String, Vec<u8>)>)| {
+        let entries: Vec<Entry> = ask.query_async(&mut self.connection()).await?;
+        let read = |(place, fields): Entry| {
             let sequence = fields.iter().find(|(field, _)| field == "s");
             let sequence = sequence.and_then(|(_, number)| std::str::from_utf8(number).ok()?.parse().ok());
             Untold { place, told: Told::read(&fields), sequence: sequence.unwrap_or(0) }
@@ -231,6 +231,7 @@ impl Store {
         let keys = self.keys();
         let mut call = TELL.call(&[keys.outbox(), keys.notify(), keys.notifying()]);
         call.arg(keys.notice_prefix()).arg(keys.waiting_prefix()).arg(keys.notices_prefix()).arg(HISTORY);
+        call.arg(KEEP.as_millis() as u64 * 2);
         for (place, notices) in things {
             call.arg(place).arg(notices.len());
             for NewNotice { tenant, notice, payload } in notices {
@@ -286,13 +287,14 @@ impl Store {
         let _ = tokio::time::timeout(wait, bell.notified()).await;
     }
 
-    /// Writes what became of an endpoint's notices, and what that says of the endpoint.
+    /// Writes what became of an endpoint's notices, and what that says of the endpoint, unless somebody else changed it
+    /// meanwhile; whether that was written.
     pub async fn told(
         &self,
         claimed: &Claimed,
         notices: &[Notice],
         endpoint: Option<(&Endpoint, &Endpoint)>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let keys = self.keys();
         let (tenant, id) = (&claimed.tenant, &claimed.endpoint);
         let mut call =
@@ -312,8 +314,7 @@ impl Store {
                 None => call.arg(""),
             };
         }
-        call.run::<i64>(&mut self.connection()).await?;
-        Ok(())
+        Ok(call.run::<i64>(&mut self.connection()).await? == 2)
     }
 
     /// A page of a tenant's notices with their places, newest first.

@@ -214,6 +214,14 @@ impl Store {
 
     /// Reads jobs in one round trip, in the order of their ids; none for one that is not there (any more).
     pub async fn load_many(&self, ids: &[JobId]) -> Result<Vec<Option<Stored>>, StoreError> {
+        self.load_each(ids).await?.into_iter().collect()
+    }
+
+    /// The same, where one that cannot be read is no obstacle to the others.
+    pub async fn load_each(
+        &self,
+        ids: &[JobId],
+    ) -> Result<Vec<Result<Option<Stored>, StoreError>>, StoreError> {
         type Fields = (Option<Vec<u8>>, Option<u64>, Option<u32>, Option<String>);
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -229,7 +237,7 @@ impl Store {
             let request = request.unwrap_or_default().into();
             Ok(Some(Stored { job, request, claims: claims.unwrap_or(0) }))
         };
-        ids.iter().zip(found).map(read).collect()
+        Ok(ids.iter().zip(found).map(read).collect())
     }
 
     /// Which of these jobs are there, in the order of their ids.

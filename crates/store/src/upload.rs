@@ -72,13 +72,9 @@ impl Store {
         ]);
         call.arg(what).arg(batch.to_string()).arg(&upload.id).arg(SILENCE.as_millis() as u64);
         call.arg(self.retention().events).arg(self.retention().age.get().as_millis() as u64);
-        if !upload.notify.is_empty() {
-            let ids: Vec<_> = upload.notify.iter().map(EndpointId::as_str).collect();
-            call.arg("notify").arg(ids.join(" "));
-        }
-        if let Some(trace) = &upload.trace {
-            call.arg("trace").arg(serde_json::to_string(trace).expect("two texts are always JSON"));
-        }
+        let ids: Vec<_> = upload.notify.iter().map(EndpointId::as_str).collect();
+        let trace = upload.trace.as_ref().map(|trace| serde_json::to_string(trace).expect("texts are JSON"));
+        call.arg(keys.batch_prefix()).arg(ids.join(" ")).arg(trace.unwrap_or_default());
         call.run::<i64>(&mut self.connection()).await?;
         Ok(())
     }
@@ -92,7 +88,7 @@ impl Store {
             let Some((id, batch)) = entry.split_once(' ') else { continue };
             let Ok(batch) = batch.parse() else { continue };
             let upload = Upload { batch, id: id.to_owned(), notify: vec![], trace: None };
-            self.end_upload(&upload).await?;
+            self.tell_upload("silent", &upload).await?;
         }
         Ok(silent.len())
     }

@@ -59,23 +59,30 @@ pub async fn run(
         let run: BoxFuture<'static, _> = Box::pin(worker.run());
         workers.spawn(run);
     }
-    let sending = tokio::spawn(notices::run(settings.notices.clone(), store.clone(), shutdown.clone()));
+    let mut sending = tokio::spawn(notices::run(settings.notices.clone(), store.clone(), shutdown.clone()));
     tracing::info!("deliver: brings audio to {}", settings.storage);
-    let mut ended = Ok(());
+    let (mut ended, mut sent) = (Ok(()), None);
     // Cancel-safe. A worker ends before its time only when something is badly wrong.
     tokio::select! {
+        biased;
         () = shutdown.cancelled() => {}
         Some(result) = workers.join_next() => ended = Err(Error::Worker(format!("{result:?}"))),
+        result = &mut sending => sent = Some(result),
     }
     stops.iter().for_each(CancellationToken::cancel);
     let drained =
         tokio::time::timeout(settings.drain.get(), async { while workers.join_next().await.is_some() {} });
-    let drained = async { (drained.await, tokio::time::timeout(settings.drain.get(), sending).await) };
-    let (drained, sent) = drained.await;
+    let sent = async {
+        match sent {
+            Some(result) => Ok(result),
+            None => tokio::time::timeout(settings.drain.get(), sending).await,
+        }
+    };
+    let (drained, sent) = futures_util::future::join(drained, sent).await;
     match sent {
         Ok(Ok(Ok(()))) => {}
         Ok(Ok(Err(error))) => ended = ended.and(Err(Error::Client(error))),
-        Ok(Err(error)) => ended = ended.and(Err(Error::Worker(error.to_string()))),
+        Ok(Err(error)) => ended = ended.and(Err(Error::Worker(format!("notices: {error}")))),
         Err(_) => tracing::warn!("deliver: not all notices were posted in time; they are posted again"),
     }
     if drained.is_err() {

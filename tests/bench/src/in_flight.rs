@@ -119,7 +119,7 @@ async fn lags(store: &Store) -> Result<Vec<f64>> {
         let Some((last, _)) = page.last() else { return Ok(lags) };
         after.clone_from(last);
         for (at, told) in page {
-            let Told::Job(change) = told else { continue };
+            let Some(Told::Job(change)) = told else { continue };
             let at: u64 = at.split('-').next().context("a position begins with a moment")?.parse()?;
             match change.to {
                 StateName::Generating => drop(began.insert(change.job, at)),

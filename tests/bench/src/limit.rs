@@ -5,9 +5,18 @@ use songmill_tests::Redis;
 
 use crate::machine::{load, redis_benchmark};
 
-const ENQUEUE: &str = include_str!("../../../crates/store/src/scripts/enqueue.lua");
-const CLAIM: &str = include_str!("../../../crates/store/src/scripts/claim.lua");
-const COMMIT: &str = include_str!("../../../crates/store/src/scripts/commit.lua");
+const ENQUEUE: &str = concat!(
+    include_str!("../../../crates/store/src/scripts/shared.lua"),
+    include_str!("../../../crates/store/src/scripts/enqueue.lua")
+);
+const CLAIM: &str = concat!(
+    include_str!("../../../crates/store/src/scripts/shared.lua"),
+    include_str!("../../../crates/store/src/scripts/claim.lua")
+);
+const COMMIT: &str = concat!(
+    include_str!("../../../crates/store/src/scripts/shared.lua"),
+    include_str!("../../../crates/store/src/scripts/commit.lua")
+);
 
 /// What redis-benchmark replaces by a number of twelve digits.
 const ID: &str = "__rand_int__";
@@ -34,8 +43,11 @@ fn strings(args: &[&str]) -> Vec<String> {
 pub(crate) fn enqueue(redis: &Redis, chunk: usize, jobs: usize) -> Result<f64> {
     redis.cli(&["flushall"])?;
     let hash = load(redis, ENQUEUE)?;
-    let mut keys = vec![key("events"), key("batches"), key("b:bench"), key("m:bench")];
-    let mut args = strings(&["bench", "100000", "{sm:0}:wake", "{sm:0}:b:"]);
+    let names =
+        ["events", "batches:default", "b:bench", "m:bench", "t:default", "tenants", "d:default:20778"];
+    let mut keys: Vec<_> = names.iter().map(|name| key(name)).collect();
+    let mut args = strings(&["bench", "100000", "{sm:0}:wake", "{sm:0}:b:", "default", "20778"]);
+    args.extend(strings(&["1814400000", "0", "0", "0"]));
     for _ in 0..chunk {
         keys.extend([key(&format!("j:{ID}")), key("q:submit:replicate")]);
         args.extend(strings(&[ID, RECORD, REQUEST, "1795248000000", EVENT]));
@@ -73,7 +85,7 @@ pub(crate) fn claim_and_commit(redis: &Redis, claims: usize, commits: usize, job
 fn commit(redis: &Redis, chunk: usize, jobs: usize, leaves: &str, enters: &str) -> Result<f64> {
     fill(redis, jobs, leaves)?;
     let hash = load(redis, COMMIT)?;
-    let mut keys = vec![key("events"), key("ended"), key("totals")];
+    let mut keys = vec![key("events"), key("ended"), key("totals"), key("outbox")];
     let mut args = strings(&["100000", "{sm:0}:wake", "604800000", "1000000", "{sm:0}:j:"]);
     for _ in 0..chunk {
         // Key and id are drawn apart, which costs the same.
@@ -81,8 +93,10 @@ fn commit(redis: &Redis, chunk: usize, jobs: usize, leaves: &str, enters: &str) 
             key(&format!("j:{ID}")),
             leaves.to_owned(),
             enters.to_owned(),
+            key("t:default"),
             key("b:bench"),
             key("m:bench"),
+            key("r:bench"),
         ]);
         args.extend(strings(&[
             ID,

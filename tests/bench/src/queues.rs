@@ -11,7 +11,7 @@ use apalis_core::error::BoxDynError;
 use futures_util::future::BoxFuture;
 use songmill_core::job::{Accepted, Route, StepKind};
 use songmill_core::time::Span;
-use songmill_core::{BatchName, Event, Job, JobId, Policy, Stage, TaskId, VendorName};
+use songmill_core::{BatchRef, Event, Job, JobId, Policy, Stage, TaskId, VendorName};
 use songmill_store::{Lease, NewJob, QueueSettings, Retention, Settings, StageQueue, Store};
 use songmill_tests::Redis;
 use tempfile::TempDir;
@@ -24,8 +24,8 @@ pub(crate) fn vendor() -> Result<VendorName> {
     Ok(VendorName::new("replicate")?)
 }
 
-pub(crate) fn batch() -> Result<BatchName> {
-    Ok(BatchName::new("bench")?)
+pub(crate) fn batch() -> Result<BatchRef> {
+    Ok("bench".parse()?)
 }
 
 pub(crate) async fn store(redis: &Redis) -> Result<Store> {
@@ -41,7 +41,7 @@ pub(crate) fn jobs(store: &Store, numbers: std::ops::Range<usize>) -> Result<Vec
         let route = Route { vendor: vendor.clone(), steps: vec![StepKind::Song], dropped: vec![] };
         let id = JobId::derive("default", &format!("bench\0{n}"));
         let mut job = Job::new(id, vec![route], now, now + Duration::from_secs(7 * 86_400));
-        job.batch = Some(batch.clone());
+        job.batch = Some(batch.name.clone());
         job.custom_id = Some(format!("song-{n:06}"));
         let request = format!(
             r#"{{"custom_id":"song-{n:06}","vendor":"replicate","prompt":"tune {n:06}","duration_s":8}}"#

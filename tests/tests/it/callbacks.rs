@@ -54,8 +54,7 @@ fn a_forged_callback_is_refused_and_changes_nothing() -> Result<()> {
     let world = World::start(&["faults.hold=true"])?.with_callbacks();
     let _roles = world.serve(&["generate", "deliver", "listener"])?;
     world.submit("b", &one_each()[1..3])?;
-    let generating =
-        |id: &str| Ok::<_, anyhow::Error>(world.job("b", id)?["task"].clone());
+    let generating = |id: &str| Ok::<_, anyhow::Error>(world.job("b", id)?["task"].clone());
     until("the tasks are known", || Ok(generating("i")?.is_string() && generating("r")?.is_string()))?;
     let before = (generating("i")?, generating("r")?);
     let post = |path: &str, headers: &[(&str, &str)], body: &serde_json::Value| {

@@ -1,5 +1,6 @@
 //! Whole journeys over real processes and a real Redis.
 
+mod api;
 mod arrows;
 mod callbacks;
 mod chaos;
@@ -7,5 +8,7 @@ mod crashes;
 mod demo;
 mod flows;
 mod house;
+mod notices;
 mod polling;
 mod submitting;
+mod tenants;

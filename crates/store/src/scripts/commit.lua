@@ -102,8 +102,11 @@ for batch, of in pairs(batches) do
   end
 end
 for tenant, change in pairs(tenants) do
-  if change.open ~= 0 then redis.call('HINCRBY', tenant, 'open', change.open) end
-  if change.bytes ~= 0 then redis.call('HINCRBY', tenant, 'bytes', change.bytes) end
+  for _, field in ipairs({ 'open', 'bytes' }) do
+    -- Never below nothing: jobs of before there were counts end too.
+    local by = change[field]
+    if by ~= 0 and redis.call('HINCRBY', tenant, field, by) < 0 then redis.call('HSET', tenant, field, 0) end
+  end
 end
 
 for what, count in pairs(ended) do redis.call('HINCRBY', KEYS[3], what, count) end

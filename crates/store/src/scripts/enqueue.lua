@@ -60,11 +60,7 @@ end
 if batch ~= '' and #taken > 0 then
   redis.call('RPUSH', KEYS[4], unpack(taken))
   if redis.call('HSETNX', KEYS[3], 'created', now) == 1 then
-    redis.call('ZADD', KEYS[2], now, batch)
-    -- Names of batches that have expired go by the way, more of them than come.
-    for _, name in ipairs(redis.call('ZRANDMEMBER', KEYS[2], 3)) do
-      if redis.call('EXISTS', ARGV[4] .. name) == 0 then redis.call('ZREM', KEYS[2], name) end
-    end
+    list_batch(KEYS[2], batch, ARGV[4])
   end
   redis.call('HDEL', KEYS[3], 'closed')
   redis.call('HINCRBY', KEYS[3], 'total', #taken)

@@ -27,7 +27,7 @@ for _, whose in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT'
     redis.call('ZADD', KEYS[2], fence, whose)
   else
     local head = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-    if head[2] then redis.call('ZADD', KEYS[1], head[2], whose) end
+    if head[2] then redis.call('ZADD', KEYS[1], math.max(now, head[2]), whose) end
   end
 end
 local head = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')

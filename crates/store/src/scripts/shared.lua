@@ -15,12 +15,24 @@ local function tell(outbox, ...)
   wake(outbox)
 end
 
+-- Lists a new batch. Names of batches that have expired go by the way, more of them than come.
+local function list_batch(batches, batch, prefix)
+  redis.call('ZADD', batches, now, batch)
+  for _, name in ipairs(redis.call('ZRANDMEMBER', batches, 3)) do
+    if redis.call('EXISTS', prefix .. name) == 0 then redis.call('ZREM', batches, name) end
+  end
+end
+
 -- Closes a batch whose last job has ended, once, unless more of it is on its way.
+-- One without any job is not told of, and kept as long.
 -- at: batch, members, refused, events, outbox, tenant's hash, events kept, retention in ms
 local function close_if_over(at)
   local c = redis.call('HMGET', at.batch, 'total', 'completed', 'failed', 'canceled', 'inputs', 'closed', 'created')
-  if c[6] or not c[7] or (tonumber(c[5]) or 0) > 0 then return end
-  if (c[2] or 0) + (c[3] or 0) + (c[4] or 0) < (tonumber(c[1]) or 0) then return end
+  local total = tonumber(c[1]) or 0
+  if not c[7] or (tonumber(c[5]) or 0) > 0 then return end
+  if (c[2] or 0) + (c[3] or 0) + (c[4] or 0) < total then return end
+  for _, key in ipairs({ at.batch, at.members, at.refused }) do redis.call('PEXPIRE', key, at.retention * 2) end
+  if c[6] or total == 0 then return end
   local name = string.match(at.batch, '}:b:(.*)$')
   redis.call('HSET', at.batch, 'closed', now)
   redis.call('XADD', at.events, 'MAXLEN', '~', at.kept, '*', 'closed', name)
@@ -28,5 +40,4 @@ local function close_if_over(at)
     local seq = redis.call('HINCRBY', at.batch, 'told', 1)
     tell(at.outbox, 'closed', name, 's', seq)
   end
-  for _, key in ipairs({ at.batch, at.members, at.refused }) do redis.call('PEXPIRE', key, at.retention * 2) end
 end

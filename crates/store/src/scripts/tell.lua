@@ -1,10 +1,11 @@
 -- Turns what is to be told into notices, once: whoever takes it out of the outbox writes them.
 -- KEYS: 1 outbox, 2 notify, 3 notifying
--- ARGV: 1 prefix of notices, 2 prefix of waiting notices, 3 prefix of histories, 4 most notices of a history, then for
+-- ARGV: 1 prefix of notices, 2 prefix of waiting notices, 3 prefix of histories, 4 most notices of a history, 5 how long a notice may
+--   wait in ms, then for
 --   each thing: its place in the outbox ('' for what never was there), number of notices, and for each of them: id,
 --   tenant, endpoint, notice, payload
 -- Returns how many notices were written
-local written, arg = 0, 5
+local written, arg = 0, 6
 while arg <= #ARGV do
   local ours = ARGV[arg] == '' or redis.call('XDEL', KEYS[1], ARGV[arg]) == 1
   local count = tonumber(ARGV[arg + 1])
@@ -15,8 +16,9 @@ while arg <= #ARGV do
       local notice, waiting, history = ARGV[1] .. id, ARGV[2] .. whose, ARGV[3] .. tenant
       local again = redis.call('EXISTS', notice) == 1
       redis.call('HSET', notice, 'd', ARGV[arg + 3], 'p', ARGV[arg + 4], 'e', whose)
-      redis.call('PERSIST', notice)
+      redis.call('PEXPIRE', notice, ARGV[5])
       redis.call('ZADD', waiting, now, id)
+      redis.call('PEXPIRE', waiting, ARGV[5])
       if not redis.call('ZSCORE', KEYS[3], whose) then redis.call('ZADD', KEYS[2], 'LT', now, whose) end
       if not again then redis.call('LPUSH', history, id) end
       if redis.call('LLEN', history) > tonumber(ARGV[4]) then

@@ -55,7 +55,7 @@ async fn every_change_is_counted_and_told() {
         store.apply(JobId::derive("no", "job"), &accepted(7)).await.unwrap(),
         Applied::NoSuchJob
     ));
-    let told = store.events("0", 100).await.unwrap().into_iter().map(|(_, told)| match told {
+    let told = store.events("0", 100).await.unwrap().into_iter().map(|(_, told)| match told.unwrap() {
         Told::Job(change) => change.to.as_str(),
         Told::Closed(_) => "closed",
     });

@@ -261,7 +261,7 @@ async fn a_batch_whose_jobs_end_in_bursts_is_closed_once_and_opened_again_by_a_r
     until("all have ended", async || failed(&store).await == 400).await;
     let at = closed().await.expect("the batch is closed");
     let told = store.events("0", 10_000).await.unwrap();
-    assert_eq!(told.iter().filter(|(_, told)| *told == Told::Closed(batch())).count(), 1);
+    assert_eq!(told.iter().filter(|(_, told)| *told == Some(Told::Closed(batch()))).count(), 1);
     for worker in workers {
         worker.stop().await;
     }

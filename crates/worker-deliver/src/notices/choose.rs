@@ -53,15 +53,15 @@ impl Known {
                 batches.insert(batch, found);
             }
         }
-        let mut jobs = HashMap::new();
-        for thing in told() {
-            // One that cannot be read is told of all the same.
-            if let Told::Job(logged) = thing
-                && let Ok(Some(stored)) = store.load(logged.job).await
-            {
-                jobs.insert(logged.job, stored);
-            }
-        }
+        let ids: Vec<JobId> = told()
+            .filter_map(|told| match told {
+                Told::Job(logged) => Some(logged.job),
+                Told::Closed(_) => None,
+            })
+            .collect();
+        // One that cannot be read is told of all the same.
+        let read = store.load_each(&ids).await?.into_iter().filter_map(Result::ok).flatten();
+        let jobs = read.map(|stored| (stored.job.id, stored)).collect();
         Ok(Self { endpoints, jobs, batches, now: store.now() })
     }
 

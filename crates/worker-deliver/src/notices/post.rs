@@ -69,8 +69,8 @@ impl Sender {
         };
         let (notices, after): (Vec<Notice>, _) = told;
         let changed = endpoint.as_ref().zip(after.as_ref());
-        self.write(&claimed, &notices, changed).await;
-        if let (Some(before), Some(after)) = (&endpoint, &after)
+        let written = self.write(&claimed, &notices, changed).await;
+        if let (true, Some((before, after))) = (written, changed)
             && before.disabled.is_none()
             && let Some(disabled) = &after.disabled
         {
@@ -78,19 +78,27 @@ impl Sender {
         }
     }
 
-    async fn write(&self, claimed: &Claimed, notices: &[Notice], endpoint: Option<(&Endpoint, &Endpoint)>) {
+    /// Whether what the posts say of the endpoint was written down too.
+    async fn write(
+        &self,
+        claimed: &Claimed,
+        notices: &[Notice],
+        endpoint: Option<(&Endpoint, &Endpoint)>,
+    ) -> bool {
         for n in 1..=WRITES {
             match self.store.told(claimed, notices, endpoint).await {
-                Ok(()) => return,
+                Ok(written) => return written,
                 Err(error) if n < WRITES && error.will_pass() => {
-                    tokio::time::sleep(Duration::from_secs(1)).await
+                    tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, endpoint = %claimed.endpoint, "notices may be posted once more: it could not be written down that they were");
-                    return;
+                    let id = &claimed.endpoint;
+                    tracing::warn!(%error, endpoint = %id, "notices may be posted once more: it is not written down that they were");
+                    break;
                 }
             }
         }
+        false
     }
 
     /// Posts one notice; its answer's status, where there is one.

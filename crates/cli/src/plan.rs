@@ -1,0 +1,74 @@
+//! What submitting a file would come to.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use songmill_api::ProblemError;
+use songmill_api::views::PlanView;
+use songmill_core::{BatchRef, Tenant};
+use songmill_producer::lines;
+
+use crate::args::Global;
+use crate::client::{Ask, Client};
+use crate::exit::Exit;
+use crate::output;
+use crate::submit::{Format, body, media};
+
+/// How many bad lines are shown.
+const SHOWN: usize = 10;
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The file, or - for standard input
+    file: PathBuf,
+    /// The batch it would be submitted to: what is there already is counted as known
+    #[arg(long)]
+    batch: Option<BatchRef>,
+    /// How the file is written [default: by its ending, else jsonl]
+    #[arg(long)]
+    format: Option<Format>,
+    /// Whose
+    #[arg(long)]
+    tenant: Option<Tenant>,
+}
+
+/// `songmill plan`.
+pub(crate) async fn run(global: &Global, args: &PlanArgs) -> Result<Exit> {
+    let client = Client::open(global).await?;
+    let format = args.format.map_or_else(|| lines::Format::of(&args.file), Into::into);
+    let of_batch = args.batch.as_ref().map(|batch| &batch.tenant).filter(|tenant| !tenant.is_default());
+    let ask = Ask::post("/v1/plan")
+        .with("name", args.batch.as_ref().map(|batch| &batch.name))
+        .with("tenant", args.tenant.as_ref().or(of_batch))
+        .body(media(format), body(&args.file).await?);
+    let plan: PlanView = client.value(ask).await?;
+    let exit = if plan.refused > 0 { Exit::Some } else { Exit::Ok };
+    if global.json {
+        output::json(&plan)?;
+        return Ok(exit);
+    }
+    output::line(format_args!(
+        "{} good lines, {} refused, {} repeated, {} submitted before: {} new jobs, {} songs; nothing was submitted",
+        plan.good, plan.refused, plan.repeated, plan.known, plan.jobs, plan.songs
+    ))?;
+    for (vendor, of) in &plan.vendors {
+        output::line(format_args!(
+            "  {vendor}: {} jobs, {} songs, {} submissions",
+            of.jobs, of.songs, of.submissions
+        ))?;
+    }
+    for (currency, range) in &plan.cost {
+        output::line(format_args!("cost: {:.2} to {:.2} {currency}", range.low, range.high))?;
+    }
+    if !plan.unpriced.is_empty() {
+        let names: Vec<_> = plan.unpriced.iter().map(ToString::to_string).collect();
+        output::line(format_args!("no price is set for {} (api.prices)", names.join(", ")))?;
+    }
+    let span = |seconds: f64| output::span((seconds * 1000.0) as u64);
+    output::line(format_args!("time: {} to {}", span(plan.seconds.low), span(plan.seconds.high)))?;
+    for ProblemError { pointer, line, detail, fix, .. } in plan.errors.iter().take(SHOWN) {
+        output::line(format_args!("  line {}: {pointer} {detail}; {fix}", line.unwrap_or(0)))?;
+    }
+    Ok(exit)
+}

@@ -1,0 +1,163 @@
+//! Notices: what customers are told, also when workers die in between.
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use songmill_tests::{World, many, one_each, until};
+
+/// Somebody who is told, and answers with `status`.
+struct Customer {
+    url: String,
+    told: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+impl Customer {
+    fn answering(status: u16) -> Result<Self> {
+        let socket = TcpListener::bind("127.0.0.1:0")?;
+        let url = format!("http://{}/hook", socket.local_addr()?);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = told.clone();
+        std::thread::spawn(move || {
+            for stream in socket.incoming().flatten() {
+                let telling = telling.clone();
+                // Whoever posts and goes, posts again.
+                std::thread::spawn(move || heard(stream, status, &telling));
+            }
+        });
+        Ok(Self { url, told })
+    }
+
+    fn told(&self) -> Vec<(String, Value)> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn of(&self, kind: &str) -> Vec<(String, Value)> {
+        self.told().into_iter().filter(|(_, told)| told["type"] == kind).collect()
+    }
+}
+
+fn heard(stream: std::net::TcpStream, status: u16, told: &Mutex<Vec<(String, Value)>>) -> Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let head = songmill_tests::api::request_head(&mut reader)?;
+        let length: usize = head.header("content-length").context("a length")?.parse()?;
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let id = head.header("webhook-id").context("an id")?.to_owned();
+        told.lock().unwrap_or_else(PoisonError::into_inner).push((id, serde_json::from_slice(&body)?));
+        write!(reader.get_mut(), "HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n")?;
+    }
+}
+
+#[test]
+fn a_batch_is_told_of_once_although_workers_die_in_between() -> Result<()> {
+    let world = World::start(&["generation_ms=[50, 400]"])?
+        .with("deliver.notices.timeout=\"2s\"")
+        .with("deliver.notices.schedule=[\"200ms\", \"500ms\", \"1s\", \"2s\", \"4s\"]");
+    let customer = Customer::answering(204)?;
+    world.json(&["endpoint", "add", &customer.url])?;
+    let mut roles = world.serve(&["generate", "deliver"])?;
+    let songs = 40;
+    world.submit("b", &many(songs / 4, &one_each()))?;
+    for _ in 0..6 {
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        roles.kill();
+        roles = world.serve(&["generate", "deliver"])?;
+    }
+    let counts = world.settled("b")?;
+    let held = counts["held"].as_u64().unwrap_or(0);
+    // What nobody can tell is decided, so that the batch ends.
+    for result in world.results("b")?.iter().filter(|result| result["state"] == "held") {
+        world.run(&["job", "resolve", result["id"].as_str().context("an id")?, "--fail"])?;
+    }
+    let ids = |kind: &str| -> BTreeMap<String, Value> { customer.of(kind).into_iter().collect() };
+    until("all is told", || {
+        let ended = ids("job.completed").len() + ids("job.failed").len();
+        Ok(ended == songs && ids("batch.completed").len() == 1)
+    })?;
+    assert_eq!(ids("job.held").len() as u64, held);
+    // Whoever is told twice is told under one id: each job once.
+    let completed = ids("job.completed");
+    let jobs: std::collections::BTreeSet<_> =
+        completed.values().map(|told| told["data"]["job"]["id"].to_string()).collect();
+    assert_eq!(jobs.len(), completed.len());
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let batch = ids("batch.completed");
+    assert_eq!(batch.len(), 1);
+    let told = &batch.values().next().context("one")?["data"]["batch"];
+    assert_eq!(
+        (&told["ended"], &told["total"]),
+        (&json!(songs), &json!(songs)),
+        "after the last job: {told}"
+    );
+    world.audit()
+}
+
+#[test]
+fn a_slow_endpoint_delays_only_itself_and_a_failing_one_is_switched_off() -> Result<()> {
+    let world = World::start(&[])?
+        .with("deliver.notices.timeout=\"1s\"")
+        .with("deliver.notices.patience=\"2s\"")
+        .with("deliver.notices.each=2")
+        .with(
+            "deliver.notices.schedule=[\"300ms\", \"500ms\", \"1s\", \"1s\", \"1s\", \"1s\", \"1s\", \"1s\"]",
+        );
+    let (good, bad) = (Customer::answering(200)?, Customer::answering(500)?);
+    // Takes connections and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    let add = |url: &str| -> Result<String> {
+        let made = world.json(&["endpoint", "add", url])?;
+        made["id"].as_str().map(str::to_owned).context("an id")
+    };
+    add(&format!("http://{}/", silent.local_addr()?))?;
+    let (failing, healthy) = (add(&bad.url)?, add(&good.url)?);
+    // Nobody works: each is cancelled at once, and told of.
+    world.submit("b", &many(5, &one_each()))?;
+    world.run(&["batch", "cancel", "b"])?;
+    let _deliver = world.serve(&["deliver"])?;
+    until("the good one has all", || {
+        Ok(good.of("job.canceled").len() == 20 && good.of("batch.completed").len() == 1)
+    })?;
+    until("the failing one is off", || {
+        let listed = world.json(&["endpoint", "list"])?;
+        let one = listed.as_array().context("a list")?.iter().find(|one| one["id"] == json!(failing));
+        Ok(one.is_some_and(|one| one["enabled"] == false))
+    })?;
+    until("its owner is told", || Ok(!good.of("endpoint.disabled").is_empty()))?;
+    let told = good.of("endpoint.disabled");
+    assert!(told.iter().any(|(_, told)| told["data"]["endpoint"] == json!(failing)));
+    // The history tells how it went, and a test of the good one goes through.
+    let failed = world.json_lines(&["notice", "list", "--endpoint", &failing])?;
+    assert!(failed.iter().any(|notice| notice["tries"][0]["status"] == 500), "{failed:?}");
+    let tested = world.json(&["notice", "test", &healthy])?;
+    assert_eq!(tested["state"], "delivered");
+    Ok(())
+}
+
+#[test]
+fn addresses_inside_are_refused_when_they_are_given_and_when_they_are_resolved() -> Result<()> {
+    let world =
+        World::start(&[])?.with("deliver.notices.allow_private=false").with("deliver.notices.schedule=[]");
+    let (_roles, api) = world.serve_api(&["deliver"], &[])?;
+    for url in [
+        "http://127.0.0.1/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://169.254.169.254/",
+        "ftp://a/",
+        "nonsense.example",
+    ] {
+        let refused = api.post("/v1/endpoints", &json!({ "url": url }))?;
+        assert_eq!((refused.status, &refused.json()["errors"][0]["pointer"]), (422, &json!("/url")), "{url}");
+    }
+    // A name is only a name until it is resolved.
+    let made = api.post("/v1/endpoints", &json!({ "url": "http://localhost:1/" }))?.json();
+    let tested = world.json(&["notice", "test", made["id"].as_str().context("an id")?])?;
+    let error = tested["tries"][0]["error"].as_str().context("an error")?;
+    assert!(error.contains("private network"), "{error}");
+    assert_eq!(tested["state"], "failed");
+    Ok(())
+}
