@@ -1,6 +1,7 @@
 //! The store on a real Redis; each test has a server of its own, on a socket in a folder of its own.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
 
+mod customers;
 mod jobs;
 mod queues;
 mod tools;
