@@ -48,6 +48,11 @@ docs:
 clients: build
     sh tests/clients/run.sh
 
+# Fuzzes the API by its own OpenAPI document, and checks our notices with the reference libraries of PyPI and npm
+api: build
+    sh tests/api/fuzz.sh
+    sh tests/api/webhooks.sh
+
 # Fire: kills, stops and lost replies over two processes of each role, then three books compared: KILLS, SEED
 chaos kills="300" seed="1":
     cargo build --quiet --release --bin songmill
@@ -61,7 +66,7 @@ bench *args:
     SONGMILL_BIN="$PWD/target/release/songmill" target/release/songmill-bench {{ args }}
 
 # Exactly what CI runs
-ci: lint test docs clients
+ci: lint test docs clients api
 
 # Formats the code
 fmt:

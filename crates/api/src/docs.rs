@@ -138,7 +138,10 @@ fn described(html: &mut String, path: &str, method: &str, operation: &Value) {
     *html += "<table class=replies>";
     for (status, response) in operation["responses"].as_object().into_iter().flatten() {
         let (what, body) = if response["$ref"].is_string() {
-            ("a problem".to_owned(), String::new())
+            (
+                "a problem".to_owned(),
+                "<code>application/problem+json</code> <a href='#schema-Problem'>Problem</a>".to_owned(),
+            )
         } else {
             let contents = response["content"].as_object().into_iter().flatten();
             let all: Vec<_> = contents
@@ -146,7 +149,7 @@ fn described(html: &mut String, path: &str, method: &str, operation: &Value) {
                     format!("<code>{}</code> {}", escaped(media), shape(&content["schema"]))
                 })
                 .collect();
-            (escaped(text(&response["description"])), all.join(", "))
+            (marked(text(&response["description"])), all.join(", "))
         };
         let _ = write!(html, "<tr><td>{status}</td><td>{what}</td><td>{body}</td></tr>");
     }

@@ -10,7 +10,7 @@ use crate::problem::ProblemBody;
 use crate::views::NoticePayload;
 
 const ABOUT: &str = "\
-Queue songs, follow them, fetch their audio.
+Queue songs, follow them, fetch their audio: `POST /v1/jobs` with `{\"vendor\": \"replicate\", \"prompt\": \"a calm piano\"}`.
 
 **Keys.** `Authorization: Bearer sm_…`; `songmill key create` makes one. A key belongs to a tenant; what belongs to \
 another tenant is not there for it. As long as there is no key, the API listens on this machine alone and asks for none.

@@ -112,16 +112,16 @@ async fn a_quota_is_kept_whoever_asks_and_what_ends_makes_room() {
     let redis = Redis::start(&[]);
     let store = redis.store().await;
     let tenant = Tenant::default();
-    let quota = TenantQuota { open_jobs: Some(100), ..TenantQuota::default() };
+    let quota = TenantQuota { open_jobs: Some(150), ..TenantQuota::default() };
     store.set_quota(&tenant, quota).await.unwrap();
     let jobs: Vec<_> = (0..400).map(|n| new_job(&store, n)).collect();
     // Four at once, none of whom knows of the others.
     let asked = jobs.chunks(100).map(|jobs| async { store.enqueue(Some(&batch()), jobs).await.unwrap() });
     let taken: Vec<_> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
-    assert_eq!(taken.iter().filter(|one| **one == Enqueued::Created).count(), 100);
-    assert_eq!(taken.iter().filter(|one| **one == Enqueued::Over(Bound::OpenJobs)).count(), 300);
+    assert_eq!(taken.iter().filter(|one| **one == Enqueued::Created).count(), 150);
+    assert_eq!(taken.iter().filter(|one| **one == Enqueued::Over(Bound::OpenJobs)).count(), 250);
     let usage = store.usage(&tenant).await.unwrap();
-    assert_eq!((usage.open_jobs, usage.jobs_today), (100, 100));
+    assert_eq!((usage.open_jobs, usage.jobs_today), (150, 150));
     let first: Vec<_> = taken
         .iter()
         .zip(&jobs)
@@ -129,16 +129,16 @@ async fn a_quota_is_kept_whoever_asks_and_what_ends_makes_room() {
         .map(|(_, job)| job.job.id)
         .collect();
     store.apply(first[0], &Event::CancelAsked).await.unwrap();
-    assert_eq!(store.usage(&tenant).await.unwrap().open_jobs, 99);
+    assert_eq!(store.usage(&tenant).await.unwrap().open_jobs, 149);
     store.apply(first[0], &Event::RetryAsked).await.unwrap();
     let used = store.usage(&tenant).await.unwrap();
-    assert_eq!(used.open_jobs, 100);
+    assert_eq!(used.open_jobs, 150);
     for id in &first {
         store.apply(*id, &Event::CancelAsked).await.unwrap();
     }
     let used = store.usage(&tenant).await.unwrap();
     assert_eq!((used.open_jobs, used.bytes), (0, 0), "what all have together is what each has");
-    let quota = TenantQuota { bytes: Some(50), jobs_per_day: Some(101), ..TenantQuota::default() };
+    let quota = TenantQuota { bytes: Some(50), jobs_per_day: Some(151), ..TenantQuota::default() };
     store.set_quota(&tenant, quota).await.unwrap();
     let more: Vec<_> = (1000..1004).map(|n| new_job(&store, n)).collect();
     let taken = store.enqueue(Some(&batch()), &more).await.unwrap();
