@@ -1,6 +1,7 @@
 //! How fast Songmill is, beside the physical limit: each figure with the rate that redis-benchmark reaches with the
 //! same scripts on the same machine in the same run. `just bench` builds and runs it.
 
+mod api;
 mod callbacks;
 mod in_flight;
 mod journeys;
@@ -41,6 +42,8 @@ enum Section {
     Callbacks,
     /// Whole journeys against the simulator
     Journeys,
+    /// The API: uploads, single songs, looks, notices
+    Api,
     /// Memory, idle CPU and discovery lag with many tasks in flight
     InFlight,
 }
@@ -74,6 +77,7 @@ async fn main() -> Result<()> {
             Section::Start => queues::start(&mut report, scale).await?,
             Section::Callbacks => callbacks::run(&mut report, scale).await?,
             Section::Journeys => journeys::run(&mut report, scale).await?,
+            Section::Api => api::run(&mut report, scale).await?,
             Section::InFlight => in_flight::run(&mut report, scale).await?,
         }
         report.print_from(from);
