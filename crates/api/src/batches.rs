@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use songmill_core::job::StateName;
 use songmill_core::view::{FaultView, JobView};
 use songmill_core::{BatchName, BatchRef, Event, Tenant};
-use songmill_store::{Applied, Batch, Member, Scope, StoreError};
+use songmill_store::{Applied, Batch, Member, Refused, Scope, StoreError};
 
 use crate::app::App;
 use crate::caller::Caller;
 use crate::extract::{Id, Query, States};
+use crate::front::is_request_id;
 use crate::jobs::{page_size, place};
 use crate::operation::{JSONL, Operation};
 use crate::problem::Problem;
@@ -55,6 +56,17 @@ struct ResultsQuery {
     state: Option<States>,
 }
 
+/// Which errors are wanted.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ErrorsQuery {
+    /// Whose; the key's own tenant where nothing is said.
+    tenant: Option<Tenant>,
+    /// Only the lines that this upload's answer speaks of, by its request's id.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Za-z0-9._:-]+$"))]
+    upload: Option<String>,
+}
+
 /// Jobs read, or acted on, at once.
 const PAGE: usize = 256;
 
@@ -87,7 +99,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .says("Streams what went wrong", "First the lines that were refused, then the jobs that failed or are held.")
             .for_scope(Scope::Read)
             .path::<BatchName>("batch", NAME)
-            .query::<TenantQuery>()
+            .query::<ErrorsQuery>()
             .reply_lines::<BatchErrorView>("A `BatchError` on each line"),
         Operation::new(Method::POST, "/v1/batches/{batch}/cancel", "batch_cancel", cancel)
             .says("Stops all jobs that have not ended", "Safe to send again.")
@@ -175,25 +187,37 @@ async fn errors(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(name): Id<BatchName>,
-    Query(query): Query<TenantQuery>,
+    Query(query): Query<ErrorsQuery>,
 ) -> Result<Response, Problem> {
     let (batch, _) = app.batch(&caller, query.tenant.as_ref(), name).await?;
-    let refused =
-        stream::try_unfold((app.clone(), batch.clone(), Some(0)), |(app, batch, from)| async move {
-            let Some(from) = from else { return Ok(None) };
-            let lines = app.store.refused(&batch, from, PAGE).await?;
-            let mut page = Vec::new();
-            for refused in &lines {
-                let errors = crate::upload::errors_of(refused);
-                let (number, custom_id) = (Some(refused.line), refused.custom_id.clone());
-                line(
-                    &mut page,
-                    &BatchErrorView { line: number, custom_id, id: None, state: None, fault: None, errors },
-                );
-            }
-            let next = (lines.len() == PAGE).then_some(from + PAGE);
-            Ok::<_, StoreError>(Some((page, (app, batch, next))))
-        });
+    let wanted = query.upload.clone();
+    if let Some(upload) = query.upload.as_ref().filter(|upload| !is_request_id(upload)) {
+        let fault = format!("{upload:?} is no request's id");
+        return Err(Problem::query("upload", fault, "use an answer's `upload`"));
+    }
+    let begin = (app.clone(), batch.clone(), wanted, Some(0));
+    let refused = stream::try_unfold(begin, |(app, batch, wanted, from)| async move {
+        let Some(from) = from else { return Ok(None) };
+        let lines = app.store.refused(&batch, from, PAGE).await?;
+        let mut page = Vec::new();
+        let of = |refused: &&Refused| wanted.as_ref().is_none_or(|wanted| *wanted == refused.upload);
+        for refused in lines.iter().filter(of) {
+            line(
+                &mut page,
+                &BatchErrorView {
+                    upload: Some(refused.upload.clone()).filter(|upload| !upload.is_empty()),
+                    line: Some(refused.line),
+                    custom_id: refused.custom_id.clone(),
+                    id: None,
+                    state: None,
+                    fault: None,
+                    errors: crate::upload::errors_of(refused),
+                },
+            );
+        }
+        let next = (lines.len() == PAGE).then_some(from + PAGE);
+        Ok::<_, StoreError>(Some((page, (app, batch, wanted, next))))
+    });
     let failed = pages(app, batch).map_ok(|members| {
         let mut page = Vec::new();
         for stored in members.into_iter().filter_map(|member| member.stored) {
@@ -202,6 +226,7 @@ async fn errors(
             line(
                 &mut page,
                 &BatchErrorView {
+                    upload: None,
                     line: None,
                     custom_id: job.custom_id.clone(),
                     id: Some(job.id),
@@ -213,6 +238,9 @@ async fn errors(
         }
         page
     });
+    if query.upload.is_some() {
+        return Ok(lines(refused));
+    }
     Ok(lines(refused.chain(failed)))
 }
 

@@ -98,7 +98,7 @@ impl Keyring {
         let token = said.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let (id, secret) = token.and_then(|(_, token)| split(token.trim())).ok_or_else(wrong)?;
         let key = self.key(store, id).await?.filter(|key| opens(key, secret)).ok_or_else(wrong)?;
-        if !works(&key, store) {
+        if !key.works(store.now().as_millis()) {
             return Err(wrong());
         }
         Ok(Caller { tenant: key.tenant, scopes: key.scopes, key: Some(key.id) })
@@ -107,7 +107,7 @@ impl Keyring {
     /// Whether a caller who was let in may stay.
     pub(crate) async fn still(&self, store: &Store, caller: &Caller) -> Result<bool, Problem> {
         let Some(id) = &caller.key else { return Ok(true) };
-        Ok(self.key(store, id).await?.is_some_and(|key| works(&key, store)))
+        Ok(self.key(store, id).await?.is_some_and(|key| key.works(store.now().as_millis())))
     }
 
     async fn key(&self, store: &Store, id: &str) -> Result<Option<AccessKey>, Problem> {
@@ -152,10 +152,6 @@ impl Keyring {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Instant, Option<AccessKey>)>> {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn works(key: &AccessKey, store: &Store) -> bool {
-    key.revoked_ms.is_none() && key.expires_ms.is_none_or(|until| until > store.now().as_millis())
 }
 
 /// The other side of the connection.

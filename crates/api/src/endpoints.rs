@@ -59,7 +59,8 @@ struct Change {
     types: Option<Vec<NoticeType>>,
     /// Whether it is told of all jobs and batches.
     all: Option<bool>,
-    /// Whether it is sent anything. What waited while it was switched off is sent when it is switched on.
+    /// Whether it is sent anything. What waits when it is switched off is sent when it is switched on; what happens in
+    /// between is not (`GET /v1/events` tells of it).
     enabled: Option<bool>,
 }
 

@@ -111,8 +111,7 @@ fn said(left: &Left, headers: &mut HeaderMap) {
 /// The caller's id of the request, where it is one, or a new one; and its W3C trace.
 fn trace(headers: &HeaderMap) -> Result<Trace, Problem> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
-    let own = text("x-request-id").filter(|id| (1..=64).contains(&id.len()) && id.chars().all(plain));
+    let own = text("x-request-id").filter(|id| is_request_id(id));
     let request_id = match own {
         Some(id) => id.to_owned(),
         None => random_text()?,
@@ -121,6 +120,12 @@ fn trace(headers: &HeaderMap) -> Result<Trace, Problem> {
         request_id,
         traceparent: text("traceparent").filter(|text| is_traceparent(text)).map(str::to_owned),
     })
+}
+
+/// Whether a text is one that a caller may call a request by.
+pub(crate) fn is_request_id(id: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':');
+    (1..=64).contains(&id.len()) && id.chars().all(plain)
 }
 
 /// `{version}-{trace id}-{parent id}-{flags}`, none of the ids all zeros.

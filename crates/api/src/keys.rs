@@ -179,21 +179,38 @@ async fn rotate(
         return Err(Problem::field("grace_s", format!("is {grace_s}"), "use at most 2592000, 30 days"));
     }
     let now = app.store.now();
-    let mut expires = None;
+    let over = || {
+        let detail = format!("key {id} does not work any more; make a new one");
+        Problem::new(StatusCode::CONFLICT, "key_over", detail)
+    };
+    let (old, _) = app.store.access_key(&id).await?;
+    let old = old.ok_or_else(|| no_key(&id))?;
+    if !old.works(now.as_millis()) {
+        return Err(over());
+    }
+    // First the new one: whatever happens then, there is one that works.
+    let (new, secret) = new_access_key(old.tenant, old.name, old.scopes, old.expires_ms, now)?;
+    app.store.add_key(&new).await?;
+    let until = now.as_millis() + grace_s * 1000;
     let changed = app.store.change_key(&id, |old| {
-        if old.revoked_ms.is_some() || old.expires_ms.is_some_and(|at| at <= now.as_millis()) {
-            let detail = format!("key {id} does not work any more; make a new one");
-            return Err(Problem::new(StatusCode::CONFLICT, "key_over", detail));
+        if old.revoked_ms.is_some() {
+            return Err(over());
         }
-        expires = old.expires_ms;
-        old.expires_ms = Some(old.expires_ms.unwrap_or(u64::MAX).min(now.as_millis() + grace_s * 1000));
+        old.replaced_ms = Some(old.replaced_ms.unwrap_or(u64::MAX).min(until));
         Ok(())
     });
-    let old = changed.await??.ok_or_else(|| no_key(&id))?;
-    let (new, secret) = new_access_key(old.tenant, old.name, old.scopes, expires, now)?;
-    app.store.add_key(&new).await?;
+    if let Err(problem) = changed.await? {
+        // Nobody has seen it.
+        app.store
+            .change_key(&new.id, |new| {
+                new.revoked_ms = Some(now.as_millis());
+                Ok::<_, Problem>(())
+            })
+            .await??;
+        return Err(problem);
+    }
     let by = crate::caller::label(&caller);
-    tracing::info!(key = %new.id, replaces = %old.id, by, "key replaced");
+    tracing::info!(key = %new.id, replaces = %id, by, "key replaced");
     Ok((StatusCode::CREATED, Out(NewKeyView { secret, key: shown(new) })).into_response())
 }
 

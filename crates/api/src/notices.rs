@@ -106,20 +106,20 @@ async fn list(
     let tenant = caller.meant(query.tenant.as_ref())?;
     let limit = page_size(query.limit, 200)?;
     let from = place(query.cursor)?;
-    let found = app.store.notices(&tenant, from, LOOKS).await?;
+    let (found, looked) = app.store.notices(&tenant, from, LOOKS).await?;
     let mut data = Vec::new();
-    for (n, notice) in found.iter().enumerate() {
+    for notice in &found {
         let wanted = query.endpoint.as_ref().is_none_or(|endpoint| *endpoint == notice.1.endpoint)
             && query.state.is_none_or(|state| state == notice.1.state)
             && query.kind.is_none_or(|kind| kind == notice.1.kind);
         if wanted {
             data.push(notice.1.clone());
         }
-        if data.len() >= limit && n + 1 < found.len() {
+        if data.len() >= limit && notice.0 + 1 < from + looked {
             return Ok(Out(Listed { data, next: Some((notice.0 + 1).to_string()) }));
         }
     }
-    let next = found.last().filter(|_| found.len() == LOOKS).map(|last| (last.0 + 1).to_string());
+    let next = (looked == LOOKS).then(|| (from + looked).to_string());
     Ok(Out(Listed { data, next }))
 }
 

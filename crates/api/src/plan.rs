@@ -111,8 +111,12 @@ async fn plan(
             Err(invalid) => {
                 plan.view.refused += 1;
                 if plan.view.errors.len() < NAMED {
-                    let refused =
-                        Refused { line: line.number, custom_id: line.custom_id, problems: invalid.problems };
+                    let refused = Refused {
+                        upload: String::new(),
+                        line: line.number,
+                        custom_id: line.custom_id,
+                        problems: invalid.problems,
+                    };
                     plan.view.errors.extend(errors_of(&refused));
                 }
             }

@@ -209,8 +209,8 @@ pub(crate) fn of_submit(error: SubmitError, now: songmill_core::Timestamp) -> Pr
     match error {
         SubmitError::Invalid(invalid) => invalid.into(),
         SubmitError::Conflict { ref key, job } if key.starts_with("once:") => Problem::new(
-            StatusCode::CONFLICT,
-            "conflict",
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "key_reused",
             format!("this Idempotency-Key was used for another request (job {job}); use a new one for each"),
         ),
         SubmitError::Conflict { ref key, job } => Problem::new(

@@ -30,6 +30,7 @@ pub fn new_access_key(
         hash,
         created_ms: now.as_millis(),
         expires_ms,
+        replaced_ms: None,
         revoked_ms: None,
     };
     Ok((key, format!("{MARK}{id}_{secret}")))

@@ -166,7 +166,7 @@ async fn upload(
         (None, None) => named(&random_text()?[..20])?,
     };
     let batch = BatchRef { tenant: tenant.clone(), name };
-    let told = Upload { batch, id: random_text()?, notify, trace: Some(trace) };
+    let told = Upload { batch, id: trace.request_id.clone(), notify, trace: Some(trace) };
     let how = format!("POST /v1/batches {} {}", told.batch, query.notify.as_deref().unwrap_or_default());
     let location = caller.location(format!("/v1/batches/{}", told.batch.name), &tenant);
     let Some(key) = key else {
@@ -246,12 +246,13 @@ struct Bad {
 }
 
 impl Bad {
-    fn refuse(&mut self, line: u64, custom_id: Option<String>, invalid: Invalid) {
+    fn refuse(&mut self, upload: &str, line: u64, custom_id: Option<String>, invalid: Invalid) {
         self.count += 1;
         let words = invalid.problems.iter().map(|one| one.field.len() + one.fault.len() + one.fix.len());
         self.bytes += 100 + words.sum::<usize>();
         if self.lines.len() < KEPT && self.bytes < KEPT_BYTES {
-            self.lines.push(Refused { line, custom_id, problems: invalid.problems });
+            let (upload, problems) = (upload.to_owned(), invalid.problems);
+            self.lines.push(Refused { upload, line, custom_id, problems });
         }
     }
 }
@@ -283,7 +284,7 @@ async fn take(
                     ahead.push_back((line.number, line.custom_id));
                     return Some((Submission { key: Some(key), ..Submission::of(song) }, lines));
                 }
-                Err(invalid) => locked().refuse(line.number, line.custom_id, invalid),
+                Err(invalid) => locked().refuse(&upload.id, line.number, line.custom_id, invalid),
             }
         }
     });
@@ -292,7 +293,7 @@ async fn take(
         let (number, custom_id) = place.expect("one answer for each line");
         if let Err(error) = result {
             locked().over += u64::from(matches!(error, SubmitError::Over(_)));
-            locked().refuse(number, custom_id, as_invalid(error));
+            locked().refuse(&upload.id, number, custom_id, as_invalid(error));
         }
     };
     let tally = app.producer.submit_stream(upload, submissions, answered).await?;
@@ -321,7 +322,8 @@ async fn take(
     }
     let (name, Tally { created, known, .. }) = (upload.batch.name.clone(), tally);
     tracing::info!(batch = %upload.batch, created, known, refused = count, "upload taken in");
-    let uploaded = Uploaded { batch: name, created, known, refused: count, errors };
+    let upload = upload.id.clone();
+    let uploaded = Uploaded { batch: name, upload, created, known, refused: count, errors };
     let answer = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Out(uploaded)).into_response();
     Ok((answer, over == 0))
 }

@@ -93,6 +93,8 @@ pub enum Resolution {
 pub struct Uploaded {
     /// The batch.
     pub batch: BatchName,
+    /// The upload: the request's id, for `/errors?upload=`.
+    pub upload: String,
     /// New jobs.
     pub created: u64,
     /// Lines that were known already.
@@ -107,6 +109,9 @@ pub struct Uploaded {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "BatchError")]
 pub struct BatchErrorView {
+    /// The upload the refused line stood in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<String>,
     /// The refused line's number in its upload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,

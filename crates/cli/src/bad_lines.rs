@@ -101,11 +101,13 @@ impl BadLines {
             output::line(line)?;
         }
         if self.count > 0 {
-            let most = if self.more > 0 { "most" } else { "every" };
-            output::line(format_args!(
-                "{most} refused line is in {} with its field and reason",
-                self.path.display()
-            ))?;
+            let file = self.path.display();
+            match self.more {
+                0 => output::line(format_args!("every refused line is in {file} with its field and reason"))?,
+                more => output::line(format_args!(
+                    "refused lines are in {file} with their fields and reasons, but for {more} that the server did not keep"
+                ))?,
+            }
         }
         Ok(())
     }

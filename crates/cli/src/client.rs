@@ -37,6 +37,7 @@ pub(crate) struct Ask {
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
+    request_id: Option<String>,
     body: Option<(&'static str, Body)>,
 }
 
@@ -81,12 +82,18 @@ impl Ask {
     }
 
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: None }
+        Self { method, path: path.into(), query: Vec::new(), request_id: None, body: None }
     }
 
     /// Adds a field of the query, where there is one.
     pub(crate) fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
         self.query.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    /// Calls the request by this id.
+    pub(crate) fn called(mut self, request_id: &str) -> Self {
+        self.request_id = Some(request_id.to_owned());
         self
     }
 
@@ -141,7 +148,6 @@ impl Client {
         let key = std::env::var("SONGMILL_KEY").ok().filter(|key| !key.trim().is_empty());
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(60))
             .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self(Way::There { http, base, key: key.map(|key| Secret::new(key.trim())) }))
@@ -160,10 +166,13 @@ impl Client {
 
     /// Asks; an answer that says what went wrong is an error.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer> {
-        let (uri, Ask { method, body, .. }) = (ask.uri(), ask);
+        let (uri, Ask { method, body, request_id, .. }) = (ask.uri(), ask);
         let mut answer = match &self.0 {
             Way::Here(router) => {
                 let mut request = Request::builder().method(method).uri(uri);
+                if let Some(id) = request_id {
+                    request = request.header("x-request-id", id);
+                }
                 let body = match body {
                     Some((media, body)) => {
                         request = request.header(header::CONTENT_TYPE, media);
@@ -184,14 +193,17 @@ impl Client {
                 if let Some(key) = key {
                     request = request.bearer_auth(key.expose());
                 }
+                if let Some(id) = request_id {
+                    request = request.header("x-request-id", id);
+                }
                 if let Some((media, body)) = body {
                     let body = reqwest::Body::wrap_stream(body.into_data_stream());
                     request = request.header(header::CONTENT_TYPE, media).body(body);
                 }
                 let response = request.send().await.map_err(|error| Unreachable(base.clone(), error))?;
                 let status = response.status();
-                let body = response.bytes_stream().map(|chunk| chunk.context("the answer was cut"));
-                Answer { status, leads_to: None, body: Box::pin(body) }
+                let body = timely(response.bytes_stream());
+                Answer { status, leads_to: None, body }
             }
         };
         if answer.status.is_success() {
@@ -228,13 +240,27 @@ impl Client {
     }
 }
 
+/// How long an answer that has begun may bring nothing.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A body, or an error when it is cut or falls silent.
+fn timely(chunks: impl Stream<Item = reqwest::Result<bytes::Bytes>> + Send + 'static) -> Chunks {
+    let next = |mut chunks: Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>| async {
+        let chunk = match tokio::time::timeout(SILENCE, chunks.next()).await {
+            Ok(chunk) => chunk?.context("the answer was cut"),
+            Err(_) => Err(anyhow::anyhow!("the answer brought nothing for {} s", SILENCE.as_secs())),
+        };
+        Some((chunk, chunks))
+    };
+    Box::pin(futures_util::stream::unfold(Box::pin(chunks) as Pin<Box<_>>, next))
+}
+
 /// Fetches what lies in a bucket, by the signed address that was given.
 async fn elsewhere(address: &str) -> Result<Answer> {
     let response = reqwest::get(address).await.map_err(|error| error.without_url())?;
     let status = response.status();
     anyhow::ensure!(status.is_success(), "the bucket answers {status}");
-    let body = response.bytes_stream().map(|chunk| chunk.context("the answer was cut"));
-    Ok(Answer { status, leads_to: None, body: Box::pin(body) })
+    Ok(Answer { status, leads_to: None, body: timely(response.bytes_stream()) })
 }
 
 impl Answer {

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use axum::http::Method;
 use clap::{Args, Subcommand};
+use songmill_api::views::{Listed, TenantView};
 use songmill_core::job::StateName;
+use songmill_core::view::JobView;
 use songmill_core::{BatchRef, JobId, Tenant, VendorName};
 
 use crate::args::Global;
@@ -46,7 +48,7 @@ pub(crate) struct Which {
     /// Only with this code, such as vendor_error
     #[arg(long)]
     code: Option<String>,
-    /// Only this tenant's
+    /// Only this tenant's [default: every tenant's that the key may see]
     #[arg(long)]
     tenant: Option<Tenant>,
 }
@@ -56,9 +58,44 @@ impl Which {
         self.batch.is_some() || self.vendor.is_some() || self.code.is_some() || self.tenant.is_some()
     }
 
-    fn of(self, state: Vec<StateName>, limit: usize) -> ListArgs {
-        let Self { batch, vendor, code, tenant } = self;
-        ListArgs { state, vendor, batch, custom_id: None, code, tenant, limit }
+    fn of(&self, state: StateName, tenant: Option<Tenant>, limit: usize) -> ListArgs {
+        let Self { batch, vendor, code, .. } = self;
+        let (vendor, batch, code) = (vendor.clone(), batch.clone(), code.clone());
+        ListArgs { state: vec![state], vendor, batch, custom_id: None, code, tenant, limit }
+    }
+
+    /// Whose letters are meant: those of one, or of all there are for an operator.
+    async fn tenants(&self, client: &Client) -> Result<Vec<Option<Tenant>>> {
+        if self.tenant.is_some() || self.batch.is_some() {
+            return Ok(vec![self.tenant.clone()]);
+        }
+        match client.value::<Listed<TenantView>>(Ask::get("/v1/tenants")).await {
+            Ok(all) => Ok(all.data.into_iter().map(|one| Some(one.tenant)).collect()),
+            Err(error) if refused(&error).is_some_and(|problem| problem.status == 403) => Ok(vec![None]),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Passes them on, those that are held first, at most so many.
+    async fn each(
+        &self,
+        client: &Client,
+        states: &[StateName],
+        limit: usize,
+        mut each: impl FnMut(JobView) -> Result<()>,
+    ) -> Result<()> {
+        let mut left = limit;
+        for tenant in self.tenants(client).await? {
+            for state in states {
+                let args = self.of(*state, tenant.clone(), left);
+                job::each(client, &args, |job| {
+                    left -= 1;
+                    each(job)
+                })
+                .await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -66,21 +103,18 @@ impl Which {
 pub(crate) async fn run(global: &Global, command: DeadLetterCommand) -> Result<Exit> {
     let client = Client::open(global).await?;
     match command {
-        DeadLetterCommand::List { which, limit } => {
-            list(global, &client, &which.of(vec![StateName::Failed, StateName::Held], limit)).await
-        }
+        DeadLetterCommand::List { which, limit } => list(global, &client, &which, limit).await,
         DeadLetterCommand::Replay { ids, which, all } => {
             let ids = match (ids.is_empty(), which.is_any() || all) {
                 (false, _) => ids,
                 (true, false) => return Err(usage("name jobs, a filter (--batch, --code, …) or --all")),
                 (true, true) => {
                     let mut ids = Vec::new();
-                    let failed = which.of(vec![StateName::Failed], usize::MAX);
-                    job::each(&client, &failed, |job| {
+                    let each = |job: JobView| {
                         ids.push(job.id);
                         Ok(())
-                    })
-                    .await?;
+                    };
+                    which.each(&client, &[StateName::Failed], usize::MAX, each).await?;
                     ids
                 }
             };
@@ -89,24 +123,27 @@ pub(crate) async fn run(global: &Global, command: DeadLetterCommand) -> Result<E
     }
 }
 
-async fn list(global: &Global, client: &Client, args: &ListArgs) -> Result<Exit> {
+async fn list(global: &Global, client: &Client, which: &Which, limit: usize) -> Result<Exit> {
+    let states = [StateName::Held, StateName::Failed];
     if global.json {
-        job::each(client, args, |job| output::json_line(&job)).await?;
+        which.each(client, &states, limit, |job| output::json_line(&job)).await?;
         return Ok(Exit::Ok);
     }
-    let mut table = output::table(&["JOB", "STATE", "VENDOR", "CREATED", "SONG", "WHY"]);
-    job::each(client, args, |job| {
-        table.add_row([
-            job.id.to_string(),
-            job.state.to_string(),
-            job.vendor.to_string(),
-            output::moment(job.created_ms),
-            job.title.clone().or(job.custom_id.clone()).unwrap_or_default(),
-            job.fault.as_ref().map(ToString::to_string).unwrap_or_default(),
-        ]);
-        Ok(())
-    })
-    .await?;
+    let mut table = output::table(&["JOB", "TENANT", "STATE", "VENDOR", "CREATED", "SONG", "WHY"]);
+    which
+        .each(client, &states, limit, |job| {
+            table.add_row([
+                job.id.to_string(),
+                job.tenant.to_string(),
+                job.state.to_string(),
+                job.vendor.to_string(),
+                output::moment(job.created_ms),
+                job.title.clone().or(job.custom_id.clone()).unwrap_or_default(),
+                job.fault.as_ref().map(ToString::to_string).unwrap_or_default(),
+            ]);
+            Ok(())
+        })
+        .await?;
     if table.row_count() == 0 {
         output::line("no dead letters")?;
         return Ok(Exit::Ok);

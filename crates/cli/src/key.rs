@@ -162,7 +162,8 @@ async fn list(global: &Global, client: &Client) -> Result<()> {
     }
     let mut table = output::table(&["KEY", "TENANT", "SCOPES", "CREATED", "NAME", "STATE"]);
     for key in &keys.data {
-        let state = match (key.revoked_ms, key.expires_ms) {
+        let until = key.expires_ms.into_iter().chain(key.replaced_ms).min();
+        let state = match (key.revoked_ms, until) {
             (Some(at), _) => format!("taken back {}", output::moment(at)),
             (None, Some(at)) => format!("until {}", output::moment(at)),
             (None, None) => "in force".into(),

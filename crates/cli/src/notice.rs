@@ -52,9 +52,9 @@ pub(crate) enum EndpointCommand {
         #[arg(long, default_value = "1d")]
         grace: Span,
     },
-    /// Switches an endpoint on; what waited for it is sent
+    /// Switches an endpoint on; what waited for it when it was switched off is sent
     Enable(One),
-    /// Switches an endpoint off
+    /// Switches an endpoint off; what happens until it is on again is not sent
     Disable(One),
     /// Removes an endpoint and what waits for it
     Remove(One),

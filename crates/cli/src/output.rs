@@ -76,6 +76,15 @@ pub(crate) async fn write_whole(
     to: &Path,
     write: impl AsyncFnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<()> {
+    // A link is followed; a device, a pipe or a terminal is written to as it is.
+    let followed = to.canonicalize();
+    let to = followed.as_deref().unwrap_or(to);
+    if to.metadata().is_ok_and(|known| !known.is_file()) {
+        let cannot = || format!("cannot write to {}", to.display());
+        let mut out = std::fs::File::options().write(true).open(to).with_context(cannot)?;
+        write(&mut out).await?;
+        return Ok(());
+    }
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let cannot = || format!("cannot write {}", to.display());
     let everybodys = std::fs::Permissions::from_mode(0o666);

@@ -1,7 +1,7 @@
 //! Submitting a file.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -171,7 +171,9 @@ async fn upload(
 ) -> Result<Tally> {
     let notify: Vec<_> = args.notify.iter().map(ToString::to_string).collect();
     let tenant = Some(&name.tenant).filter(|tenant| !tenant.is_default());
+    let id = upload_id()?;
     let ask = Ask::post("/v1/batches")
+        .called(&id)
         .with("name", Some(&name.name))
         .with("tenant", tenant)
         .with("notify", (!notify.is_empty()).then(|| notify.join(",")))
@@ -192,17 +194,17 @@ async fn upload(
     // An answer names only the first of them; the batch has more.
     let mut errors = errors;
     if errors.len() >= NAMED {
-        errors.clear();
-        let answer = client.ask(Ask::batch(Method::GET, name, "/errors")).await?;
+        let known: HashSet<_> = errors.iter().map(|error| error.line).collect();
+        let ask = Ask::batch(Method::GET, name, "/errors").with("upload", Some(&id));
+        let answer = client.ask(ask).await?;
         answer
             .lines(|line| {
                 let error: BatchErrorView = serde_json::from_slice(line)?;
-                if error.line.is_some() {
-                    errors.extend(error.errors);
-                }
+                errors.extend(error.errors.into_iter().filter(|error| !known.contains(&error.line)));
                 Ok(())
             })
             .await?;
+        errors.sort_by_key(|error| error.line);
     }
     let mut errors = errors.into_iter().peekable();
     while let Some(error) = errors.next() {
@@ -216,6 +218,11 @@ async fn upload(
     }
     bad.were(uploaded.refused);
     Ok(Tally { refused: bad.count, ..uploaded })
+}
+
+/// Tells uploads apart.
+fn upload_id() -> Result<String> {
+    Ok(format!("{:x}", getrandom::u64().context("no random bytes from the system")?))
 }
 
 /// How many errors an answer names at most.
@@ -244,8 +251,15 @@ async fn submit_to(
     lines: tokio::sync::mpsc::Receiver<Result<Line, ReadError>>,
     bad: &mut BadLines,
 ) -> Result<Tally> {
-    let id = format!("{:x}", getrandom::u64().context("no random bytes from the system")?);
-    let upload = Upload { batch: name.clone(), id, notify, trace: None };
+    for endpoint in &notify {
+        if context.store.endpoint(&name.tenant, endpoint).await?.is_none() {
+            return Err(usage(format!(
+                "--notify: {endpoint} is no endpoint of {}; see `songmill endpoint list`",
+                name.tenant
+            )));
+        }
+    }
+    let upload = Upload { batch: name.clone(), id: upload_id()?, notify, trace: None };
     let bad = RefCell::new(bad);
     let broken = RefCell::new(None);
     // The places of lines on their way: answers come in the order of the lines.

@@ -47,9 +47,20 @@ pub struct AccessKey {
     /// From when on it is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<u64>,
+    /// Until when it works beside the key that replaced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_ms: Option<u64>,
     /// When it was taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_ms: Option<u64>,
+}
+
+impl AccessKey {
+    /// Whether it opens anything at this moment.
+    pub fn works(&self, now_ms: u64) -> bool {
+        let over = |until: Option<u64>| until.is_some_and(|until| until <= now_ms);
+        self.revoked_ms.is_none() && !over(self.expires_ms) && !over(self.replaced_ms)
+    }
 }
 
 impl Store {

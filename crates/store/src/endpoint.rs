@@ -80,8 +80,15 @@ impl Store {
         let mut ask = redis::cmd("HGETALL");
         ask.arg(self.keys().endpoints(tenant));
         let found: BTreeMap<String, Vec<u8>> = ask.query_async(&mut self.connection()).await?;
-        let read = |(id, json): (&String, &Vec<u8>)| decode(id, json);
-        let mut endpoints: Vec<Endpoint> = found.iter().map(read).collect::<Result<_, _>>()?;
+        // One that cannot be read, such as a newer version's, is no obstacle to the others.
+        let read = |(id, json): (&String, &Vec<u8>)| match decode(id, json) {
+            Ok(endpoint) => Some(endpoint),
+            Err(error) => {
+                tracing::error!(%tenant, endpoint = id, %error, "an endpoint is told nothing: its record cannot be read");
+                None
+            }
+        };
+        let mut endpoints: Vec<Endpoint> = found.iter().filter_map(read).collect();
         endpoints.sort_by(|a, b| (a.created_ms, &a.id).cmp(&(b.created_ms, &b.id)));
         Ok(endpoints)
     }

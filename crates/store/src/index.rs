@@ -89,6 +89,9 @@ impl Store {
         if let Some(found) = self.by_custom_id(tenant, filter).await? {
             return Ok(Page { jobs: vec![found], next: None });
         }
+        if filter.states == [StateName::Held] && filter.batch.is_none() {
+            return self.list_held(tenant, filter, from, most).await;
+        }
         let today = day(self.now());
         let oldest = today.saturating_sub(self.listed_for().as_secs().div_ceil(86_400) + 1);
         let mut at = match from {
@@ -128,6 +131,41 @@ impl Store {
                     return Ok(page);
                 }
                 at = self.end_of(tenant, at.day - 1).await?;
+            }
+        }
+        page.next = Some(at);
+        Ok(page)
+    }
+
+    /// Held jobs wait for an operator for as long as it takes, and are found however old they are: longest held first.
+    async fn list_held(
+        &self,
+        tenant: &Tenant,
+        filter: &Filter,
+        from: Option<Cursor>,
+        most: usize,
+    ) -> Result<Page, StoreError> {
+        let (mut at, mut page, mut looked) =
+            (Cursor { day: 0, ..from.unwrap_or_default() }, Page::default(), 0);
+        while looked < LOOKS {
+            let mut ask = redis::cmd("ZRANGE");
+            ask.arg(self.keys().held()).arg(at.place).arg(at.place + STRIDE as u64 - 1);
+            let ids: Vec<String> = ask.query_async(&mut self.connection()).await?;
+            let ids: Vec<JobId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+            for stored in self.load_many(&ids).await? {
+                at.place += 1;
+                let Some(stored) = stored else { continue };
+                if stored.job.tenant == *tenant && filter.wants(&stored) {
+                    page.jobs.push(stored);
+                    if page.jobs.len() >= most {
+                        page.next = Some(at);
+                        return Ok(page);
+                    }
+                }
+            }
+            looked += ids.len();
+            if ids.len() < STRIDE {
+                return Ok(page);
             }
         }
         page.next = Some(at);

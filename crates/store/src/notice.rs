@@ -317,18 +317,19 @@ impl Store {
         Ok(call.run::<i64>(&mut self.connection()).await? == 2)
     }
 
-    /// A page of a tenant's notices with their places, newest first.
+    /// A page of a tenant's notices with their places, newest first, and how many places were looked at: what has had
+    /// its time leaves holes.
     pub async fn notices(
         &self,
         tenant: &Tenant,
         from: usize,
         most: usize,
-    ) -> Result<Vec<(usize, Notice)>, StoreError> {
+    ) -> Result<(Vec<(usize, Notice)>, usize), StoreError> {
         let mut ask = redis::cmd("LRANGE");
         ask.arg(self.keys().notices(tenant)).arg(from).arg(from + most.max(1) - 1);
         let ids: Vec<String> = ask.query_async(&mut self.connection()).await?;
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         }
         let mut ask = redis::pipe();
         ids.iter().for_each(|id| {
@@ -338,7 +339,7 @@ impl Store {
         let read = |(n, json): (usize, &Option<Vec<u8>>)| {
             Some((from + n, serde_json::from_slice(json.as_deref()?).ok()?))
         };
-        Ok(found.iter().enumerate().filter_map(read).collect())
+        Ok((found.iter().enumerate().filter_map(read).collect(), ids.len()))
     }
 
     /// One of a tenant's notices, with its payload.

@@ -16,7 +16,7 @@ use crate::store::Store;
 pub struct Upload {
     /// The batch.
     pub batch: BatchRef,
-    /// Tells uploads to one batch apart; without a space.
+    /// Tells uploads apart: the request's id, without a space.
     pub id: String,
     /// Endpoints that are to be told of the batch and its jobs.
     pub notify: Vec<EndpointId>,
@@ -27,6 +27,9 @@ pub struct Upload {
 /// A line of an upload that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
+    /// The upload it stood in.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub upload: String,
     /// Its number in the upload, from 1.
     pub line: u64,
     /// The caller's id, as far as it could be read.

@@ -102,7 +102,7 @@ pub(crate) async fn run(
             Ok(Turn::Again) => continue,
             Ok(Turn::Wait(next_due)) => next_due,
             Err(error) => {
-                tracing::warn!(%error, "notices wait: redis cannot be asked");
+                tracing::warn!(%error, "notices wait");
                 tokio::time::sleep(AWAY).await;
                 continue;
             }
@@ -131,11 +131,14 @@ async fn turn(
     posting: &mut JoinSet<()>,
 ) -> Result<Turn, StoreError> {
     while posting.try_join_next().is_some() {}
-    let chosen = choose::choose(store, CHUNK).await?;
+    // Whatever keeps from choosing keeps nobody from being told what was chosen before.
+    let chosen = choose::choose(store, CHUNK).await.inspect_err(|error| {
+        tracing::warn!(%error, "what happened is not turned into notices for now");
+    });
     let free = settings.endpoints.max(1).saturating_sub(posting.len());
     if free == 0 {
         // One that ends makes room.
-        return Ok(if chosen > 0 { Turn::Again } else { Turn::Wait(None) });
+        return Ok(if chosen? > 0 { Turn::Again } else { Turn::Wait(None) });
     }
     let lease = settings.timeout.get() + SPARE;
     let taken = store.take_notices(free, settings.each.max(1), lease).await?;
@@ -145,5 +148,5 @@ async fn turn(
         let sender = sender.clone();
         posting.spawn(async move { sender.post_all(claimed).await });
     }
-    Ok(if any || chosen > 0 { Turn::Again } else { Turn::Wait(taken.next_due) })
+    Ok(if chosen? > 0 || any { Turn::Again } else { Turn::Wait(taken.next_due) })
 }

@@ -90,6 +90,7 @@ async fn refused_lines_are_kept_once_in_their_order_and_go_with_the_batch() {
         .store_with(Retention { age: songmill_core::time::Span::millis(200), ..Retention::default() })
         .await;
     let line = |line, fault: &str| Refused {
+        upload: "one".into(),
         line,
         custom_id: None,
         problems: Invalid::one("prompt", fault, "mend it").problems,
@@ -220,8 +221,8 @@ async fn what_is_to_be_told_is_written_with_the_change_and_turned_into_notices_o
         .collect();
     assert_eq!(store.tell(&things).await.unwrap() + store.tell(&things).await.unwrap(), 2);
     assert!(store.untold(10).await.unwrap().is_empty());
-    let waiting = store.notices(&tenant, 0, 10).await.unwrap();
-    assert_eq!(waiting.len(), 2);
+    let (waiting, looked) = store.notices(&tenant, 0, 10).await.unwrap();
+    assert_eq!((waiting.len(), looked), (2, 2));
     // An endpoint is one worker's at a time; what it did not get done is there again when its lease ends.
     let lease = Duration::from_millis(300);
     let taken = store.take_notices(10, 10, lease).await.unwrap();
@@ -252,6 +253,8 @@ async fn what_is_to_be_told_is_written_with_the_change_and_turned_into_notices_o
     assert_eq!(store.endpoint(&tenant, &stale.id).await.unwrap().unwrap().url, "https://example.org");
     store.remove_endpoint(&tenant, &stale.id).await.unwrap();
     assert!(store.notice(&tenant, &second.id).await.unwrap().is_none(), "nobody waits for it");
+    let (left, looked) = store.notices(&tenant, 0, 10).await.unwrap();
+    assert_eq!((left.len(), looked), (1, 2), "a hole is no end");
     store.apply(ids[1], &Event::RetryAsked).await.unwrap();
     store.apply(ids[1], &Event::CancelAsked).await.unwrap();
     assert!(store.untold(10).await.unwrap().is_empty(), "there is nobody to tell any more");
