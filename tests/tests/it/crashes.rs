@@ -12,9 +12,10 @@ const DEAF: &[&str] = &["faults.reply_lost_rate=1.0"];
 #[test]
 fn a_worker_killed_in_the_middle_of_a_submission_leaves_nothing_paid_twice() -> Result<()> {
     // Replies come only after some seconds, on a busy machine too: the worker is killed while it waits for them.
-    let world = World::start(&["faults.latency_ms=[5000, 5500]"])?
-        .with("generate.http.request_timeout=\"7s\"")
-        .with("generate.submit.lease=\"13s\"");
+    let world = World::start(&["faults.latency_ms=[3000, 3500]"])?
+        .with("generate.http.request_timeout=\"5s\"")
+        .with("generate.submit.lease=\"11s\"")
+        .with_policy("settle=\"17s\"");
     let generate = world.serve(&["generate"])?;
     world.submit("b", &one_each())?;
     until("every submission is under way", || {
