@@ -1,6 +1,5 @@
 //! Taking many songs in at once: a JSON array, JSON lines or CSV, of any length in constant memory.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Json as Out;
@@ -12,10 +11,9 @@ use futures_util::stream::{self, StreamExt as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use songmill_core::song::Invalid;
 use songmill_core::{BatchName, BatchRef, Tenant};
+use songmill_producer::Tally;
 use songmill_producer::lines::{self, Format, Line, ReadError};
-use songmill_producer::{Submission, SubmitError, Tally};
 use songmill_store::{Refused, Scope, Upload};
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
@@ -57,8 +55,6 @@ struct Song(#[expect(dead_code, reason = "lines are read one by one")] serde_jso
 
 /// How many refused lines an answer names.
 const NAMED: usize = 100;
-/// How many refused lines are kept with the batch.
-const KEPT: usize = 10_000;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
@@ -235,28 +231,6 @@ fn named(text: &str) -> Result<BatchName, Problem> {
     BatchName::new(&format!("b-{text}")).map_err(|_| Problem::internal())
 }
 
-/// What was refused so far.
-#[derive(Default)]
-struct Bad {
-    count: u64,
-    /// Refused because the tenant may have no more: not kept, for they may be taken another time.
-    over: u64,
-    bytes: usize,
-    lines: Vec<Refused>,
-}
-
-impl Bad {
-    fn refuse(&mut self, upload: &str, line: u64, custom_id: Option<String>, invalid: Invalid) {
-        self.count += 1;
-        let words = invalid.problems.iter().map(|one| one.field.len() + one.fault.len() + one.fix.len());
-        self.bytes += 100 + words.sum::<usize>();
-        if self.lines.len() < KEPT && self.bytes < KEPT_BYTES {
-            let (upload, problems) = (upload.to_owned(), invalid.problems);
-            self.lines.push(Refused { upload, line, custom_id, problems });
-        }
-    }
-}
-
 /// Takes lines in as they come; the answer, and whether it would be the same another time.
 async fn take(
     app: &App,
@@ -264,50 +238,12 @@ async fn take(
     lines: mpsc::Receiver<Result<Line, ReadError>>,
     location: String,
 ) -> Result<(Response, bool), Problem> {
-    let bad = Mutex::new(Bad::default());
-    let locked = || bad.lock().unwrap_or_else(PoisonError::into_inner);
-    let broke = Mutex::new(None);
-    // The places of lines on their way: answers come in the order of the lines.
-    let ahead = Mutex::new(VecDeque::new());
-    let submissions = stream::unfold(lines, |mut lines| async {
-        loop {
-            let line = match lines.recv().await? {
-                Ok(line) => line,
-                Err(error) => {
-                    *broke.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    return None;
-                }
-            };
-            match line.read {
-                Ok((song, key)) => {
-                    let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
-                    ahead.push_back((line.number, line.custom_id));
-                    return Some((Submission { key: Some(key), ..Submission::of(song) }, lines));
-                }
-                Err(invalid) => locked().refuse(&upload.id, line.number, line.custom_id, invalid),
-            }
-        }
-    });
-    let answered = |_, result: Result<_, SubmitError>| {
-        let place = ahead.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let (number, custom_id) = place.expect("one answer for each line");
-        if let Err(error) = result {
-            locked().over += u64::from(matches!(error, SubmitError::Over(_)));
-            locked().refuse(&upload.id, number, custom_id, as_invalid(error));
-        }
-    };
-    let tally = app.producer.submit_stream(upload, submissions, answered).await?;
-    let Bad { count, over, lines, .. } = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let of_quota = |refused: &Refused| refused.problems.iter().any(|problem| problem.field == QUOTA);
-    let kept: Vec<_> = lines.iter().filter(|refused| !of_quota(refused)).cloned().collect();
-    // First what was refused, then the end: whoever is told that the batch has ended finds all of it.
-    for page in kept.chunks(PAGE) {
-        app.store.keep_refused(&upload.batch, page).await?;
-    }
-    app.store.end_upload(upload).await?;
-    if let Some(error) = broke.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    let taken = app.producer.submit_lines(upload, lines, |_| {}).await?;
+    let songmill_producer::Uploaded { tally, refused: lines, over, broke } = taken;
+    if let Some(error) = broke {
         return Err(broken(&error));
     }
+    let count = tally.refused;
     let errors: Vec<_> = lines.iter().flat_map(errors_of).take(NAMED).collect();
     if tally.created + tally.known == 0 {
         let detail = match count {
@@ -328,13 +264,6 @@ async fn take(
     Ok((answer, over == 0))
 }
 
-/// Where what is wrong with a line is that the tenant may have no more.
-const QUOTA: &str = "(quota)";
-/// Refused lines written at once.
-const PAGE: usize = 500;
-/// How many bytes of refused lines are kept.
-const KEPT_BYTES: usize = 8 << 20;
-
 /// What is wrong with a refused line, one by one.
 pub(crate) fn errors_of(refused: &Refused) -> Vec<ProblemError> {
     let of = |problem| ProblemError {
@@ -343,19 +272,4 @@ pub(crate) fn errors_of(refused: &Refused) -> Vec<ProblemError> {
         ..ProblemError::of(problem)
     };
     refused.problems.iter().map(of).collect()
-}
-
-fn as_invalid(error: SubmitError) -> Invalid {
-    match error {
-        SubmitError::Invalid(invalid) => invalid,
-        SubmitError::Conflict { key, job } => Invalid::one(
-            "custom_id",
-            format!("{key:?} was submitted before with another request (job {job})"),
-            "give this line another custom_id, or send it to another batch",
-        ),
-        error @ SubmitError::Over(_) => Invalid::one(QUOTA, error.to_string(), "send it again then"),
-        error @ (SubmitError::Store(_) | SubmitError::Random) => {
-            Invalid::one("(line)", error.to_string(), "send it again")
-        }
-    }
 }

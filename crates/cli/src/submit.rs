@@ -1,7 +1,6 @@
 //! Submitting a file.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -9,15 +8,14 @@ use anyhow::{Context as _, Result};
 use axum::body::Body;
 use axum::http::Method;
 use clap::Args;
-use futures_util::stream;
 use serde::Serialize;
 use songmill_api::ProblemError;
 use songmill_api::views::{BatchErrorView, BatchView, Uploaded};
 use songmill_core::song::{Invalid, Problem};
 use songmill_core::{BatchName, BatchRef};
+use songmill_producer::Tally;
 use songmill_producer::lines::{self, Line, ReadError};
-use songmill_producer::{Submission, SubmitError, Tally};
-use songmill_store::Upload;
+use songmill_store::{Refused, Upload};
 
 use crate::args::Global;
 use crate::bad_lines::BadLines;
@@ -260,55 +258,15 @@ async fn submit_to(
         }
     }
     let upload = Upload { batch: name.clone(), id: upload_id()?, notify, trace: None };
-    let bad = RefCell::new(bad);
-    let broken = RefCell::new(None);
-    // The places of lines on their way: answers come in the order of the lines.
-    let ahead = RefCell::new(VecDeque::new());
-    let submissions = stream::unfold(lines, |mut lines| async {
-        loop {
-            let line = match lines.recv().await? {
-                Ok(line) => line,
-                Err(error) => {
-                    *broken.borrow_mut() = Some(error);
-                    return None;
-                }
-            };
-            match line.read {
-                Ok((song, key)) => {
-                    ahead.borrow_mut().push_back((line.number, line.custom_id));
-                    return Some((Submission { key: Some(key), ..Submission::of(song) }, lines));
-                }
-                Err(invalid) => bad.borrow_mut().refuse(line.number, line.custom_id, invalid),
-            }
-        }
-    });
-    let answered = |_, result: Result<_, SubmitError>| {
-        let (number, custom_id) = ahead.borrow_mut().pop_front().expect("one answer for each line");
-        if let Err(error) = result {
-            bad.borrow_mut().refuse(number, custom_id, as_invalid(error));
-        }
-    };
     let producer = context.producer();
-    let mut tally = producer.submit_stream(&upload, submissions, answered).await?;
-    context.store.end_upload(&upload).await?;
-    if let Some(error) = broken.into_inner() {
-        return Err(error.into());
-    }
-    tally.refused = bad.borrow().count;
-    Ok(tally)
-}
-
-fn as_invalid(error: SubmitError) -> Invalid {
-    match error {
-        SubmitError::Invalid(invalid) => invalid,
-        SubmitError::Conflict { key, job } => Invalid::one(
-            "custom_id",
-            format!("{key:?} was submitted before with another request (job {job})"),
-            "give this line another custom_id, or submit it to another --batch",
-        ),
-        error @ (SubmitError::Over(_) | SubmitError::Store(_) | SubmitError::Random) => {
-            Invalid::one("(line)", format!("{error:#}"), "try again")
-        }
+    let each = |refused: &Refused| {
+        let invalid = Invalid { problems: refused.problems.clone() };
+        bad.refuse(refused.line, refused.custom_id.clone(), invalid);
+    };
+    let uploaded = producer.submit_lines(&upload, lines, each).await?;
+    match uploaded.broke {
+        Some(error) => Err(error.into()),
+        None => Ok(uploaded.tally),
     }
 }
 

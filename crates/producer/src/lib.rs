@@ -15,6 +15,8 @@ mod array;
 pub mod lines;
 mod plan;
 mod producer;
+mod upload;
 
 pub use plan::plan;
 pub use producer::{Placed, Producer, Submission, SubmitError, Tally};
+pub use upload::Uploaded;

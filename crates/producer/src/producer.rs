@@ -105,6 +105,10 @@ impl Producer {
         Self { store, vendors, default_vendor: None }
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Has requests that name no vendor go to this one.
     #[must_use]
     pub fn with_default_vendor(mut self, vendor: Option<VendorChoice>) -> Self {

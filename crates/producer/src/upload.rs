@@ -1,0 +1,129 @@
+//! Submitting lines as they are read: good ones are taken in, bad ones are told of and kept with the batch.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::stream;
+use songmill_core::song::Invalid;
+use songmill_store::{Refused, StoreError, Upload};
+use tokio::sync::mpsc;
+
+use crate::lines::{Line, ReadError};
+use crate::producer::{Producer, Submission, SubmitError, Tally};
+
+/// What came of an upload.
+#[derive(Debug, Default)]
+pub struct Uploaded {
+    /// How many lines became what.
+    pub tally: Tally,
+    /// The first of those that were refused, with each fault; bounded in number and bytes.
+    pub refused: Vec<Refused>,
+    /// How many were refused because the tenant may have no more: another time they may be taken.
+    pub over: u64,
+    /// Why no more lines could be read, where that is so. Those before it are taken in.
+    pub broke: Option<ReadError>,
+}
+
+/// The field of what is wrong with a line when the tenant may have no more.
+const QUOTA: &str = "(quota)";
+/// How many refused lines are kept, and how many bytes of them.
+const KEPT: usize = 10_000;
+const KEPT_BYTES: usize = 8 << 20;
+/// Refused lines written at once.
+const PAGE: usize = 500;
+
+/// What was refused so far.
+#[derive(Default)]
+struct Bad {
+    count: u64,
+    over: u64,
+    bytes: usize,
+    lines: Vec<Refused>,
+}
+
+impl Bad {
+    fn refuse(&mut self, refused: Refused) {
+        self.count += 1;
+        let words = refused.problems.iter().map(|one| one.field.len() + one.fault.len() + one.fix.len());
+        self.bytes += 100 + words.sum::<usize>();
+        if self.lines.len() < KEPT && self.bytes < KEPT_BYTES {
+            self.lines.push(refused);
+        }
+    }
+}
+
+impl Producer {
+    /// Submits lines to a batch as they are read, in bounded memory, and ends the upload. `each` is told of every line
+    /// that is refused, in no particular order.
+    pub async fn submit_lines(
+        &self,
+        upload: &Upload,
+        lines: mpsc::Receiver<Result<Line, ReadError>>,
+        each: impl FnMut(&Refused),
+    ) -> Result<Uploaded, StoreError> {
+        let state = Mutex::new((Bad::default(), each));
+        let refuse = |line: u64, custom_id: Option<String>, invalid: Invalid| {
+            let (bad, each) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
+            let refused = Refused { upload: upload.id.clone(), line, custom_id, problems: invalid.problems };
+            each(&refused);
+            bad.refuse(refused);
+        };
+        let broke = Mutex::new(None);
+        // The places of lines on their way: answers come in the order of the lines.
+        let ahead = Mutex::new(VecDeque::new());
+        let submissions = stream::unfold(lines, |mut lines| async {
+            loop {
+                let line = match lines.recv().await? {
+                    Ok(line) => line,
+                    Err(error) => {
+                        *broke.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        return None;
+                    }
+                };
+                match line.read {
+                    Ok((song, key)) => {
+                        let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
+                        ahead.push_back((line.number, line.custom_id));
+                        return Some((Submission { key: Some(key), ..Submission::of(song) }, lines));
+                    }
+                    Err(invalid) => refuse(line.number, line.custom_id, invalid),
+                }
+            }
+        });
+        let answered = |_, result: Result<_, SubmitError>| {
+            let place = ahead.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let (number, custom_id) = place.expect("one answer for each line");
+            if let Err(error) = result {
+                let over = u64::from(matches!(error, SubmitError::Over(_)));
+                refuse(number, custom_id, as_invalid(error));
+                state.lock().unwrap_or_else(PoisonError::into_inner).0.over += over;
+            }
+        };
+        let tally = self.submit_stream(upload, submissions, answered).await?;
+        let (Bad { count, over, lines, .. }, _) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let of_quota = |refused: &Refused| refused.problems.iter().any(|problem| problem.field == QUOTA);
+        let kept: Vec<_> = lines.iter().filter(|refused| !of_quota(refused)).cloned().collect();
+        // First what was refused, then the end: whoever is told that the batch has ended finds all of it.
+        for page in kept.chunks(PAGE) {
+            self.store().keep_refused(&upload.batch, page).await?;
+        }
+        self.store().end_upload(upload).await?;
+        let broke = broke.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Uploaded { tally: Tally { refused: count, ..tally }, refused: lines, over, broke })
+    }
+}
+
+fn as_invalid(error: SubmitError) -> Invalid {
+    match error {
+        SubmitError::Invalid(invalid) => invalid,
+        SubmitError::Conflict { key, job } => Invalid::one(
+            "custom_id",
+            format!("{key:?} was submitted before with another request (job {job})"),
+            "give this line another custom_id, or send it to another batch",
+        ),
+        error @ SubmitError::Over(_) => Invalid::one(QUOTA, error.to_string(), "send it again then"),
+        error @ (SubmitError::Store(_) | SubmitError::Random) => {
+            Invalid::one("(line)", error.to_string(), "send it again")
+        }
+    }
+}
