@@ -24,7 +24,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"])).decode()
         status, more = answers.pop(0) if answers else (200, {})
         received.append({"path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()}, "body": body,
-                         "status": status})
+                         "status": status, "at": time.monotonic()})
         self.send_response(status)
         for name, value in more.items():
             self.send_header(name, value)
@@ -142,6 +142,12 @@ def delivered():
 
 until("it is delivered", delivered)
 assert [t.get("status") for t in shown["tries"]] == [302, 200], shown
+answers[:] = [(503, {"retry-after": "2"}), (200, {})]
+before = len(received)
+ask("POST", f"/v1/endpoints/{main['id']}/test")
+until("it is tried when it was told to", lambda: len(received) == before + 2)
+waited = received[-1]["at"] - received[-2]["at"]
+assert waited >= 2, f"asked to wait 2 s, it came after {waited:.1f}"
 # A notice that was taken can be sent again.
 before = len(received)
 ask("POST", f"/v1/notices/{notice['id']}/replay")

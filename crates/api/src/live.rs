@@ -112,7 +112,12 @@ impl Hub {
             (reader, receiver)
         };
         // Its sender lives as long as we hold the reader.
-        let _ = reader.begun.subscribe().wait_for(|begun| *begun).await;
+        let mut begun = reader.begun.subscribe();
+        // Cancel-safe: a stream that is to end needs nothing any more.
+        tokio::select! {
+            _ = begun.wait_for(|begun| *begun) => {}
+            () = self.shutdown.cancelled() => {}
+        }
         (reader, receiver)
     }
 

@@ -18,7 +18,7 @@ another tenant is not there for it. As long as there is no key, the API listens 
 **Problems** are `application/problem+json` (RFC 9457) with a stable `code`, `errors[]` with JSON pointers, and the \
 request's id.
 
-**Once.** `Idempotency-Key` makes a POST safe to send again.
+**Once.** Where it is listed, `Idempotency-Key` makes a request safe to send again.
 
 **Pages.** A list's `next` is the `cursor` of its next page; a page may hold fewer than asked for, even none, as long as \
 there is a `next`.

@@ -77,7 +77,7 @@ enum Command {
     Up(roles::UpArgs),
     /// Runs one or several roles in this process
     Serve(roles::ServeArgs),
-    /// Submits a file of song requests: JSON lines or CSV
+    /// Submits a file of song requests: JSON lines, a JSON array or CSV
     Submit(submit::SubmitArgs),
     /// Says what submitting a file would come to, and submits nothing
     Plan(plan::PlanArgs),

@@ -196,6 +196,10 @@ pub(crate) async fn tenant(global: &Global, command: TenantCommand) -> Result<Ex
         output::json(&tenants)?;
         return Ok(Exit::Ok);
     }
+    if tenants.is_empty() {
+        output::line("no tenants yet: the first job or key makes one")?;
+        return Ok(Exit::Ok);
+    }
     let mut table = output::table(&["TENANT", "OPEN JOBS", "BYTES", "JOBS TODAY"]);
     let of = |has: u64, most: u64| if most == 0 { has.to_string() } else { format!("{has} of {most}") };
     for one in &tenants {

@@ -166,3 +166,55 @@ fn kind(told: &Told) -> Option<NoticeType> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use songmill_core::job::{Attempt, Origin, Route, StepKind};
+    use songmill_core::{Asset, Job, State};
+
+    use super::*;
+
+    #[test]
+    fn a_payload_stays_below_its_limit_however_much_there_is_to_tell() {
+        let now = Timestamp::from_millis(1_795_248_085_598);
+        let vendor: songmill_core::VendorName = "tencent".parse().unwrap();
+        let route = Route { vendor: vendor.clone(), steps: vec![StepKind::Song], dropped: vec![] };
+        let mut job = Job::new(JobId::derive("default", "a"), vec![route], now, now);
+        let asset = Asset {
+            path: format!("album/{}.flac", "夜".repeat(60)),
+            bytes: 1,
+            sha256: "0".repeat(64),
+            format: "flac".into(),
+            duration_ms: 1,
+            part: None,
+            title: Some("夜".repeat(400)),
+        };
+        let attempt = Attempt { number: 1, since: now };
+        let origin = Origin { vendor: vendor.clone(), attempt, task: None };
+        job.state = State::Completed { at: now, origin, assets: vec![asset; 100] };
+        let logged = Logged {
+            job: job.id,
+            tenant: Tenant::default(),
+            batch: None,
+            from: None,
+            to: StateName::Completed,
+            vendor,
+            code: None,
+            trace: None,
+        };
+        let told = Told::Job(logged);
+        let thing = Untold { place: "1795248085598-0".into(), told: Some(told.clone()), sequence: 1 };
+        let stored = Stored { job: job.clone(), request: "{}".into(), claims: 0 };
+        let known = Known {
+            endpoints: HashMap::new(),
+            jobs: HashMap::from([(job.id, stored)]),
+            batches: HashMap::new(),
+            now,
+        };
+        let payload = known.payload(&thing, &told, NoticeType::JobCompleted, None);
+        assert!(payload.len() <= PAYLOAD, "{}", payload.len());
+        let said: NoticePayload = serde_json::from_str(&payload).unwrap();
+        assert_eq!(said.timestamp, "2026-11-21T08:01:25.598Z");
+        assert_eq!(said.data.job.unwrap().assets_total, Some(100), "it says how many there are");
+    }
+}
