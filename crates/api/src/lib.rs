@@ -1,6 +1,6 @@
 //! Control API over HTTP: jobs, batches, events, endpoints, keys.
 //!
-//! Every endpoint stands in a table of operations ([`operation`]): the router, the scopes and the OpenAPI document
+//! Every endpoint stands in a table of operations (`operation`): the router, the scopes and the OpenAPI document
 //! are made from it. Whatever a caller may not see is not there for it.
 
 mod app;
