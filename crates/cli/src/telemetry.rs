@@ -13,7 +13,7 @@ pub(crate) fn start(log: &Log, global: &Global, quiet: bool) -> anyhow::Result<(
     let level = match global.verbose {
         0 if quiet => "warn".to_owned(),
         0 => log.level.clone(),
-        1 => "info,songmill=debug,songmill_store=debug,songmill_worker_generate=debug,songmill_worker_deliver=debug,songmill_callback_listener=debug".into(),
+        1 => "info,songmill=debug,songmill_store=debug,songmill_worker_generate=debug,songmill_worker_deliver=debug,songmill_callback_listener=debug,songmill_api=debug".into(),
         _ => "trace".into(),
     };
     // What apalis says of its own workers and tasks stands in our own lines.
