@@ -55,7 +55,7 @@ struct ListQuery {
     /// Whose; the key's own tenant where nothing is said.
     tenant: Option<Tenant>,
     /// Where the list goes on: an earlier page's `next`.
-    #[schemars(regex(pattern = "^[0-9]{1,12}\\.[0-9]{1,12}$"))]
+    #[schemars(regex(pattern = "^[0-9]{1,15}\\.[0-9]{1,15}$"))]
     cursor: Option<String>,
     /// At most so many on a page.
     #[schemars(range(min = 1, max = 1000))]
@@ -79,7 +79,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .reply::<JobView>(202, "Taken in; `Location` is the job's address")
             .reply::<JobView>(200, "It was submitted before: nothing was done"),
         Operation::new(Method::GET, "/v1/jobs", "job_list", list)
-            .says("Lists jobs", "Newest first, or in the order of its lines for a batch.")
+            .says("Lists jobs", "Newest first, or in the order of its lines for a batch; held ones alone (`state=held`) longest held first.")
             .for_scope(Scope::Read)
             .query::<ListQuery>()
             .reply::<Listed<JobView>>(200, "A page"),

@@ -17,6 +17,7 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     errors: Vec<ProblemError>,
+    refused: Option<u64>,
     retry_after: Option<Duration>,
 }
 
@@ -38,6 +39,9 @@ pub struct ProblemBody {
     /// Each thing that is wrong with the request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ProblemError>,
+    /// How many lines of an upload were refused, where none was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<u64>,
     /// The request's id, as in `X-Request-Id`.
     pub request_id: String,
 }
@@ -79,7 +83,7 @@ pub(crate) fn pointer(field: &str) -> String {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), refused: None, retry_after: None }
     }
 
     pub(crate) fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
@@ -112,6 +116,11 @@ impl Problem {
         self
     }
 
+    pub(crate) fn refusing(mut self, lines: u64) -> Self {
+        self.refused = Some(lines);
+        self
+    }
+
     pub(crate) fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
@@ -130,6 +139,7 @@ impl Problem {
             code: self.code.to_owned(),
             detail: self.detail.clone(),
             errors: self.errors.clone(),
+            refused: self.refused,
             request_id: request_id.to_owned(),
         };
         let json = serde_json::to_string(&body).expect("texts and numbers are always JSON");

@@ -162,7 +162,8 @@ async fn upload(
         (None, None) => named(&random_text()?[..20])?,
     };
     let batch = BatchRef { tenant: tenant.clone(), name };
-    let told = Upload { batch, id: trace.request_id.clone(), notify, trace: Some(trace) };
+    let (id, label) = (random_text()?, trace.request_id.clone());
+    let told = Upload { batch, id, label, notify, trace: Some(trace) };
     let how = format!("POST /v1/batches {} {}", told.batch, query.notify.as_deref().unwrap_or_default());
     let location = caller.location(format!("/v1/batches/{}", told.batch.name), &tenant);
     let Some(key) = key else {
@@ -252,13 +253,13 @@ async fn take(
         };
         if over > 0 {
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota", detail);
-            return Err(problem.with(errors).after(std::time::Duration::from_secs(60)));
+            return Err(problem.with(errors).refusing(count).after(std::time::Duration::from_secs(60)));
         }
-        return Err(Problem::invalid(detail, errors));
+        return Err(Problem::invalid(detail, errors).refusing(count));
     }
     let (name, Tally { created, known, .. }) = (upload.batch.name.clone(), tally);
     tracing::info!(batch = %upload.batch, created, known, refused = count, "upload taken in");
-    let upload = upload.id.clone();
+    let upload = upload.label.clone();
     let uploaded = Uploaded { batch: name, upload, created, known, refused: count, errors };
     let answer = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Out(uploaded)).into_response();
     Ok((answer, over == 0))

@@ -37,7 +37,6 @@ pub(crate) struct Ask {
     method: Method,
     path: String,
     query: Vec<(&'static str, String)>,
-    request_id: Option<String>,
     body: Option<(&'static str, Body)>,
 }
 
@@ -50,6 +49,11 @@ pub(crate) struct Refused(pub(crate) ProblemBody);
 #[derive(Debug, thiserror::Error)]
 #[error("cannot reach {0}: is it running (`songmill serve api`), and is --server right?")]
 pub(crate) struct Unreachable(String, #[source] reqwest::Error);
+
+/// The server took the request and says nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("the server has not answered for {} s", .0.as_secs())]
+pub(crate) struct Silent(Duration);
 
 fn said(problem: &ProblemBody) -> String {
     let fixes: Vec<_> = problem.errors.iter().map(|error| error.fix.as_str()).collect();
@@ -82,18 +86,12 @@ impl Ask {
     }
 
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), request_id: None, body: None }
+        Self { method, path: path.into(), query: Vec::new(), body: None }
     }
 
     /// Adds a field of the query, where there is one.
     pub(crate) fn with(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
         self.query.extend(value.map(|value| (name, value.to_string())));
-        self
-    }
-
-    /// Calls the request by this id.
-    pub(crate) fn called(mut self, request_id: &str) -> Self {
-        self.request_id = Some(request_id.to_owned());
         self
     }
 
@@ -166,13 +164,17 @@ impl Client {
 
     /// Asks; an answer that says what went wrong is an error.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer> {
-        let (uri, Ask { method, body, request_id, .. }) = (ask.uri(), ask);
+        let (uri, Ask { method, body, .. }) = (ask.uri(), ask);
+        // What is sent as it is read takes as long as it takes, and what acts on a whole batch some minutes.
+        let patience = match (&method, &body) {
+            (_, Some(("application/jsonl" | "text/csv", _))) => None,
+            (_, Some(_)) if uri.starts_with("/v1/batches?") || uri.starts_with("/v1/plan") => None,
+            (&Method::GET, _) => Some(SILENCE),
+            _ => Some(15 * SILENCE),
+        };
         let mut answer = match &self.0 {
             Way::Here(router) => {
                 let mut request = Request::builder().method(method).uri(uri);
-                if let Some(id) = request_id {
-                    request = request.header("x-request-id", id);
-                }
                 let body = match body {
                     Some((media, body)) => {
                         request = request.header(header::CONTENT_TYPE, media);
@@ -193,14 +195,17 @@ impl Client {
                 if let Some(key) = key {
                     request = request.bearer_auth(key.expose());
                 }
-                if let Some(id) = request_id {
-                    request = request.header("x-request-id", id);
-                }
                 if let Some((media, body)) = body {
                     let body = reqwest::Body::wrap_stream(body.into_data_stream());
                     request = request.header(header::CONTENT_TYPE, media).body(body);
                 }
-                let response = request.send().await.map_err(|error| Unreachable(base.clone(), error))?;
+                let sent = async { request.send().await.map_err(|error| Unreachable(base.clone(), error)) };
+                let response = match patience {
+                    Some(patience) => {
+                        tokio::time::timeout(patience, sent).await.map_err(|_| Silent(patience))??
+                    }
+                    None => sent.await?,
+                };
                 let status = response.status();
                 let body = timely(response.bytes_stream());
                 Answer { status, leads_to: None, body }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use songmill_store::StoreError;
 
-use crate::client::{Unreachable, refused};
+use crate::client::{Silent, Unreachable, refused};
 
 /// How a command ended when nothing broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     }
     let away =
         error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(StoreError::will_pass);
-    let unreachable = error.chain().any(|cause| cause.is::<Unreachable>());
+    let unreachable = error.chain().any(|cause| cause.is::<Unreachable>() || cause.is::<Silent>());
     match refused(error).map(|problem| problem.status) {
         Some(408 | 429 | 503 | 507) => ExitCode::from(4),
         Some(400..500) => ExitCode::from(2),

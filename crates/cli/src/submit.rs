@@ -169,39 +169,42 @@ async fn upload(
 ) -> Result<Tally> {
     let notify: Vec<_> = args.notify.iter().map(ToString::to_string).collect();
     let tenant = Some(&name.tenant).filter(|tenant| !tenant.is_default());
-    let id = upload_id()?;
     let ask = Ask::post("/v1/batches")
-        .called(&id)
         .with("name", Some(&name.name))
         .with("tenant", tenant)
         .with("notify", (!notify.is_empty()).then(|| notify.join(",")))
         .body(media(format), body(&args.file).await?);
-    let (uploaded, errors) = match client.value::<Uploaded>(ask).await {
-        Ok(uploaded) => {
-            let errors = uploaded.errors.clone();
-            (Tally { created: uploaded.created, known: uploaded.known, refused: uploaded.refused }, errors)
+    let (uploaded, upload, mut errors) = match client.value::<Uploaded>(ask).await {
+        Ok(Uploaded { created, known, refused, upload, errors, .. }) => {
+            (Tally { created, known, refused }, upload, errors)
         }
         // Not one line was good.
         Err(error) => match crate::client::refused(&error) {
             Some(problem) if problem.errors.iter().any(|error| error.line.is_some()) => {
-                (Tally::default(), problem.errors.clone())
+                let tally = Tally { refused: problem.refused.unwrap_or(0), ..Tally::default() };
+                (tally, problem.request_id.clone(), problem.errors.clone())
             }
             _ => return Err(error),
         },
     };
-    // An answer names only the first of them; the batch has more.
-    let mut errors = errors;
+    // An answer names only the first of them, and the last one maybe by half; the batch has more.
     if errors.len() >= NAMED {
-        let known: HashSet<_> = errors.iter().map(|error| error.line).collect();
-        let ask = Ask::batch(Method::GET, name, "/errors").with("upload", Some(&id));
+        let last = errors.last().and_then(|error| error.line);
+        let known: HashSet<_> = errors.iter().map(|error| error.line).filter(|line| *line != last).collect();
+        let mut more = Vec::new();
+        let ask = Ask::batch(Method::GET, name, "/errors").with("upload", Some(&upload));
         let answer = client.ask(ask).await?;
         answer
             .lines(|line| {
                 let error: BatchErrorView = serde_json::from_slice(line)?;
-                errors.extend(error.errors.into_iter().filter(|error| !known.contains(&error.line)));
+                more.extend(error.errors.into_iter().filter(|error| !known.contains(&error.line)));
                 Ok(())
             })
             .await?;
+        if more.iter().any(|error| error.line == last) {
+            errors.retain(|error| error.line != last);
+        }
+        errors.extend(more);
         errors.sort_by_key(|error| error.line);
     }
     let mut errors = errors.into_iter().peekable();
@@ -257,7 +260,8 @@ async fn submit_to(
             )));
         }
     }
-    let upload = Upload { batch: name.clone(), id: upload_id()?, notify, trace: None };
+    let (id, label) = (upload_id()?, String::new());
+    let upload = Upload { batch: name.clone(), id, label, notify, trace: None };
     let producer = context.producer();
     let each = |refused: &Refused| {
         let invalid = Invalid { problems: refused.problems.clone() };

@@ -71,6 +71,11 @@ impl JobId {
         self.0 as u64
     }
 
+    /// Its first 39 bits, in the order of ids.
+    pub const fn top(self) -> u64 {
+        (self.0 >> 89) as u64
+    }
+
     /// A number spread evenly over jobs that mixes in `salt`: the only source of jitter.
     pub(crate) fn spread(self, salt: u64) -> u64 {
         let mut x = (self.0 as u64) ^ ((self.0 >> 64) as u64) ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);

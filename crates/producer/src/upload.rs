@@ -64,7 +64,8 @@ impl Producer {
         let state = Mutex::new((Bad::default(), each));
         let refuse = |line: u64, custom_id: Option<String>, invalid: Invalid| {
             let (bad, each) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
-            let refused = Refused { upload: upload.id.clone(), line, custom_id, problems: invalid.problems };
+            let refused =
+                Refused { upload: upload.label.clone(), line, custom_id, problems: invalid.problems };
             each(&refused);
             bad.refuse(refused);
         };

@@ -55,7 +55,7 @@ impl FromStr for Cursor {
         let wrong = || "is no cursor; use one that an answer of this list gave".to_owned();
         let (day, place) = text.split_once('.').ok_or_else(wrong)?;
         let number = |text: &str| {
-            let digits = (1..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+            let digits = (1..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
             text.parse().ok().filter(|_| digits)
         };
         Ok(Self { day: number(day).ok_or_else(wrong)?, place: number(place).ok_or_else(wrong)? })
@@ -145,15 +145,22 @@ impl Store {
         from: Option<Cursor>,
         most: usize,
     ) -> Result<Page, StoreError> {
-        let (mut at, mut page, mut looked) =
-            (Cursor { day: 0, ..from.unwrap_or_default() }, Page::default(), 0);
+        // Jobs leave the set meanwhile, so the place is a job's own: since when it is held, and its id.
+        let mut at = from.unwrap_or_default();
+        let (mut page, mut looked, mut skip) = (Page::default(), 0, 0);
         while looked < LOOKS {
-            let mut ask = redis::cmd("ZRANGE");
-            ask.arg(self.keys().held()).arg(at.place).arg(at.place + STRIDE as u64 - 1);
-            let ids: Vec<String> = ask.query_async(&mut self.connection()).await?;
-            let ids: Vec<JobId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-            for stored in self.load_many(&ids).await? {
-                at.place += 1;
+            let mut ask = redis::cmd("ZRANGEBYSCORE");
+            ask.arg(self.keys().held()).arg(at.day).arg("+inf").arg("WITHSCORES");
+            ask.arg("LIMIT").arg(skip).arg(STRIDE);
+            let found: Vec<(String, f64)> = ask.query_async(&mut self.connection()).await?;
+            let (last, place) = (found.len() < STRIDE, at);
+            let held =
+                found.iter().filter_map(|(id, since)| Some((id.parse::<JobId>().ok()?, *since as u64)));
+            let held: Vec<_> =
+                held.filter(|(id, since)| (*since, id.top()) > (place.day, place.place)).collect();
+            let ids: Vec<JobId> = held.iter().map(|(id, _)| *id).collect();
+            for ((id, since), stored) in held.into_iter().zip(self.load_many(&ids).await?) {
+                at = Cursor { day: since, place: id.top() };
                 let Some(stored) = stored else { continue };
                 if stored.job.tenant == *tenant && filter.wants(&stored) {
                     page.jobs.push(stored);
@@ -163,10 +170,12 @@ impl Store {
                     }
                 }
             }
-            looked += ids.len();
-            if ids.len() < STRIDE {
+            if last {
                 return Ok(page);
             }
+            // More than a page since the same moment: on to what is behind it.
+            skip = if at == place { skip + STRIDE } else { 0 };
+            looked += found.len();
         }
         page.next = Some(at);
         Ok(page)

@@ -25,6 +25,7 @@ scripts! {
     EXTEND = "scripts/extend.lua";
     UPLOAD = "scripts/upload.lua";
     IDEMPOTENT = "scripts/idempotent.lua";
+    REFUSE = "scripts/refuse.lua";
     SWAP = "scripts/swap.lua";
     ENDPOINT = "scripts/endpoint.lua";
     TELL = "scripts/tell.lua";

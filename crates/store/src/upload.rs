@@ -8,7 +8,7 @@ use songmill_core::song::Problem;
 use songmill_core::{BatchRef, EndpointId};
 
 use crate::connection::StoreError;
-use crate::scripts::UPLOAD;
+use crate::scripts::{REFUSE, UPLOAD};
 use crate::store::Store;
 
 /// Lines of a batch that are on their way.
@@ -16,8 +16,10 @@ use crate::store::Store;
 pub struct Upload {
     /// The batch.
     pub batch: BatchRef,
-    /// Tells uploads apart: the request's id, without a space.
+    /// Ours alone, without a space: two uploads of one name keep the batch open by themselves.
     pub id: String,
+    /// What the caller calls it: the request's id. Refused lines are told apart by it.
+    pub label: String,
     /// Endpoints that are to be told of the batch and its jobs.
     pub notify: Vec<EndpointId>,
     /// The request it comes with.
@@ -28,7 +30,7 @@ pub struct Upload {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// The upload it stood in.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub upload: String,
     /// Its number in the upload, from 1.
     pub line: u64,
@@ -90,26 +92,27 @@ impl Store {
         for entry in &silent {
             let Some((id, batch)) = entry.split_once(' ') else { continue };
             let Ok(batch) = batch.parse() else { continue };
-            let upload = Upload { batch, id: id.to_owned(), notify: vec![], trace: None };
+            let (id, label) = (id.to_owned(), String::new());
+            let upload = Upload { batch, id, label, notify: vec![], trace: None };
             self.tell_upload("silent", &upload).await?;
         }
         Ok(silent.len())
     }
 
-    /// Keeps refused lines with their batch, so many of them; a line that was kept already is kept once.
+    /// Keeps refused lines with their batch, so many of them. A line that was refused for the same before is
+    /// kept once, as of the latest upload.
     pub async fn keep_refused(&self, batch: &BatchRef, lines: &[Refused]) -> Result<(), StoreError> {
         if lines.is_empty() {
             return Ok(());
         }
         let key = self.keys().refused(batch);
-        let mut write = redis::pipe();
+        let mut call = REFUSE.call(&[key]);
+        call.arg(REFUSED);
         for line in lines {
-            let json = serde_json::to_vec(line).expect("texts and numbers are always JSON");
-            write.cmd("ZADD").arg(&key).arg(line.line).arg(json).ignore();
+            call.arg(line.line).arg(serde_json::to_vec(line).expect("texts and numbers are always JSON"));
         }
-        // The first lines tell most: beyond so many the last ones go.
-        write.cmd("ZREMRANGEBYRANK").arg(&key).arg(REFUSED).arg(-1).ignore();
-        Ok(write.query_async(&mut self.connection()).await?)
+        call.run::<i64>(&mut self.connection()).await?;
+        Ok(())
     }
 
     /// A page of a batch's refused lines, in their order.

@@ -13,7 +13,7 @@ use songmill_store::{
 use crate::tools::{Redis, batch, enqueue, new_job, until, vendor};
 
 fn upload(id: &str) -> Upload {
-    Upload { batch: batch(), id: id.into(), notify: vec![], trace: None }
+    Upload { batch: batch(), id: id.into(), label: id.into(), notify: vec![], trace: None }
 }
 
 fn endpoint(id: &str) -> Endpoint {
@@ -98,8 +98,10 @@ async fn refused_lines_are_kept_once_in_their_order_and_go_with_the_batch() {
     store.begin_upload(&upload("one")).await.unwrap();
     let lines = [line(12, "is bad"), line(3, "is worse")];
     store.keep_refused(&batch(), &lines).await.unwrap();
-    store.keep_refused(&batch(), &lines).await.unwrap();
+    let again: Vec<_> = lines.iter().map(|line| Refused { upload: "two".into(), ..line.clone() }).collect();
+    store.keep_refused(&batch(), &again).await.unwrap();
     let kept = store.refused(&batch(), 0, 100).await.unwrap();
+    assert!(kept.iter().all(|line| line.upload == "two"), "as of the latest upload");
     assert_eq!(kept.iter().map(|line| line.line).collect::<Vec<_>>(), [3, 12]);
     store.end_upload(&upload("one")).await.unwrap();
     assert_eq!(closed(&store).await, 0, "a batch without a job is nobody's news");
@@ -191,7 +193,7 @@ async fn a_list_is_read_page_by_page_and_holds_each_job_once() {
     assert!(all(&nobody, 10).await.is_empty());
     assert!(store.list(&Tenant::new("other").unwrap(), &of_batch, None, 10).await.unwrap().jobs.is_empty());
     assert!(all(&Filter { vendor: Some(vendor()), ..Filter::default() }, 1000).await.len() == count + 5);
-    for bad in ["", "1", "1.", "+1.2", "1.2.3", "9999999999999.1"] {
+    for bad in ["", "1", "1.", "+1.2", "1.2.3", "9999999999999999.1"] {
         assert!(bad.parse::<songmill_store::Cursor>().is_err(), "{bad}");
     }
 }
@@ -290,4 +292,39 @@ async fn a_request_is_begun_by_one_answered_for_all_and_free_again_when_nobody_d
     doing.forget().await.unwrap();
     assert_eq!(store.begin_once(&tenant, "k").await.unwrap().0, Begun::Answered(b"done".into()));
     until("its time is over", async || store.begin_once(&tenant, "k").await.unwrap().0 == Begun::New).await;
+}
+
+#[tokio::test]
+async fn held_jobs_are_listed_however_old_and_while_they_are_decided_about() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let ids = enqueue(&store, 10).await;
+    for id in &ids {
+        redis.command(&["zadd", "{sm:0}:held", "1795248085598", &id.to_string()]);
+    }
+    let held = Filter { states: vec![StateName::Held], ..Filter::default() };
+    // They are queued in truth: whoever is listed is looked at as it is.
+    assert!(store.list(&Tenant::default(), &held, None, 3).await.unwrap().jobs.is_empty());
+    for id in &ids {
+        store.apply(*id, &Event::Claimed).await.unwrap();
+        let unknown = songmill_core::Fault::new(songmill_core::FaultKind::Unknown, "reply_lost", "");
+        store.apply(*id, &Event::SubmitFailed { attempt: 1, fault: unknown }).await.unwrap();
+        store.apply(*id, &Event::CannotTell { attempt: 1 }).await.unwrap();
+    }
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = store.list(&Tenant::default(), &held, cursor, 3).await.unwrap();
+        for stored in &page.jobs {
+            seen.push(stored.job.id);
+            store.apply(stored.job.id, &Event::Resolved(songmill_core::job::Choice::Fail)).await.unwrap();
+        }
+        cursor = page.next.map(|next| next.to_string().parse().unwrap());
+        if cursor.is_none() {
+            break;
+        }
+    }
+    seen.sort_unstable();
+    let mut all = ids.clone();
+    all.sort_unstable();
+    assert_eq!(seen, all, "none is passed over although each leaves the set");
 }
