@@ -6,7 +6,6 @@ use axum::Router;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use serde_json::Value;
-use songmill_core::job::StateName;
 use songmill_core::song::VendorChoice;
 use songmill_core::view::JobView;
 use songmill_core::{JobId, Policy};
@@ -188,9 +187,4 @@ impl App {
 
 pub(crate) fn no_job(id: JobId) -> Problem {
     Problem::not_found(format!("job {id} is not known (any more: ended jobs are kept for retention.age)"))
-}
-
-/// Whether a job in this state has ended for good.
-pub(crate) fn is_over(state: StateName) -> bool {
-    state.is_final()
 }

@@ -26,8 +26,6 @@ pub(crate) fn operations() -> Vec<Operation> {
                  address that works for ten minutes.",
             )
             .for_scope(Scope::Read)
-            .path::<JobId>("id", "The job's id")
-            .path::<AssetNumber>("n", "The number of the asset within the job, from 1")
             .header("Range", "Which bytes, such as `bytes=0-65535`")
             .reply_text(200, "All of it", "audio/mpeg")
             .reply_text(200, "All of it", "audio/wav")
@@ -44,7 +42,7 @@ pub(crate) fn operations() -> Vec<Operation> {
 /// The number of an asset within its job, from 1.
 #[derive(Clone, Copy, Debug, schemars::JsonSchema)]
 #[schemars(transparent)]
-struct AssetNumber(#[schemars(range(min = 1, max = 1000))] usize);
+pub(crate) struct AssetNumber(#[schemars(range(min = 1, max = 1000))] usize);
 
 impl std::str::FromStr for AssetNumber {
     type Err = &'static str;

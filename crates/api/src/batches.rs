@@ -70,8 +70,6 @@ struct ErrorsQuery {
 /// Jobs read, or acted on, at once.
 const PAGE: usize = 256;
 
-const NAME: &str = "The batch's name";
-
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
         Operation::new(Method::GET, "/v1/batches", "batch_list", list)
@@ -82,7 +80,6 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::GET, "/v1/batches/{batch}", "batch_show", show)
             .says("Shows how a batch stands", "Its counts are exact.")
             .for_scope(Scope::Read)
-            .path::<BatchName>("batch", NAME)
             .query::<TenantQuery>()
             .reply::<BatchView>(200, "The batch"),
         Operation::new(Method::GET, "/v1/batches/{batch}/results", "batch_results", results)
@@ -92,25 +89,21 @@ pub(crate) fn operations() -> Vec<Operation> {
                  \"gone\"}`. A stream that breaks is cut, never ended as if it were whole.",
             )
             .for_scope(Scope::Read)
-            .path::<BatchName>("batch", NAME)
             .query::<ResultsQuery>()
             .reply_lines::<JobView>("A `Job` on each line"),
         Operation::new(Method::GET, "/v1/batches/{batch}/errors", "batch_errors", errors)
             .says("Streams what went wrong", "First the lines that were refused, then the jobs that failed or are held.")
             .for_scope(Scope::Read)
-            .path::<BatchName>("batch", NAME)
             .query::<ErrorsQuery>()
             .reply_lines::<BatchErrorView>("A `BatchError` on each line"),
         Operation::new(Method::POST, "/v1/batches/{batch}/cancel", "batch_cancel", cancel)
             .says("Stops all jobs that have not ended", "Safe to send again.")
             .for_scope(Scope::Submit)
-            .path::<BatchName>("batch", NAME)
             .query::<TenantQuery>()
             .reply::<ActedOnAll>(200, "What that did"),
         Operation::new(Method::POST, "/v1/batches/{batch}/retry-failed", "batch_retry_failed", retry_failed)
             .says("Tries all failed jobs again", "From the step that failed; this may cost money again.")
             .for_scope(Scope::Submit)
-            .path::<BatchName>("batch", NAME)
             .query::<TenantQuery>()
             .reply::<ActedOnAll>(200, "What that did"),
     ]

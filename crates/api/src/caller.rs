@@ -11,7 +11,7 @@ use songmill_core::Tenant;
 use songmill_store::{AccessKey, Scope, Store};
 
 use crate::problem::Problem;
-use crate::secret::{hashed, opens, split};
+use crate::secret::{opens, split};
 
 /// Who calls: a key's owner, or whoever may do everything because there are no keys yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,11 @@ impl Caller {
     /// Whoever has the store itself: everything is allowed.
     pub fn operator() -> Self {
         Self { tenant: Tenant::default(), scopes: vec![Scope::Admin], key: None }
+    }
+
+    /// What tells callers apart in logs and where things are shared.
+    pub(crate) fn label(&self) -> &str {
+        self.key.as_deref().unwrap_or("operator")
     }
 
     pub(crate) fn may(&self, scope: Scope) -> bool {
@@ -178,16 +183,6 @@ fn local(headers: &HeaderMap, peer: Option<Peer>) -> Result<(), Problem> {
     } else {
         Err(unauthorized("without a key only this machine may ask; `songmill key create` makes one"))
     }
-}
-
-/// The part of the log and of rate limits that tells callers apart.
-pub(crate) fn label(caller: &Caller) -> &str {
-    caller.key.as_deref().unwrap_or("operator")
-}
-
-/// The name under which an `Idempotency-Key` is kept.
-pub(crate) fn once_key(key: &str) -> String {
-    hashed(key)
 }
 
 #[cfg(test)]

@@ -128,10 +128,7 @@ fn described(html: &mut String, path: &str, method: &str, operation: &Value) {
     parameters(html, &operation["parameters"]);
     if let Some(contents) = operation["requestBody"]["content"].as_object() {
         *html += "<p>Body: ";
-        let all: Vec<_> = contents
-            .iter()
-            .map(|(media, content)| format!("<code>{}</code> {}", escaped(media), shape(&content["schema"])))
-            .collect();
+        let all: Vec<_> = contents.iter().map(|(media, content)| as_said(media, content)).collect();
         *html += &all.join(", ");
         *html += "</p>";
     }
@@ -144,11 +141,7 @@ fn described(html: &mut String, path: &str, method: &str, operation: &Value) {
             )
         } else {
             let contents = response["content"].as_object().into_iter().flatten();
-            let all: Vec<_> = contents
-                .map(|(media, content)| {
-                    format!("<code>{}</code> {}", escaped(media), shape(&content["schema"]))
-                })
-                .collect();
+            let all: Vec<_> = contents.map(|(media, content)| as_said(media, content)).collect();
             (marked(text(&response["description"])), all.join(", "))
         };
         let _ = write!(html, "<tr><td>{status}</td><td>{what}</td><td>{body}</td></tr>");
@@ -191,6 +184,13 @@ fn fields(html: &mut String, schema: &Value) {
     } else {
         let _ = write!(html, "<p>{}</p>", shape(schema));
     }
+}
+
+/// A media type and what it holds; of lines, what one of them is.
+fn as_said(media: &str, content: &Value) -> String {
+    let line = &content["x-line-schema"];
+    let (what, schema) = if line.is_null() { ("", &content["schema"]) } else { ("each line ", line) };
+    format!("<code>{}</code> {what}{}", escaped(media), shape(schema))
 }
 
 /// What a value looks like, in a few words.

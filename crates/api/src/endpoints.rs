@@ -84,7 +84,6 @@ const fn yes() -> bool {
 const MOST: usize = 50;
 /// Secrets in force at the same time.
 const SECRETS: usize = 5;
-const ID: &str = "The endpoint's id";
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
@@ -107,32 +106,27 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::GET, "/v1/endpoints/{endpoint}", "endpoint_show", show)
             .says("Shows an endpoint", "Without its secrets.")
             .for_scope(Scope::Read)
-            .path::<EndpointId>("endpoint", ID)
             .query::<TenantQuery>()
             .reply::<EndpointView>(200, "The endpoint"),
         Operation::new(Method::GET, "/v1/endpoints/{endpoint}/secrets", "endpoint_secrets", secrets)
             .says("Shows an endpoint with its secrets", "What the receiver checks signatures with.")
             .for_scope(Scope::Submit)
-            .path::<EndpointId>("endpoint", ID)
             .query::<TenantQuery>()
             .reply::<EndpointView>(200, "The endpoint"),
         Operation::new(Method::PATCH, "/v1/endpoints/{endpoint}", "endpoint_change", change)
             .says("Changes an endpoint", "What is not said stays.")
             .for_scope(Scope::Submit)
-            .path::<EndpointId>("endpoint", ID)
             .query::<TenantQuery>()
             .body::<Change>()
             .reply::<EndpointView>(200, "The endpoint as it is now"),
         Operation::new(Method::DELETE, "/v1/endpoints/{endpoint}", "endpoint_remove", remove)
             .says("Removes an endpoint", "What waits for it is not sent any more.")
             .for_scope(Scope::Submit)
-            .path::<EndpointId>("endpoint", ID)
             .query::<TenantQuery>()
             .reply_empty(204, "It is gone"),
         Operation::new(Method::POST, "/v1/endpoints/{endpoint}/rotate", "endpoint_rotate", rotate)
             .says("Replaces an endpoint's secret", "Both are used until the old one's time is over.")
             .for_scope(Scope::Submit)
-            .path::<EndpointId>("endpoint", ID)
             .query::<TenantQuery>()
             .body::<Rotation>()
             .problems(&[409])
@@ -140,7 +134,6 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::POST, "/v1/endpoints/{endpoint}/test", "endpoint_test", test)
             .says("Sends a test notice", "Look at `/v1/notices/{id}` for what came of it.")
             .for_scope(Scope::Submit)
-            .path::<EndpointId>("endpoint", ID)
             .query::<TenantQuery>()
             .problems(&[409])
             .reply::<Notice>(202, "It is on its way"),

@@ -14,7 +14,7 @@ use songmill_store::Scope;
 use tracing::Instrument as _;
 
 use crate::app::App;
-use crate::caller::{Caller, Peer, forbidden, label};
+use crate::caller::{Caller, Peer, forbidden};
 use crate::extract::Asked;
 use crate::problem::Problem;
 use crate::rate::Left;
@@ -85,7 +85,7 @@ async fn admitted(
     }
     let peer = request.extensions().get::<Peer>().copied();
     let caller = app.keyring.caller(&app.store, request.headers(), peer).await?;
-    *left = app.rates.take(label(&caller), Instant::now());
+    *left = app.rates.take(caller.label(), Instant::now());
     request.extensions_mut().insert(caller);
     match left {
         Some(Left { allowed: false, reset, quota, .. }) => {

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use songmill_core::job::{Choice, Explanation, explain};
+use songmill_core::job::{Choice, Explanation, StateName, explain};
 use songmill_core::view::{EntryView, JobView};
 use songmill_core::{
     BatchName, BatchRef, EndpointId, Event, JobId, SongRequest, Tenant, Timestamp, VendorName,
@@ -62,8 +62,6 @@ struct ListQuery {
     limit: Option<usize>,
 }
 
-const ID: &str = "The job's id";
-
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
         Operation::new(Method::POST, "/v1/jobs", "job_submit", submit)
@@ -86,17 +84,14 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::GET, "/v1/jobs/{id}", "job_show", show)
             .says("Shows a job", "With its request.")
             .for_scope(Scope::Read)
-            .path::<JobId>("id", ID)
             .reply::<JobDetail>(200, "The job"),
         Operation::new(Method::GET, "/v1/jobs/{id}/events", "job_events", history)
             .says("Lists a job's history", "Every decision so far, oldest first; the latest 24.")
             .for_scope(Scope::Read)
-            .path::<JobId>("id", ID)
             .reply::<Listed<EntryView>>(200, "Its history"),
         Operation::new(Method::GET, "/v1/jobs/{id}/explain", "job_explain", explained)
             .says("Says why a job waits", "What for, until when, and what happens then.")
             .for_scope(Scope::Read)
-            .path::<JobId>("id", ID)
             .reply::<Explained>(200, "Why"),
         Operation::new(Method::POST, "/v1/jobs/{id}/cancel", "job_cancel", cancel)
             .says(
@@ -104,7 +99,6 @@ pub(crate) fn operations() -> Vec<Operation> {
                 "In every state: what was submitted is stopped at the vendor's too, where that can be done.",
             )
             .for_scope(Scope::Submit)
-            .path::<JobId>("id", ID)
             .problems(&[409])
             .reply::<Acted>(200, "What that did; a job that is to stop already is not changed"),
         Operation::new(Method::POST, "/v1/jobs/{id}/retry", "job_retry", retry)
@@ -113,7 +107,6 @@ pub(crate) fn operations() -> Vec<Operation> {
                 "From the step that failed; this may cost money again.",
             )
             .for_scope(Scope::Submit)
-            .path::<JobId>("id", ID)
             .problems(&[409])
             .reply::<Acted>(200, "What that did"),
         Operation::new(Method::POST, "/v1/jobs/{id}/resolve", "job_resolve", resolve)
@@ -122,7 +115,6 @@ pub(crate) fn operations() -> Vec<Operation> {
                 "For operators: whether there is a task that was paid for nobody else can tell.",
             )
             .for_scope(Scope::Admin)
-            .path::<JobId>("id", ID)
             .body::<Resolution>()
             .problems(&[409])
             .reply::<Acted>(200, "What that did"),
@@ -145,12 +137,12 @@ async fn submit(
         _ => None,
     };
     let submission = Submission { song, tenant, batch: query.batch, key, notify, trace: Some(trace) };
-    let location = |id: JobId| format!("/v1/jobs/{id}");
     let placed = app.producer.submit(submission).await.map_err(|error| of_submit(error, app.store.now()))?;
     let stored = app.store.load(placed.job).await?.ok_or_else(|| no_job(placed.job))?;
     tracing::info!(job.id = %placed.job, new = placed.new, "job taken in");
     let status = if placed.new { StatusCode::ACCEPTED } else { StatusCode::OK };
-    Ok((status, [(header::LOCATION, location(placed.job))], Out(app.view(&stored))).into_response())
+    let location = format!("/v1/jobs/{}", placed.job);
+    Ok((status, [(header::LOCATION, location)], Out(app.view(&stored))).into_response())
 }
 
 /// Endpoints of a tenant that a submission names; each must be there.
@@ -272,9 +264,9 @@ async fn cancel(
     caller: Caller,
     Id(id): Id<JobId>,
 ) -> Result<Out<Acted>, Problem> {
-    let acted = act(&app, &caller, id, &Event::CancelAsked).await?;
+    let acted = act(&app, &caller, id, "cancel", &Event::CancelAsked).await?;
     let state = acted.job.state;
-    if !acted.changed && matches!(state.as_str(), "completed" | "failed") {
+    if !acted.changed && state.is_final() && state != StateName::Canceled {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             "has_ended",
@@ -289,7 +281,7 @@ async fn retry(
     caller: Caller,
     Id(id): Id<JobId>,
 ) -> Result<Out<Acted>, Problem> {
-    let acted = act(&app, &caller, id, &Event::RetryAsked).await?;
+    let acted = act(&app, &caller, id, "retry", &Event::RetryAsked).await?;
     if !acted.changed {
         let detail = format!(
             "job {id} is {}, neither failed nor canceled: there is nothing to retry",
@@ -311,7 +303,7 @@ async fn resolve(
         Resolution::Adopt { task } => Choice::Adopt(task),
         Resolution::Fail {} => Choice::Fail,
     };
-    let acted = act(&app, &caller, id, &Event::Resolved(choice)).await?;
+    let acted = act(&app, &caller, id, "resolve", &Event::Resolved(choice)).await?;
     if !acted.changed {
         let detail = format!("job {id} is {}, not held: there is nothing to decide", acted.job.state);
         return Err(Problem::new(StatusCode::CONFLICT, "not_held", detail));
@@ -319,23 +311,15 @@ async fn resolve(
     Ok(Out(acted))
 }
 
-async fn act(app: &App, caller: &Caller, id: JobId, event: &Event) -> Result<Acted, Problem> {
+/// Tells a job something; `what` is the action in a word.
+async fn act(app: &App, caller: &Caller, id: JobId, what: &str, event: &Event) -> Result<Acted, Problem> {
     let title = app.job(caller, id).await?.title();
     let (changed, job) = match app.store.apply(id, event).await? {
         Applied::Changed(job) => (true, job),
         Applied::Unchanged(job) => (false, job),
         Applied::NoSuchJob => return Err(no_job(id)),
     };
-    let by = caller.key.as_deref().unwrap_or("operator");
-    tracing::info!(job.id = %id, by, changed, state = %job.state.name(), "job acted on: {}", asked(event));
+    let by = caller.label();
+    tracing::info!(job.id = %id, by, changed, state = %job.state.name(), "job acted on: {what}");
     Ok(Acted { changed, job: JobView::of(&job, title, app.store.now()) })
-}
-
-/// The action in a word.
-fn asked(event: &Event) -> &'static str {
-    match event {
-        Event::CancelAsked => "cancel",
-        Event::RetryAsked => "retry",
-        _ => "resolve",
-    }
 }

@@ -66,7 +66,7 @@ struct NewQuota {
 /// The part of a key that may be seen.
 #[derive(Debug, JsonSchema)]
 #[schemars(transparent)]
-struct KeyId(#[schemars(length(min = 1, max = 32), regex(pattern = "^[0-9a-z]+$"))] String);
+pub(crate) struct KeyId(#[schemars(length(min = 1, max = 32), regex(pattern = "^[0-9a-z]+$"))] String);
 
 impl std::str::FromStr for KeyId {
     type Err = &'static str;
@@ -83,7 +83,6 @@ impl std::str::FromStr for KeyId {
 
 /// No quota is larger: Redis counts exactly up to here.
 const MOST: u64 = 1_000_000_000_000_000;
-const ID: &str = "The part of the key between its two `_`";
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
@@ -99,14 +98,12 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::POST, "/v1/keys/{key}/rotate", "key_rotate", rotate)
             .says("Replaces a key", "With a new one that allows the same; the old one works for a while.")
             .for_scope(Scope::Admin)
-            .path::<KeyId>("key", ID)
             .body::<Replacement>()
             .problems(&[409])
             .reply::<NewKeyView>(201, "The new key"),
         Operation::new(Method::DELETE, "/v1/keys/{key}", "key_revoke", revoke)
             .says("Takes a key back", "It is refused within two seconds.")
             .for_scope(Scope::Admin)
-            .path::<KeyId>("key", ID)
             .reply::<AccessKey>(200, "The key, taken back"),
         Operation::new(Method::GET, "/v1/tenants", "tenant_list", tenants)
             .says("Lists tenants", "What each has, and what it may have.")
@@ -115,7 +112,6 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::GET, "/v1/tenants/{tenant}", "tenant_show", tenant)
             .says("Shows a tenant", "What it has, and what it may have.")
             .for_scope(Scope::Read)
-            .path::<Tenant>("tenant", "The tenant")
             .reply::<TenantView>(200, "The tenant"),
         Operation::new(Method::PUT, "/v1/tenants/{tenant}/quota", "tenant_quota", quota)
             .says(
@@ -123,7 +119,6 @@ pub(crate) fn operations() -> Vec<Operation> {
                 "What is not said is as for all tenants (`quota` in the settings).",
             )
             .for_scope(Scope::Admin)
-            .path::<Tenant>("tenant", "The tenant")
             .body::<NewQuota>()
             .reply::<TenantView>(200, "The tenant as it is now"),
     ]
@@ -149,7 +144,7 @@ async fn make(
     let expires = new.expires_in_s.map(|secs| now.as_millis() + secs * 1000);
     let (key, secret) = new_access_key(new.tenant, new.name, scopes, expires, now)?;
     app.store.add_key(&key).await?;
-    let by = crate::caller::label(&caller);
+    let by = caller.label();
     tracing::info!(key = %key.id, tenant = %key.tenant, by, "key made");
     Ok((StatusCode::CREATED, Out(NewKeyView { secret, key: shown(key) })).into_response())
 }
@@ -209,7 +204,7 @@ async fn rotate(
             .await??;
         return Err(problem);
     }
-    let by = crate::caller::label(&caller);
+    let by = caller.label();
     tracing::info!(key = %new.id, replaces = %id, by, "key replaced");
     Ok((StatusCode::CREATED, Out(NewKeyView { secret, key: shown(new) })).into_response())
 }
@@ -225,7 +220,7 @@ async fn revoke(
         Ok::<_, Problem>(())
     });
     let key = changed.await??.ok_or_else(|| no_key(&id))?;
-    let by = crate::caller::label(&caller);
+    let by = caller.label();
     tracing::info!(key = %key.id, by, "key taken back");
     Ok(Out(shown(key)))
 }

@@ -17,9 +17,9 @@ use songmill_store::{Scope, Store, StoreError, Told};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, is_over};
+use crate::app::App;
 use crate::batches::TenantQuery;
-use crate::caller::{Caller, label};
+use crate::caller::Caller;
 use crate::events::{Position, Wanted};
 use crate::extract::{Id, Query};
 use crate::operation::Operation;
@@ -54,13 +54,11 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::GET, "/v1/jobs/{id}/stream", "job_stream", of_job)
             .says("Streams what happens to a job", about)
             .for_scope(Scope::Read)
-            .path::<JobId>("id", "The job's id")
             .header("Last-Event-ID", RESUME)
             .reply_text(200, "Server-Sent Events; the stream ends with the job", STREAM),
         Operation::new(Method::GET, "/v1/batches/{batch}/stream", "batch_stream", of_batch)
             .says("Streams what happens to a batch", about)
             .for_scope(Scope::Read)
-            .path::<BatchName>("batch", "The batch's name")
             .query::<TenantQuery>()
             .header("Last-Event-ID", RESUME)
             .reply_text(200, "Server-Sent Events; the stream ends with the batch", STREAM),
@@ -241,7 +239,7 @@ async fn open(
     wanted: Wanted,
     after: Option<Position>,
 ) -> Result<Response, Problem> {
-    let place = app.streams.take(label(&caller)).ok_or_else(|| {
+    let place = app.streams.take(caller.label()).ok_or_else(|| {
         let detail = "too many streams are open; try again in a moment, or pull /v1/events";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(Duration::from_secs(5))
     })?;
@@ -296,7 +294,7 @@ impl Following {
             About::Everything => {}
             About::Job(id) => {
                 let Some(stored) = self.app.store.load(*id).await? else { return Ok(()) };
-                self.over = is_over(stored.job.state.name());
+                self.over = stored.job.state.name().is_final();
                 self.ready.push_back(sent("job", None, &self.app.view(&stored)));
             }
             About::Batch(batch) => {
@@ -370,7 +368,7 @@ impl Following {
         self.at = position;
         let Some(told) = told.filter(|told| self.wanted.takes(told)) else { return };
         let ends = match (&self.about, &told) {
-            (About::Job(_), Told::Job(logged)) => is_over(logged.to),
+            (About::Job(_), Told::Job(logged)) => logged.to.is_final(),
             (About::Batch(_), Told::Closed(_)) => true,
             _ => false,
         };

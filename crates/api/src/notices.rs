@@ -54,7 +54,9 @@ struct Detail {
 /// A notice's id.
 #[derive(Debug, JsonSchema)]
 #[schemars(transparent)]
-struct NoticeId(#[schemars(length(min = 1, max = 80), regex(pattern = "^[a-zA-Z0-9_-]+$"))] String);
+pub(crate) struct NoticeId(
+    #[schemars(length(min = 1, max = 80), regex(pattern = "^[a-zA-Z0-9_-]+$"))] String,
+);
 
 impl std::str::FromStr for NoticeId {
     type Err = &'static str;
@@ -67,7 +69,6 @@ impl std::str::FromStr for NoticeId {
 
 /// Notices looked at for one page.
 const LOOKS: usize = 1000;
-const ID: &str = "The notice's id";
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
@@ -82,7 +83,6 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::GET, "/v1/notices/{notice}", "notice_show", show)
             .says("Shows a notice", "With what is posted.")
             .for_scope(Scope::Read)
-            .path::<NoticeId>("notice", ID)
             .query::<TenantQuery>()
             .reply::<Detail>(200, "The notice"),
         Operation::new(Method::POST, "/v1/notices/{notice}/replay", "notice_replay", replay)
@@ -91,7 +91,6 @@ pub(crate) fn operations() -> Vec<Operation> {
                 "Under the same id, now, and if need be by the whole schedule again.",
             )
             .for_scope(Scope::Submit)
-            .path::<NoticeId>("notice", ID)
             .query::<TenantQuery>()
             .problems(&[409])
             .reply::<Notice>(202, "It is on its way"),

@@ -15,10 +15,10 @@ use songmill_store::{Begun, Doing};
 use tracing::Instrument as _;
 
 use crate::app::App;
-use crate::caller::{Caller, once_key};
+use crate::caller::Caller;
 use crate::extract::{idempotency_key, read_whole};
 use crate::problem::Problem;
-use crate::secret::hex;
+use crate::secret::{hashed, hex};
 
 /// An answer as it is kept.
 #[derive(Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl Once {
         tenant: &Tenant,
         key: &str,
     ) -> Result<Result<Self, Answer>, Problem> {
-        let (begun, doing) = app.store.begin_once(tenant, &once_key(key)).await?;
+        let (begun, doing) = app.store.begin_once(tenant, &hashed(key)).await?;
         match begun {
             Begun::New => {}
             Begun::UnderWay => {
@@ -76,15 +76,14 @@ impl Once {
         Ok(Ok(Self { doing: Some(doing), alive: alive.abort_handle() }))
     }
 
-    /// Keeps the answer; what may go better another time is not kept.
+    /// Keeps the answer, if it is one to be kept.
     pub(crate) async fn end(mut self, app: &App, print: String, response: Response) -> Response {
         let status = response.status();
-        let passes = !status.is_success();
-        let Some(doing) = self.doing.take() else { return response };
         // A problem did nothing, and is found again.
-        if passes || response.extensions().get::<Problem>().is_some() {
-            return forgotten(doing, response).await;
+        if !status.is_success() {
+            return self.forget(response).await;
         }
+        let Some(doing) = self.doing.take() else { return response };
         let (parts, body) = response.into_parts();
         let Ok(body) = axum::body::to_bytes(body, ANSWER_MOST).await else {
             return forgotten(doing, Problem::internal().into_response()).await;
@@ -105,9 +104,7 @@ impl Once {
         }
         Response::from_parts(parts, Body::from(body))
     }
-}
 
-impl Once {
     /// Forgets that it was begun: the answer may be another one next time.
     pub(crate) async fn forget(mut self, response: Response) -> Response {
         match self.doing.take() {

@@ -67,7 +67,7 @@ pub(crate) fn document(operations: &[Operation]) -> Value {
 
 fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let mut parameters = Vec::new();
-    for (name, schema, what) in &operation.path_params {
+    for (name, (schema, what)) in &operation.path_params {
         let schema = schema(generator);
         parameters.push(
             json!({ "name": name, "in": "path", "required": true, "description": what, "schema": schema }),
@@ -100,7 +100,11 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         let mut contents = Map::new();
         for (media, schema) in &reply.contents {
             let schema = schema(generator);
-            contents.insert((*media).to_owned(), json!({ "schema": schema }));
+            let mut content = json!({ "schema": schema });
+            if let Some(line) = reply.line {
+                content["x-line-schema"] = line(generator).to_value();
+            }
+            contents.insert((*media).to_owned(), content);
         }
         let mut response = json!({ "description": reply.description });
         if !contents.is_empty() {
@@ -190,4 +194,44 @@ fn webhooks(generator: &mut SchemaGenerator) -> Value {
         } })
     };
     NoticeType::ALL.iter().map(|kind| (kind.as_str().to_owned(), one(*kind))).collect::<Map<_, _>>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every reference in a value.
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|field| references(field, found));
+            }
+            Value::Array(all) => all.iter().for_each(|one| references(one, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn what_the_document_speaks_of_stands_in_it() {
+        let document = crate::document();
+        let mut found = Vec::new();
+        references(&document, &mut found);
+        assert!(found.len() > 100, "{}", found.len());
+        for reference in found {
+            let at = reference.strip_prefix('#').unwrap_or_else(|| panic!("{reference}"));
+            assert!(document.pointer(at).is_some(), "{reference} leads nowhere");
+        }
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for operation in methods.as_object().unwrap().values() {
+                let all = operation["parameters"].as_array().unwrap();
+                let in_path = all.iter().filter(|one| one["in"] == "path");
+                let names: Vec<_> =
+                    in_path.map(|one| format!("{{{}}}", one["name"].as_str().unwrap())).collect();
+                assert_eq!(names.len(), path.matches('{').count(), "{path}");
+                assert!(names.iter().all(|name| path.contains(name)), "{path}");
+            }
+        }
+        assert!(document["components"]["schemas"]["BatchError"].is_object(), "of lines, too");
+    }
 }

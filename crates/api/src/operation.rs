@@ -6,9 +6,13 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use songmill_core::{BatchName, EndpointId, JobId, Tenant};
 use songmill_store::Scope;
 
 use crate::app::App;
+use crate::assets::AssetNumber;
+use crate::keys::KeyId;
+use crate::notices::NoticeId;
 
 /// Makes the schema of a type.
 pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -23,8 +27,8 @@ pub(crate) struct Operation {
     pub(crate) description: &'static str,
     /// Who may; everybody where there is none.
     pub(crate) scope: Option<Scope>,
-    /// Path parameters: name, schema, what it is.
-    pub(crate) path_params: Vec<(&'static str, SchemaOf, &'static str)>,
+    /// Path parameters, as they stand in the path: schema, and what it is.
+    pub(crate) path_params: Vec<(&'static str, (SchemaOf, &'static str))>,
     /// The schema whose fields are the query's.
     pub(crate) query: Option<SchemaOf>,
     /// Headers that mean something here: name, what.
@@ -44,6 +48,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) description: &'static str,
     pub(crate) contents: Vec<(&'static str, SchemaOf)>,
+    /// What each line is, where the body is lines of JSON.
+    pub(crate) line: Option<SchemaOf>,
 }
 
 pub(crate) const JSON: &str = "application/json";
@@ -63,6 +69,20 @@ fn opaque(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "string" })
 }
 
+/// What stands in a path between braces.
+fn parameter(name: &str) -> (SchemaOf, &'static str) {
+    match name {
+        "id" => (inline::<JobId>, "The job's id"),
+        "n" => (inline::<AssetNumber>, "The number of the asset within the job, from 1"),
+        "batch" => (inline::<BatchName>, "The batch's name"),
+        "endpoint" => (inline::<EndpointId>, "The endpoint's id"),
+        "notice" => (inline::<NoticeId>, "The notice's id"),
+        "key" => (inline::<KeyId>, "The part of the key between its two `_`"),
+        "tenant" => (inline::<Tenant>, "The tenant"),
+        other => unreachable!("no path has {{{other}}}; the document is made in every test of the API"),
+    }
+}
+
 impl Operation {
     /// An operation and its handler.
     pub(crate) fn new<H, T>(method: Method, path: &'static str, id: &'static str, handler: H) -> Self
@@ -71,7 +91,10 @@ impl Operation {
         T: 'static,
     {
         let filter = method.clone().try_into().expect("we use the methods that axum knows");
+        let names = path.split('{').skip(1).filter_map(|part| part.split('}').next());
+        let path_params: Vec<_> = names.map(|name| (name, parameter(name))).collect();
         Self {
+            problems: if path_params.is_empty() { Vec::new() } else { vec![404] },
             method,
             path,
             id,
@@ -79,12 +102,11 @@ impl Operation {
             summary: "",
             description: "",
             scope: None,
-            path_params: Vec::new(),
+            path_params,
             query: None,
             headers: Vec::new(),
             body: Vec::new(),
             replies: Vec::new(),
-            problems: Vec::new(),
             once: false,
             handler: on(filter, handler),
         }
@@ -97,12 +119,6 @@ impl Operation {
 
     pub(crate) fn for_scope(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
-        self
-    }
-
-    pub(crate) fn path<T: JsonSchema>(mut self, name: &'static str, what: &'static str) -> Self {
-        self.path_params.push((name, inline::<T>, what));
-        self.problems.push(404);
         self
     }
 
@@ -133,11 +149,11 @@ impl Operation {
         self.reply_as(status, description, JSON, schema::<T>)
     }
 
-    /// Lines of JSON, of which the schema is one.
-    pub(crate) fn reply_lines<T: JsonSchema>(self, description: &'static str) -> Self {
-        // One line is described; the whole is a text to whoever checks bodies as JSON.
-        let _ = schema::<T>;
-        self.reply_as(200, description, JSONL, opaque)
+    /// Lines of JSON: the whole is a text, of which each line has a schema.
+    pub(crate) fn reply_lines<T: JsonSchema>(mut self, description: &'static str) -> Self {
+        let (contents, line) = (vec![(JSONL, opaque as SchemaOf)], Some(schema::<T> as SchemaOf));
+        self.replies.push(Reply { status: 200, description, contents, line });
+        self
     }
 
     pub(crate) fn reply_text(self, status: u16, description: &'static str, media: &'static str) -> Self {
@@ -153,14 +169,16 @@ impl Operation {
     ) -> Self {
         match self.replies.iter_mut().find(|reply| reply.status == status) {
             Some(reply) => reply.contents.push((media, schema)),
-            None => self.replies.push(Reply { status, description, contents: vec![(media, schema)] }),
+            None => {
+                self.replies.push(Reply { status, description, contents: vec![(media, schema)], line: None })
+            }
         }
         self
     }
 
     /// An answer without a body.
     pub(crate) fn reply_empty(mut self, status: u16, description: &'static str) -> Self {
-        self.replies.push(Reply { status, description, contents: vec![] });
+        self.replies.push(Reply { status, description, contents: vec![], line: None });
         self
     }
 

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::extract::Query;
 use crate::operation::{JSONL, Operation};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemError};
 use crate::upload::{Songs, broken, errors_of, format, lines_of, place};
 use crate::views::{PlanView, PlannedVendor, Range};
 
@@ -57,21 +57,22 @@ pub(crate) fn operations() -> Vec<Operation> {
 /// What is known so far.
 #[derive(Default)]
 struct Plan {
-    view: PlanView0,
+    counted: Counted,
     /// Good lines so far, each once: eight bytes of its id.
     seen: HashSet<u64>,
     /// Lines that may be known already.
     asked: Vec<(JobId, VendorName, u64, u64)>,
 }
 
+/// Lines by what became of them.
 #[derive(Default)]
-struct PlanView0 {
+struct Counted {
     good: u64,
     refused: u64,
     repeated: u64,
     known: u64,
     vendors: BTreeMap<VendorName, PlannedVendor>,
-    errors: Vec<crate::problem::ProblemError>,
+    errors: Vec<ProblemError>,
 }
 
 async fn plan(
@@ -94,13 +95,13 @@ async fn plan(
         });
         match planned {
             Ok((id, routes, songs)) => {
-                plan.view.good += 1;
+                plan.counted.good += 1;
                 if plan.seen.len() >= MOST {
                     let detail = format!("a plan takes at most {MOST} lines; plan a part of them");
                     return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many", detail));
                 }
                 if !plan.seen.insert(id.short()) {
-                    plan.view.repeated += 1;
+                    plan.counted.repeated += 1;
                     continue;
                 }
                 plan.asked.push((id, routes[0].vendor.clone(), songs, routes[0].steps.len() as u64));
@@ -109,21 +110,21 @@ async fn plan(
                 }
             }
             Err(invalid) => {
-                plan.view.refused += 1;
-                if plan.view.errors.len() < NAMED {
+                plan.counted.refused += 1;
+                if plan.counted.errors.len() < NAMED {
                     let refused = Refused {
                         upload: String::new(),
                         line: line.number,
                         custom_id: line.custom_id,
                         problems: invalid.problems,
                     };
-                    plan.view.errors.extend(errors_of(&refused));
+                    plan.counted.errors.extend(errors_of(&refused));
                 }
             }
         }
     }
     plan.ask(&app).await?;
-    Ok(Out(plan.view.priced(&app)))
+    Ok(Out(plan.counted.priced(&app)))
 }
 
 impl Plan {
@@ -133,10 +134,10 @@ impl Plan {
         let ids: Vec<JobId> = asked.iter().map(|(id, ..)| *id).collect();
         for ((_, vendor, songs, steps), known) in asked.into_iter().zip(app.store.known(&ids).await?) {
             if known {
-                self.view.known += 1;
+                self.counted.known += 1;
                 continue;
             }
-            let of = self.view.vendors.entry(vendor).or_default();
+            let of = self.counted.vendors.entry(vendor).or_default();
             of.jobs += 1;
             of.songs += songs;
             of.submissions += steps;
@@ -145,7 +146,7 @@ impl Plan {
     }
 }
 
-impl PlanView0 {
+impl Counted {
     fn priced(self, app: &App) -> PlanView {
         let (mut cost, mut unpriced) = (BTreeMap::<String, Range>::new(), Vec::new());
         let mut seconds = Range::default();

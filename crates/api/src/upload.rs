@@ -19,13 +19,13 @@ use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::app::App;
-use crate::caller::{Caller, label};
+use crate::caller::Caller;
 use crate::extract::{Asked, Query, idempotency_key, media_type, unsupported};
 use crate::jobs::endpoints_named;
 use crate::once::{Once, whole};
 use crate::operation::{JSONL, Operation};
 use crate::problem::{Problem, ProblemError};
-use crate::secret::{hex, random_text};
+use crate::secret::{hashed, hex, random_text};
 use crate::share::Place;
 use crate::views::Uploaded;
 
@@ -158,7 +158,7 @@ async fn upload(
     let name = match (&query.name, key) {
         (Some(name), _) => name.clone(),
         // The same upload sent again goes to the same batch.
-        (None, Some(key)) => named(&crate::secret::hashed(key)[..20])?,
+        (None, Some(key)) => named(&hashed(key)[..20])?,
         (None, None) => named(&random_text()?[..20])?,
     };
     let batch = BatchRef { tenant: tenant.clone(), name };
@@ -222,7 +222,7 @@ const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A place for reading many lines, which takes a thread.
 pub(crate) fn place(app: &App, caller: &Caller) -> Result<Place, Problem> {
-    app.uploads.take(label(caller)).ok_or_else(|| {
+    app.uploads.take(caller.label()).ok_or_else(|| {
         let detail = "too many uploads are under way; try again in a moment";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(std::time::Duration::from_secs(5))
     })

@@ -95,7 +95,7 @@ pub(crate) async fn run(
         if swept.elapsed() >= SWEEP {
             swept = Instant::now();
             if let Err(error) = store.end_silent_uploads().await {
-                tracing::warn!(%error, "uploads whose uploaders are gone stay open for now");
+                tracing::warn!(%error, "uploads whose uploaders are gone stay open until redis can be asked");
             }
         }
         let next_due = match turn(&settings, &store, &sender, &mut posting).await {
@@ -133,7 +133,7 @@ async fn turn(
     while posting.try_join_next().is_some() {}
     // Whatever keeps from choosing keeps nobody from being told what was chosen before.
     let chosen = choose::choose(store, CHUNK).await.inspect_err(|error| {
-        tracing::warn!(%error, "what happened is not turned into notices for now");
+        tracing::warn!(%error, "what happened waits in the outbox: no notices can be written");
     });
     let free = settings.endpoints.max(1).saturating_sub(posting.len());
     if free == 0 {

@@ -161,3 +161,36 @@ fn addresses_inside_are_refused_when_they_are_given_and_when_they_are_resolved()
     assert_eq!(tested["state"], "failed");
     Ok(())
 }
+
+#[test]
+fn a_held_job_is_told_of_and_so_is_what_an_operator_makes_of_it() -> Result<()> {
+    let world = World::start(&["faults.reply_lost_rate=1"])?;
+    let customer = Customer::answering(200)?;
+    let (_roles, api) = world.serve_api(&["generate", "deliver"], &[])?;
+    world.json(&["endpoint", "add", &customer.url])?;
+    // Nobody can look up what became of it.
+    let song = one_each().into_iter().find(|song| song["vendor"] == "senseaudio").context("one of them")?;
+    let id = api.post("/v1/jobs", &song)?.json()["id"].as_str().context("an id")?.to_owned();
+    until("it is held, and told of", || Ok(customer.of("job.held").len() == 1))?;
+    let held = &customer.of("job.held")[0].1["data"];
+    assert_eq!(
+        (&held["sequence"], &held["job"]["id"], &held["job"]["state"]),
+        (&json!(1), &json!(id), &json!("held"))
+    );
+    assert_eq!(api.get("/v1/jobs?state=held")?.json()["data"][0]["id"], json!(id));
+    assert_eq!(world.json_lines(&["deadletter", "list"])?[0]["id"], json!(id));
+    let resolve = format!("/v1/jobs/{id}/resolve");
+    assert_eq!(api.post(&resolve, &json!({ "adopt": {} }))?.status, 422, "which task?");
+    // A task of that name does not exist: it is followed all the same, and stopped at the caller's wish.
+    let adopted = api.post(&resolve, &json!({ "adopt": { "task": "made-up" } }))?.json();
+    assert_eq!(
+        (&adopted["job"]["state"], &adopted["job"]["task"]),
+        (&json!("generating"), &json!("made-up"))
+    );
+    let again = api.post(&resolve, &json!({ "fail": {} }))?;
+    assert_eq!((again.status, again.json()["code"].as_str()), (409, Some("not_held")));
+    api.post(&format!("/v1/jobs/{id}/cancel"), &Value::Null)?;
+    until("its end is told of", || Ok(customer.of("job.canceled").len() == 1))?;
+    assert_eq!(customer.of("job.canceled")[0].1["data"]["sequence"], 2, "the second notice of this job");
+    Ok(())
+}
