@@ -170,7 +170,7 @@ async fn sniffed_by_nobody(mut response: Response) -> Response {
 }
 
 impl App {
-    pub(crate) fn policy(&self) -> &Policy {
+    pub(crate) fn policy(&self) -> Arc<Policy> {
         self.store.policy()
     }
 

@@ -61,7 +61,17 @@ struct Plan {
     /// Good lines so far, each once: eight bytes of its id.
     seen: HashSet<u64>,
     /// Lines that may be known already.
-    asked: Vec<(JobId, VendorName, u64, u64)>,
+    asked: Vec<Line>,
+}
+
+/// A good line.
+struct Line {
+    id: JobId,
+    vendor: VendorName,
+    songs: u64,
+    steps: u64,
+    /// What it is expected to cost, in millionths.
+    price: u64,
 }
 
 /// Lines by what became of them.
@@ -72,6 +82,8 @@ struct Counted {
     repeated: u64,
     known: u64,
     vendors: BTreeMap<VendorName, PlannedVendor>,
+    /// What they are expected to cost, in millionths.
+    prices: BTreeMap<VendorName, u64>,
     errors: Vec<ProblemError>,
 }
 
@@ -87,24 +99,35 @@ async fn plan(
     let (mut lines, _) = lines_of(&app, body, format(&headers)?);
     let batch = query.name.as_ref().map_or("", BatchName::as_str);
     let mut plan = Plan::default();
+    let money = &app.policy().money.clone();
     while let Some(line) = lines.recv().await {
         let line = line.map_err(|error| broken(&error))?;
         let planned = line.read.and_then(|(song, key)| {
             let routes = songmill_producer::plan(&song, &app.vendors, app.default_vendor.as_ref())?;
-            Ok((JobId::of_key(&tenant, batch, &key), routes, u64::from(song.songs())))
+            let first = &routes[0];
+            let price =
+                first.steps.iter().map(|step| money.expected(&first.vendor, *step, song.asked())).sum();
+            let line = Line {
+                id: JobId::of_key(&tenant, batch, &key),
+                vendor: first.vendor.clone(),
+                songs: u64::from(song.songs()),
+                steps: first.steps.len() as u64,
+                price,
+            };
+            Ok(line)
         });
         match planned {
-            Ok((id, routes, songs)) => {
+            Ok(line) => {
                 plan.counted.good += 1;
                 if plan.seen.len() >= MOST {
                     let detail = format!("a plan takes at most {MOST} lines; plan a part of them");
                     return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_many", detail));
                 }
-                if !plan.seen.insert(id.short()) {
+                if !plan.seen.insert(line.id.short()) {
                     plan.counted.repeated += 1;
                     continue;
                 }
-                plan.asked.push((id, routes[0].vendor.clone(), songs, routes[0].steps.len() as u64));
+                plan.asked.push(line);
                 if plan.asked.len() >= PAGE {
                     plan.ask(&app).await?;
                 }
@@ -131,16 +154,17 @@ impl Plan {
     /// Finds out which lines are known already, and counts the others.
     async fn ask(&mut self, app: &App) -> Result<(), Problem> {
         let asked = std::mem::take(&mut self.asked);
-        let ids: Vec<JobId> = asked.iter().map(|(id, ..)| *id).collect();
-        for ((_, vendor, songs, steps), known) in asked.into_iter().zip(app.store.known(&ids).await?) {
+        let ids: Vec<JobId> = asked.iter().map(|line| line.id).collect();
+        for (line, known) in asked.into_iter().zip(app.store.known(&ids).await?) {
             if known {
                 self.counted.known += 1;
                 continue;
             }
-            let of = self.counted.vendors.entry(vendor).or_default();
+            *self.counted.prices.entry(line.vendor.clone()).or_default() += line.price;
+            let of = self.counted.vendors.entry(line.vendor).or_default();
             of.jobs += 1;
-            of.songs += songs;
-            of.submissions += steps;
+            of.songs += line.songs;
+            of.submissions += line.steps;
         }
         Ok(())
     }
@@ -149,19 +173,22 @@ impl Plan {
 impl Counted {
     fn priced(self, app: &App) -> PlanView {
         let (mut cost, mut unpriced) = (BTreeMap::<String, Range>::new(), Vec::new());
+        let all = app.policy();
         let mut seconds = Range::default();
         for (name, of) in &self.vendors {
-            match app.settings.prices.get(name) {
-                Some(price) => {
-                    let sum = cost.entry(price.currency.clone()).or_default();
-                    sum.low += price.low * of.songs as f64;
-                    sum.high += price.high * of.songs as f64;
-                }
-                None => unpriced.push(name.clone()),
+            let policy = all.vendor(name);
+            if all.money.prices.contains_key(name) {
+                let expected = self.prices.get(name).copied().unwrap_or(0) as f64 / 1e6;
+                let sum = cost.entry(all.money.currency.clone()).or_default();
+                sum.low += expected;
+                sum.high += expected * f64::from(policy.attempts.max(1));
+            } else {
+                unpriced.push(name.clone());
             }
-            let policy = app.policy().vendor(name);
-            let pace = app.vendors.get(name).and_then(|vendor| vendor.card().creates_per_minute);
-            let to_submit = pace.map_or(0.0, |pace| of.submissions as f64 * 60.0 / f64::from(pace.max(1)));
+            let to_submit = match policy.limits.creates_per_minute {
+                0 => 0.0,
+                most => of.submissions as f64 * 60.0 / f64::from(most),
+            };
             // Vendors work beside each other.
             seconds.low = seconds.low.max(to_submit + policy.poll_first.get().as_secs_f64());
             seconds.high = seconds.high.max(to_submit + policy.patience.get().as_secs_f64());

@@ -228,6 +228,7 @@ pub(crate) fn of_submit(error: SubmitError, now: songmill_core::Timestamp) -> Pr
             "conflict",
             format!("custom_id: {key:?} was used for another request (job {job}); give this one another"),
         ),
+        SubmitError::Same(_) => Problem::new(StatusCode::CONFLICT, "conflict", error.to_string()),
         SubmitError::Over(bound) => {
             let wait = match bound {
                 Bound::OpenJobs | Bound::Bytes => Duration::from_secs(30),

@@ -1,10 +1,8 @@
 //! Settings of this role.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use songmill_core::VendorName;
 use songmill_core::time::Span;
 
 /// How the API is served.
@@ -35,22 +33,8 @@ pub struct Settings {
     pub idempotency: Span,
     /// Web pages that may use the API, such as `https://studio.example.com`; none by default.
     pub cors_origins: Vec<String>,
-    /// What a song costs, by vendor: for plans only.
-    pub prices: BTreeMap<VendorName, Price>,
     /// How long requests under way may go on after the role is told to stop.
     pub drain: Span,
-}
-
-/// What a song costs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Price {
-    /// The least that one song costs.
-    pub low: f64,
-    /// The most that one song costs.
-    pub high: f64,
-    /// In which currency, such as `USD`.
-    pub currency: String,
 }
 
 impl Default for Settings {
@@ -68,7 +52,6 @@ impl Default for Settings {
             requests_per_minute: 6000,
             idempotency: Span::secs(24 * 3600),
             cors_origins: Vec::new(),
-            prices: BTreeMap::new(),
             drain: Span::secs(15),
         }
     }

@@ -45,7 +45,8 @@ async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Out<Listed<
             calls_back: card.calls_back,
             look_up: card.policy.look_up,
             cancel: card.policy.cancel,
-            creates_per_minute: card.creates_per_minute,
+            creates_per_minute: Some(app.policy().vendor(&card.name).limits.creates_per_minute)
+                .filter(|most| *most > 0),
             waiting,
             options: card.options.clone().to_value(),
         });

@@ -150,7 +150,8 @@ pub struct PlanView {
     pub songs: u64,
     /// By the vendor they would go to first.
     pub vendors: BTreeMap<VendorName, PlannedVendor>,
-    /// What they cost together, by currency; vendors without a price in the settings (`api.prices`) are left out.
+    /// What they cost together, by currency: as expected, and if every attempt had to be made. Vendors without a price in
+    /// the settings (`money.prices`) are left out.
     pub cost: BTreeMap<String, Range>,
     /// Vendors without a price in the settings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -89,6 +89,7 @@ impl Listener {
         keys: CallbackKeys,
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
+        let _pace = store.keep_pace(vendors.names().cloned().collect(), Vec::new());
         let front =
             Arc::new(Front { receiver: Receiver { store, vendors, keys }, settings: self.settings.clone() });
         let router = Router::new()

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use songmill_core::callback::{CallbackKey, CallbackKeys};
 use songmill_core::job::{JobPolicy, VendorPolicy};
 use songmill_core::song::VendorChoice;
-use songmill_core::{Policy, VendorName};
+use songmill_core::{Money, Policy, VendorName};
 use songmill_store::Retention;
 use songmill_vendors::{Secret, Vendors};
 
@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) api: songmill_api::Settings,
     /// What a tenant may have unless something else is said for it (`songmill tenant quota`).
     pub(crate) quota: songmill_store::Quota,
+    /// What songs cost, and how much may be spent.
+    pub(crate) money: Money,
     pub(crate) log: Log,
 }
 
@@ -151,7 +153,7 @@ impl Config {
 
     /// How jobs are waited for and retried.
     pub(crate) fn policy(&self) -> Policy {
-        Policy::new(self.policy.vendors.clone(), self.policy.jobs.clone())
+        Policy::new(self.policy.vendors.clone(), self.policy.jobs.clone()).with_money(self.money.clone())
     }
 
     /// The public address, where there is one.

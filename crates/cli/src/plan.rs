@@ -63,7 +63,7 @@ pub(crate) async fn run(global: &Global, args: &PlanArgs) -> Result<Exit> {
     }
     if !plan.unpriced.is_empty() {
         let names: Vec<_> = plan.unpriced.iter().map(ToString::to_string).collect();
-        output::line(format_args!("no price is set for {} (api.prices)", names.join(", ")))?;
+        output::line(format_args!("no price is set for {} (money.prices)", names.join(", ")))?;
     }
     let span = |seconds: f64| output::span((seconds * 1000.0) as u64);
     output::line(format_args!("time: {} to {}", span(plan.seconds.low), span(plan.seconds.high)))?;

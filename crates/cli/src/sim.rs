@@ -87,6 +87,15 @@ secret_id = "sim-id"
 secret_key = "sim-secret"
 content_id = "sim"
 
+# It allows any number of requests, unless it is told otherwise (`songmill sim --with faults.creates_most=600`).
+[policy.vendors.replicate.limits]
+creates_per_minute = 0
+reads_per_minute = 0
+
+[policy.vendors.inference_sh.limits]
+creates_per_minute = 0
+reads_per_minute = 0
+
 [deliver]
 allow_http = true
 allow_private = true

@@ -51,6 +51,9 @@ pub struct Fault {
     /// How long the other side asked us to wait, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
+    /// Requests a minute that the other side says it allows now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    per_minute: Option<u32>,
 }
 
 /// How many characters of somebody else's words a fault keeps.
@@ -67,7 +70,7 @@ impl Fault {
         if kept.len() < message.len() {
             kept.push('…');
         }
-        Self { kind, code: code.into(), message: kept, retry_after_ms: None }
+        Self { kind, code: code.into(), message: kept, retry_after_ms: None, per_minute: None }
     }
 
     /// The same fault with the wait the other side asked for, at most a day.
@@ -76,6 +79,18 @@ impl Fault {
         self.retry_after_ms =
             wait.map(|wait| u64::try_from(wait.min(LONGEST_WAIT).as_millis()).unwrap_or(u64::MAX));
         self
+    }
+
+    /// The same fault with the requests a minute that the other side says it allows now.
+    #[must_use]
+    pub fn allowing(mut self, per_minute: Option<u32>) -> Self {
+        self.per_minute = per_minute.filter(|rate| *rate > 0);
+        self
+    }
+
+    /// Requests a minute that the other side says it allows now.
+    pub fn per_minute(&self) -> Option<u32> {
+        self.per_minute
     }
 
     /// How long the other side asked us to wait.

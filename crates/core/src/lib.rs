@@ -5,14 +5,17 @@
 
 pub mod callback;
 pub mod fault;
+pub mod flow;
 pub mod id;
 pub mod job;
+pub mod pace;
 pub mod report;
 pub mod song;
 pub mod time;
 pub mod view;
 
 pub use fault::{Fault, FaultKind};
+pub use flow::{Limits, Money, Price, Priority};
 pub use id::{BatchName, BatchRef, EndpointId, JobId, TaskId, Tenant, VendorName};
 pub use job::{Event, Job, Policy, Stage, State, Step, step};
 pub use report::{Asset, Lyrics, Output, Product, Report, Source};

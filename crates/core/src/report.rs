@@ -51,12 +51,15 @@ pub struct Output {
     /// When the vendor stops serving it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// How long the vendor worked on the task, in ms, where it says and charges by it; on one output of a task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worked_ms: Option<u64>,
 }
 
 impl Output {
     /// An output at an address, with nothing else known of it.
     pub fn at(url: impl Into<String>) -> Self {
-        Self { source: Source::Url(url.into()), part: None, title: None, expires: None }
+        Self { source: Source::Url(url.into()), part: None, title: None, expires: None, worked_ms: None }
     }
 }
 

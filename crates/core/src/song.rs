@@ -6,7 +6,9 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::id::VendorName;
+use crate::flow::{Asked, Priority};
+use crate::id::{JobId, VendorName};
+use crate::time::Timestamp;
 
 /// One song (or `count` songs) as the caller asks for it, in words no vendor owns.
 ///
@@ -74,12 +76,54 @@ pub struct SongRequest {
     /// The file format to deliver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// How urgent it is beside its tenant's others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Not to be submitted before this moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Moment>,
+    /// Not to be submitted after this moment: then it fails instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Moment>,
+    /// What makes this song the same as another of its tenant, whatever their ids: the second one is refused. `auto`
+    /// is made of the request itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub content_key: Option<String>,
     /// Names of fields that the vendor must honour; the others are preferences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub require: Vec<Field>,
     /// Each vendor's own fields, by vendor name, in that vendor's own words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<VendorName, serde_json::Map<String, serde_json::Value>>,
+}
+
+/// A moment in RFC 3339, such as `2026-12-24T18:00:00Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub struct Moment(#[schemars(with = "String", extend("format" = "date-time"))] pub Timestamp);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX);
+        write!(f, "{}", jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX))
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(from)?;
+        let read =
+            text.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        let wrong =
+            || serde::de::Error::custom(format!("{text:?} is no moment such as 2026-12-24T18:00:00Z"));
+        read.map(|millis| Self(Timestamp::from_millis(millis))).ok_or_else(wrong)
+    }
 }
 
 /// A vendor, or several in order of preference.
@@ -283,6 +327,7 @@ impl SongRequest {
             ("mood", &self.mood, 100),
             ("genre", &self.genre, 100),
             ("title", &self.title, 200),
+            ("content_key", &self.content_key, 128),
         ];
         for (field, text, most) in texts {
             let Some(text) = text else { continue };
@@ -305,6 +350,15 @@ impl SongRequest {
             if let Some(value) = value.filter(|value| !(least..=most).contains(value)) {
                 wrong.push(field, format!("is {value}"), format!("use {least} to {most}"));
             }
+        }
+        if let (Some(from), Some(to)) = (self.not_before, self.deadline)
+            && from > to
+        {
+            wrong.push(
+                "deadline",
+                format!("is before not_before ({from})"),
+                "set it later, or leave one out",
+            );
         }
         if self.lyrics.is_some() && self.lyrics_prompt.is_some() {
             wrong.push(
@@ -375,6 +429,25 @@ impl SongRequest {
             Field::ReferenceAudio => self.reference_audio.is_some(),
             Field::Format => self.format.is_some(),
         }
+    }
+
+    /// What is asked for, as far as it decides what it costs and how long it takes.
+    pub fn asked(&self) -> Asked {
+        Asked { seconds: self.duration_s.unwrap_or(0), songs: self.songs() }
+    }
+
+    /// What makes two requests of a tenant the same, where the caller cares.
+    pub fn content(&self) -> Option<String> {
+        let key = self.content_key.as_deref()?;
+        if key != "auto" {
+            return Some(key.to_owned());
+        }
+        let mut content = self.clone();
+        (content.custom_id, content.priority, content.not_before, content.deadline) =
+            (None, None, None, None);
+        (content.title, content.content_key) = (None, None);
+        let json = serde_json::to_string(&content).expect("a song request is always JSON");
+        Some(format!("auto-{}", JobId::derive("content", &json)))
     }
 
     /// How many songs are asked for: `count`, or one.

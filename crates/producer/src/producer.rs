@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream::{FuturesOrdered, Stream, StreamExt as _};
 use songmill_core::job::Trace;
-use songmill_core::song::{Invalid, VendorChoice};
+use songmill_core::song::{Invalid, Moment, VendorChoice};
 use songmill_core::{BatchName, BatchRef, EndpointId, Job, JobId, Policy, SongRequest, Tenant};
 use songmill_store::{Bound, Enqueued, NewJob, Retention, Settings, Store, StoreError, Upload};
 use songmill_vendors::Vendors;
@@ -65,6 +65,9 @@ pub enum SubmitError {
     /// The store could not take it.
     #[error("request cannot be stored")]
     Store(#[from] StoreError),
+    /// Another job of its tenant has the same content.
+    #[error("content_key: job {0} makes the same song; leave content_key out to have it made again")]
+    Same(JobId),
     /// No randomness for a new id.
     #[error("no random bytes from the system")]
     Random,
@@ -210,16 +213,43 @@ impl Producer {
                 JobId::from_bytes(bytes)
             }
         };
-        let now = self.store.now();
-        let mut job = Job::new(id, routes, now, now + self.store.policy().jobs.deadline.get());
+        let (song, now) = (&submission.song, self.store.now());
+        let mut until = now + self.store.policy().jobs.deadline.get();
+        if let Some(Moment(deadline)) = song.deadline {
+            if deadline <= now {
+                return Err(Invalid::one("deadline", "has passed", "set a later one, or leave it out").into());
+            }
+            until = until.min(deadline);
+        }
+        let mut job = Job::new(id, routes, now, until);
+        if let Some(Moment(not_before)) = song.not_before {
+            if not_before > job.until {
+                let words = format!("is later than a job may wait ({})", self.store.policy().jobs.deadline);
+                return Err(Invalid::one("not_before", words, "set policy.jobs.deadline higher").into());
+            }
+            job.due = not_before.max(now);
+        }
+        let asked = song.asked();
+        job.priority = song.priority.unwrap_or_default();
+        (job.asked_seconds, job.asked_songs) = (asked.seconds, if asked.songs > 1 { asked.songs } else { 0 });
+        job.price = self.store.policy().price(&job);
         job.tenant = submission.tenant.clone();
         job.batch = submission.batch.clone();
         job.notify = submission.notify.clone();
         job.trace = submission.trace.clone().map(Box::new);
         job.custom_id = submission.song.custom_id.clone();
         let request = serde_json::to_string(&submission.song).expect("a song request is always JSON");
-        Ok(NewJob { job, request: Arc::from(request) })
+        Ok(NewJob {
+            job,
+            request: Arc::from(request),
+            content: submission.song.content().map(|key| hashed(&key)),
+        })
     }
+}
+
+/// A content key as it stands in the store: no blanks, and no longer than it must be.
+fn hashed(key: &str) -> String {
+    JobId::derive("content key", key).to_string()
 }
 
 /// What is used up, and when there will be more of it.
@@ -247,5 +277,6 @@ fn placed(submission: &Submission, job: JobId, outcome: Enqueued) -> Result<Plac
             Err(SubmitError::Conflict { key: key(submission).unwrap_or_default().to_owned(), job })
         }
         Enqueued::Over(bound) => Err(SubmitError::Over(bound)),
+        Enqueued::Same(other) => Err(SubmitError::Same(other)),
     }
 }

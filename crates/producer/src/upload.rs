@@ -122,6 +122,11 @@ fn as_invalid(error: SubmitError) -> Invalid {
             format!("{key:?} was submitted before with another request (job {job})"),
             "give this line another custom_id, or send it to another batch",
         ),
+        SubmitError::Same(job) => Invalid::one(
+            "content_key",
+            format!("job {job} makes the same song"),
+            "leave the line out, or content_key if the song is to be made again",
+        ),
         error @ SubmitError::Over(_) => Invalid::one(QUOTA, error.to_string(), "send it again then"),
         error @ (SubmitError::Store(_) | SubmitError::Random) => {
             Invalid::one("(line)", error.to_string(), "send it again")

@@ -60,6 +60,14 @@ pub struct Faults {
     pub throttle_rate: f64,
     /// What `Retry-After` says then, in seconds.
     pub retry_after_s: u64,
+    /// Tasks under way at the same time before more are refused with 429; 0 for any number.
+    pub in_flight_most: usize,
+    /// Submissions in a window of time before more are refused with 429; 0 for any number.
+    pub creates_most: usize,
+    /// The same for all other requests.
+    pub reads_most: usize,
+    /// How long that window is.
+    pub window_ms: u64,
     /// Requests refused with 5xx before anything is done.
     pub server_error_rate: f64,
     /// Requests that nothing is done for and that are cut after `timeout_ms`.
@@ -102,6 +110,10 @@ impl Default for Faults {
             latency_ms: [0, 0],
             throttle_rate: 0.0,
             retry_after_s: 1,
+            in_flight_most: 0,
+            creates_most: 0,
+            reads_most: 0,
+            window_ms: 60_000,
             server_error_rate: 0.0,
             timeout_rate: 0.0,
             timeout_ms: 60_000,

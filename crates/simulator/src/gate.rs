@@ -33,6 +33,12 @@ pub(crate) async fn pass(
     let faults = world.faults(vendor);
     let books = world.books(vendor);
     let _busy = books.enter(kind);
+    if let Err((over, wait_ms)) = world.admit(vendor, kind, &faults) {
+        books.over(over);
+        let wait = wait_ms.div_ceil(1000).max(1);
+        let response = reply::with((refusals.throttled)(wait), "retry-after", wait);
+        return counted(world, vendor, kind, response);
+    }
     if world.chance(faults.throttle_rate) {
         let response =
             reply::with((refusals.throttled)(faults.retry_after_s), "retry-after", faults.retry_after_s);

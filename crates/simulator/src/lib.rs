@@ -7,6 +7,7 @@ mod audio;
 mod callback;
 mod config;
 mod control;
+mod door;
 mod files;
 mod gate;
 mod inference_sh;

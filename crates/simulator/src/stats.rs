@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
+use crate::door::Over;
 use crate::gate::Kind;
 
 /// One vendor's books.
@@ -24,6 +25,10 @@ pub(crate) struct Books {
     pub(crate) unreachable: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) doubled: AtomicU64,
+    over_creates: AtomicU64,
+    over_reads: AtomicU64,
+    over_in_flight: AtomicU64,
+    most_in_flight: AtomicU64,
     busy: AtomicU64,
     busiest: AtomicU64,
     tokens: Mutex<BTreeMap<String, u64>>,
@@ -61,6 +66,20 @@ impl Books {
         Busy(&self.busy)
     }
 
+    /// A request was refused because there were too many.
+    pub(crate) fn over(&self, over: Over) {
+        count(match over {
+            Over::Creates => &self.over_creates,
+            Over::Reads => &self.over_reads,
+            Over::InFlight => &self.over_in_flight,
+        });
+    }
+
+    /// So many tasks are under way.
+    pub(crate) fn under_way(&self, tasks: usize) {
+        self.most_in_flight.fetch_max(tasks as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn created(&self, token: &str) {
         count(&self.tasks_created);
         *lock(&self.tokens).entry(token.to_owned()).or_default() += 1;
@@ -91,6 +110,12 @@ impl Books {
             "downloads": read(&self.downloads),
             "rejected": *lock(&self.rejected),
             "busiest": read(&self.busiest),
+            "most_in_flight": read(&self.most_in_flight),
+            "over_limit": {
+                "creates": read(&self.over_creates),
+                "reads": read(&self.over_reads),
+                "in_flight": read(&self.over_in_flight),
+            },
             "callbacks": {
                 "scheduled": read(&self.scheduled),
                 "sent": read(&self.sent),

@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::audio::{self, Recipe};
 use crate::config::{Config, Faults};
+use crate::door::{Door, Over};
+use crate::gate::Kind;
 use crate::stats::{Books, count};
 
 /// One of the four.
@@ -88,6 +90,7 @@ pub(crate) struct World {
     faults: RwLock<HashMap<Vendor, Faults>>,
     tasks: [Mutex<Tasks>; 4],
     books: RwLock<Arc<[Books; 4]>>,
+    doors: [Door; 4],
     uploads: Mutex<HashMap<String, (Bytes, String)>>,
     audio: Mutex<(HashMap<Recipe, Bytes>, VecDeque<Recipe>, usize)>,
 }
@@ -111,6 +114,7 @@ impl World {
             faults: RwLock::new(faults),
             tasks: Default::default(),
             books: RwLock::default(),
+            doors: Default::default(),
             uploads: Mutex::default(),
             audio: Mutex::default(),
         }
@@ -293,6 +297,20 @@ impl World {
             .values()
             .filter(|task| task.ended.is_none() && task.canceled.is_none())
             .count()
+    }
+
+    /// Lets a request in if the vendor allows one more.
+    pub(crate) fn admit(&self, vendor: Vendor, kind: Kind, faults: &Faults) -> Result<(), (Over, u64)> {
+        self.doors[vendor as usize].enter(kind, faults, now(), || {
+            let ends = now();
+            let tasks = self.tasks(vendor);
+            let live = |task: &&Task| {
+                task.canceled.is_none() && task.ended.is_none() && (faults.hold || task.ends > ends)
+            };
+            let under_way = tasks.by_id.values().filter(live).count();
+            self.books(vendor).under_way(under_way + 1);
+            under_way
+        })
     }
 
     /// The audio of a recipe, made when it is first asked for.

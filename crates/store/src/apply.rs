@@ -145,6 +145,7 @@ async fn apply(store: &Store, now: Vec<Ask>) -> Result<Vec<Ask>, StoreError> {
         }
     };
     let mut ready = Vec::with_capacity(now.len());
+    let policy = store.policy();
     for (ask, record) in now.into_iter().zip(records) {
         let (version, before) = match record {
             Ok(Some(record)) => record,
@@ -157,7 +158,7 @@ async fn apply(store: &Store, now: Vec<Ask>) -> Result<Vec<Ask>, StoreError> {
                 continue;
             }
         };
-        match step(&before, &ask.event, store.now(), store.policy()) {
+        match step(&before, &ask.event, store.now(), &policy) {
             Some(step) => ready.push(Ready { ask, version, before, step }),
             None => ask.answer(Ok(Applied::Unchanged(Box::new(before)))),
         }
@@ -177,9 +178,10 @@ async fn apply(store: &Store, now: Vec<Ask>) -> Result<Vec<Ask>, StoreError> {
             return Err(error);
         }
     };
-    for (Ready { mut ask, step, .. }, result) in ready.into_iter().zip(results) {
+    for (Ready { mut ask, before, step, .. }, result) in ready.into_iter().zip(results) {
         match result {
             Committed::Done => {
+                store.counted().observe(&before, &ask.event, &step.job);
                 announce(&step.job, &step.effects);
                 ask.answer(Ok(Applied::Changed(Box::new(step.job))));
             }

@@ -1,9 +1,9 @@
 //! The audit: a live job is a member of exactly one stage queue, and batches count right.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use songmill_core::job::StateName;
-use songmill_core::{BatchRef, JobId, Tenant};
+use songmill_core::{BatchRef, Job, JobId, Stage, Tenant, VendorName};
 
 use crate::connection::StoreError;
 use crate::store::Store;
@@ -62,6 +62,7 @@ impl Store {
                 audit.breaches.push(Breach { subject: format!("job {id}"), what });
             }
         }
+        self.audit_lanes(&mut audit, &queues).await?;
         self.audit_queues(&mut audit).await?;
         let moving = audit.states.keys().any(|state| state.is_live());
         self.audit_batches(&mut audit, batches).await?;
@@ -81,24 +82,103 @@ impl Store {
                 queues = self.queue_keys().await?;
             }
             let Some(before) = self.load(id).await? else { return Ok(None) };
-            let due = match before.job.place() {
-                Some(place) => Some(self.keys().queue(place.stage, place.vendor)),
-                None if before.job.state.name() == StateName::Held => Some(self.keys().held()),
-                None => None,
+            let queue = |job: &Job| job.place().map(|place| self.keys().queue(place.stage, place.vendor));
+            // Those that wait to be submitted stand in their lane, or with those that wait for their time.
+            let lane = |queue: &String| format!("{queue}:{}", before.job.lane());
+            let due: Vec<String> = match queue(&before.job) {
+                Some(queue) if before.job.is_at(Stage::Submit) => vec![lane(&queue), queue],
+                Some(queue) => vec![queue],
+                None if before.job.state.name() == StateName::Held => vec![self.keys().held()],
+                None => vec![],
             };
             let mut ask = redis::pipe();
-            for queue in &queues {
+            let looked = || queues.iter().filter(|queue| !self.is_lane(queue)).chain(due.iter().take(1));
+            for queue in looked() {
                 ask.cmd("ZSCORE").arg(queue).arg(id.to_string());
             }
             let scores: Vec<Option<f64>> = ask.query_async(&mut self.connection()).await?;
-            let stands: Vec<_> =
-                queues.iter().zip(scores).filter_map(|(queue, score)| score.map(|_| queue.clone())).collect();
-            if stands.iter().eq(due.iter()) {
+            let stands: BTreeSet<_> =
+                looked().zip(scores).filter_map(|(queue, score)| score.map(|_| queue.clone())).collect();
+            if stands.len() == due.len().min(1) && stands.iter().all(|queue| due.contains(queue)) {
                 return Ok(None);
             }
             last = Some(format!("is {} and stands in {stands:?}, not in {due:?}", before.job.state.name()));
         }
         Ok(last)
+    }
+
+    /// Whether a queue is a lane: its name goes on behind the vendor's.
+    fn is_lane(&self, queue: &str) -> bool {
+        queue.strip_prefix(&*self.keys().queue_prefix()).is_some_and(|name| name.matches(':').count() > 1)
+    }
+
+    /// Jobs in lanes must belong there, and a lane with jobs must be one that claims look at.
+    async fn audit_lanes(&self, audit: &mut Audit, queues: &[String]) -> Result<(), StoreError> {
+        for queue in queues.iter().filter(|queue| self.is_lane(queue)) {
+            let Some((vendor, lane)) = self.lane_of(queue) else { continue };
+            let mut wrong = None;
+            for look in 0..LOOKS {
+                if look > 0 {
+                    tokio::time::sleep(BETWEEN_LOOKS).await;
+                }
+                wrong = self.wrong_with(queue, &vendor, &lane).await?;
+                if wrong.is_none() {
+                    break;
+                }
+            }
+            audit.breaches.extend(wrong.map(|what| Breach { subject: format!("lane {queue}"), what }));
+        }
+        Ok(())
+    }
+
+    fn lane_of(&self, queue: &str) -> Option<(VendorName, String)> {
+        let (_, rest) = queue.strip_prefix(&*self.keys().queue_prefix())?.split_once(':')?;
+        let (vendor, lane) = rest.split_once(':')?;
+        Some((vendor.parse().ok()?, lane.to_owned()))
+    }
+
+    async fn wrong_with(
+        &self,
+        queue: &str,
+        vendor: &VendorName,
+        lane: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let mut from = 0;
+        loop {
+            let mut ask = redis::cmd("ZRANGE");
+            ask.arg(queue).arg(from).arg(from + SCAN - 1);
+            let ids: Vec<String> = ask.query_async(&mut self.connection()).await?;
+            let read: Vec<JobId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+            for stored in self.load_many(&read).await?.into_iter().flatten() {
+                let job = &stored.job;
+                if !job.is_at(Stage::Submit) || job.lane() != lane || job.vendor() != vendor {
+                    return Ok(Some(format!("has job {}, which is {}", job.id, job.state.name())));
+                }
+            }
+            if ids.len() < SCAN {
+                break;
+            }
+            from += SCAN;
+        }
+        let share = self.keys().share(vendor);
+        let (Some((tenant, rest)), true) = (lane.split_once(':'), from > 0 || self.has_any(queue).await?)
+        else {
+            return Ok(None);
+        };
+        let Some((class, batch)) = rest.split_once(':') else { return Ok(None) };
+        let mut ask = redis::pipe();
+        ask.cmd("ZSCORE").arg(&share).arg(tenant);
+        ask.cmd("ZSCORE").arg(format!("{share}:{tenant}")).arg(class);
+        ask.cmd("ZSCORE").arg(format!("{share}:{tenant}:{class}")).arg(batch);
+        ask.cmd("ZSCORE").arg(format!("{share}~")).arg(lane);
+        let known: Vec<Option<f64>> = ask.query_async(&mut self.connection()).await?;
+        let looked_at = known[..3].iter().all(Option::is_some) || known[3].is_some();
+        Ok((!looked_at).then(|| "has jobs, but no claim looks at it".to_owned()))
+    }
+
+    async fn has_any(&self, queue: &str) -> Result<bool, StoreError> {
+        let count: u64 = redis::cmd("ZCARD").arg(queue).query_async(&mut self.connection()).await?;
+        Ok(count > 0)
     }
 
     /// Members of queues must have a record.

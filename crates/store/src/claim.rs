@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use songmill_core::flow::micros;
 use songmill_core::{JobId, Stage, Timestamp, VendorName};
 
 use crate::commit::COMMIT_CHUNK;
 use crate::connection::StoreError;
 use crate::lease::Lease;
 use crate::record::decode;
-use crate::scripts::{CLAIM, EXTEND};
+use crate::scripts::{CLAIM, Call, EXTEND, SUBMIT};
 use crate::store::Store;
+use crate::tenant::day;
 
 /// The jobs that a claim took, and when there will be more.
 pub(crate) struct Claims {
@@ -47,14 +49,16 @@ impl Store {
         most: usize,
         lease: Duration,
     ) -> Result<Claims, StoreError> {
-        let keys = self.keys();
-        let queue = keys.queue(stage, vendor);
-        let waits_in =
-            if stage == Stage::Submit { keys.queue(Stage::Resolve, vendor) } else { queue.clone() };
-        let mut call = CLAIM.call(&[queue, waits_in, keys.last_claim(claimant.worker)]);
-        call.arg(most).arg((lease.as_millis() as u64).max(1)).arg(keys.job_prefix()).arg(keys.batch_prefix());
-        call.arg(LONGEST_SLEEP.as_millis() as u64).arg(if needs_request(stage) { "r" } else { "" });
-        call.arg(claimant.number).arg(if claimant.lost { "again" } else { "" });
+        let call = match stage {
+            Stage::Submit => self.submit_call(claimant, vendor, most, lease),
+            Stage::Resolve | Stage::Poll | Stage::Cancel | Stage::Collect => {
+                let mut call =
+                    CLAIM.call(&[self.keys().queue(stage, vendor), self.keys().last_claim(claimant.worker)]);
+                self.common(&mut call, claimant, most, lease);
+                call.arg(if needs_request(stage) { "r" } else { "" });
+                call
+            }
+        };
         // Until a reply is here, and also when this call is dropped halfway.
         claimant.lost = true;
         let claimed = Instant::now();
@@ -63,6 +67,7 @@ impl Store {
         let now = Timestamp::from_millis(next(&mut reply)?);
         self.learned(now);
         let next_due: i64 = next(&mut reply)?;
+        let watched: u64 = next(&mut reply)?;
         let mut claims = Claims {
             leases: Vec::new(),
             now,
@@ -81,12 +86,45 @@ impl Store {
                     let job = self.begun(job, began);
                     let request = (!request.is_empty()).then(|| request.into());
                     let place = (stage, vendor.clone());
-                    claims.leases.push(Lease::new(job, place, request, fence, (claimed, lease)));
+                    let watched = watched > 0;
+                    claims.leases.push(Lease::new(job, place, request, fence, (claimed, lease), watched));
                 }
                 Err(error) => claims.unreadable.push(error),
             }
         }
         Ok(claims)
+    }
+
+    fn common(&self, call: &mut Call<'_>, claimant: &Claimant, most: usize, lease: Duration) {
+        call.arg(most).arg((lease.as_millis() as u64).max(1)).arg(self.keys().job_prefix());
+        call.arg(LONGEST_SLEEP.as_millis() as u64);
+        call.arg(claimant.number).arg(if claimant.lost { "again" } else { "" });
+    }
+
+    fn submit_call(
+        &self,
+        claimant: &Claimant,
+        vendor: &VendorName,
+        most: usize,
+        lease: Duration,
+    ) -> Call<'static> {
+        let keys = self.keys();
+        let mut call = SUBMIT.call(&[
+            keys.queue(Stage::Submit, vendor),
+            keys.queue(Stage::Resolve, vendor),
+            keys.last_claim(claimant.worker),
+            keys.limits(vendor),
+            keys.queue(Stage::Poll, vendor),
+            keys.queue(Stage::Cancel, vendor),
+            keys.ledger(day(self.now())),
+        ]);
+        self.common(&mut call, claimant, most, lease);
+        call.arg(keys.batch_prefix()).arg(keys.tenant_prefix()).arg(vendor.as_str());
+        let policy = self.policy();
+        let (limits, money) = (policy.vendor(vendor).limits, &policy.money);
+        call.arg(limits.in_flight).arg(limits.creates_per_minute).arg(limits.creates_burst);
+        call.arg(micros(money.day)).arg(micros(money.tenant_day)).arg(micros(money.batch));
+        call
     }
 
     /// Lengthens the leases that are still ours; zero gives them back. Marks the others as lost.
@@ -115,7 +153,7 @@ impl Store {
 }
 
 const fn needs_request(stage: Stage) -> bool {
-    matches!(stage, Stage::Submit | Stage::Resolve | Stage::Collect)
+    matches!(stage, Stage::Resolve | Stage::Collect)
 }
 
 fn next<T: redis::FromRedisValue>(reply: &mut impl Iterator<Item = redis::Value>) -> Result<T, StoreError> {

@@ -1,12 +1,13 @@
 //! Writing down what became of jobs.
 
-use songmill_core::Job;
 use songmill_core::job::StateName;
+use songmill_core::{Job, Stage};
 
 use crate::connection::StoreError;
 use crate::record::encode;
 use crate::scripts::COMMIT;
 use crate::store::{Logged, Store};
+use crate::tenant::day;
 
 /// What is to become of a job, if its version is still the one that was read.
 pub(crate) struct Commit<'a> {
@@ -44,7 +45,8 @@ impl Store {
                 Some(batch) => [keys.batch(batch), keys.members(batch), keys.refused(batch)],
                 None => [record.clone(), record.clone(), record.clone()],
             };
-            named.extend([record, leaves, enters, tenant, batch, members, refused]);
+            let ledger = keys.ledger(day(before.state.attempt().map_or(self.now(), |attempt| attempt.since)));
+            named.extend([record, leaves, enters, tenant, batch, members, refused, ledger]);
         }
         let mut call = COMMIT.call(&named);
         call.arg(self.retention().events).arg(keys.wake());
@@ -57,6 +59,8 @@ impl Store {
             call.arg(after.id.to_string()).arg(*version).arg(encode(after)?).arg(due.as_millis());
             call.arg(from.as_str()).arg(to.as_str()).arg(after.vendor().as_str()).arg(flags(before, after));
             call.arg(if from == to { Vec::new() } else { Logged::of(after, Some(from)).encode() });
+            let lane = |job: &Job| if job.is_at(Stage::Submit) { job.lane() } else { String::new() };
+            call.arg(lane(before)).arg(lane(after)).arg(after.price).arg(booked(before, after));
         }
         let codes: Vec<i64> = call.run(&mut self.connection()).await?;
         let read = |code| match code {
@@ -66,6 +70,31 @@ impl Store {
         };
         Ok(codes.into_iter().map(read).collect())
     }
+}
+
+/// What a change means for the ledger: `field by field by …`.
+fn booked(before: &Job, after: &Job) -> String {
+    let (vendor, tenant) = (before.vendor(), &before.tenant);
+    let mut text = String::new();
+    let mut book = |what: &str, by: i64| {
+        if by != 0 {
+            text.push_str(&format!("{what} {by} "));
+        }
+    };
+    let more = |field: fn(&Job) -> u32| i64::from(field(after)) - i64::from(field(before));
+    let (done, undone) = (more(|job| job.confirmed), more(|job| job.undone));
+    book(&format!("done|{vendor}|{tenant}"), done);
+    book(&format!("undone|{vendor}|{tenant}"), undone);
+    book(&format!("twice|{vendor}|{tenant}"), more(|job| job.maybe_paid_twice));
+    let spent = after.spent.cast_signed() - before.spent.cast_signed();
+    book(&format!("done_price|{vendor}|{tenant}"), spent);
+    // What was reserved when the submission began becomes what it has really cost.
+    let price = before.price.cast_signed();
+    let change = spent - done * price - undone * price;
+    for purse in ["=".to_owned(), format!("={tenant}"), "spent".to_owned()] {
+        book(&purse, change);
+    }
+    text
 }
 
 fn flags(before: &Job, after: &Job) -> String {

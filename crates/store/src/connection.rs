@@ -70,7 +70,7 @@ pub enum StoreError {
     /// A record is not what we wrote, or a newer version did.
     #[error("record of {job} cannot be read")]
     Record {
-        /// Of which job or endpoint.
+        /// Of which job, endpoint or vendor.
         job: String,
         /// What is wrong with it.
         #[source]

@@ -28,6 +28,41 @@ impl Keys {
         format!("{}:q:{stage}:{vendor}", self.tag)
     }
 
+    /// Sorted set of the tenants with jobs that may be submitted now by how far each is served; what stands below, and
+    /// how, says `share.lua`.
+    pub(crate) fn share(&self, vendor: &VendorName) -> String {
+        format!("{}:w:{vendor}", self.tag)
+    }
+
+    /// Hash: a vendor's limits and gate, as `limit.lua` says.
+    pub(crate) fn limits(&self, vendor: &VendorName) -> String {
+        format!("{}:l:{vendor}", self.tag)
+    }
+
+    /// Hash: how long a vendor's tasks take, and whether its callbacks come, as `pace.lua` says.
+    pub(crate) fn pace(&self, vendor: &VendorName) -> String {
+        format!("{}:p:{vendor}", self.tag)
+    }
+
+    /// Hash: what was spent on a day (since 1970): `{what}|{vendor}|{tenant}`, and in all `=` and `={tenant}`.
+    pub(crate) fn ledger(&self, day: u64) -> String {
+        format!("{}:s:{day}", self.tag)
+    }
+
+    /// Sorted set of jobs that have a deadline of their own, by deadline.
+    pub(crate) fn deadlines(&self) -> String {
+        format!("{}:deadlines", self.tag)
+    }
+
+    /// String: the job of a tenant that has this content.
+    pub(crate) fn content_prefix(&self, tenant: &Tenant) -> String {
+        format!("{}:k:{tenant}:", self.tag)
+    }
+
+    pub(crate) fn tenant_prefix(&self) -> String {
+        format!("{}:t:", self.tag)
+    }
+
     pub(crate) fn queue_prefix(&self) -> String {
         format!("{}:q:", self.tag)
     }

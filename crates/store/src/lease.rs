@@ -20,6 +20,8 @@ pub struct Lease {
     pub request: Option<Arc<str>>,
     /// Claims in a row without an outcome, this one included.
     pub claims: u32,
+    /// Whether the vendor's gate wants to know how the submission ends, be it well.
+    pub watched: bool,
     pub(crate) version: u64,
     claimed: Instant,
     /// Milliseconds from `claimed` to the end of the lease; zero when it was lost.
@@ -33,9 +35,10 @@ impl Lease {
         request: Option<Arc<str>>,
         (version, claims): (u64, u32),
         (claimed, lasts): (Instant, Duration),
+        watched: bool,
     ) -> Self {
         let lasts_ms = AtomicU64::new(millis(lasts));
-        Self { job, stage, vendor, request, claims, version, claimed, lasts_ms }
+        Self { job, stage, vendor, request, claims, watched, version, claimed, lasts_ms }
     }
 
     /// Whether the lease lasts at least so much longer. Ask right before anything that must not happen twice:

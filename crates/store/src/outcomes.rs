@@ -115,11 +115,11 @@ async fn commit_all(shared: &Shared, pending: &[(Arc<Lease>, Event)]) -> Result<
 
 async fn committed(shared: &Shared, pending: &[(Arc<Lease>, Event)]) -> Result<(), StoreError> {
     let store = &shared.store;
-    let now = store.now();
+    let (now, policy) = (store.now(), store.policy());
     let mut stale = Vec::new();
     let steps: Vec<_> = pending
         .iter()
-        .filter_map(|(lease, event)| match step(&lease.job, event, now, store.policy()) {
+        .filter_map(|(lease, event)| match step(&lease.job, event, now, &policy) {
             Some(step) => Some((lease, event, step)),
             None => {
                 tracing::debug!(job.id = %lease.job.id, ?event, "outcome changes nothing");
@@ -137,7 +137,10 @@ async fn committed(shared: &Shared, pending: &[(Arc<Lease>, Event)]) -> Result<(
     let results = wait_out(shared, || store.commit(&commits)).await?;
     for ((lease, event, step), result) in steps.iter().zip(results) {
         match result {
-            Committed::Done => announce(&step.job, &step.effects),
+            Committed::Done => {
+                store.counted().observe(&lease.job, event, &step.job);
+                announce(&step.job, &step.effects);
+            }
             Committed::Stale if !outlives_its_lease(event) => {
                 tracing::debug!(job.id = %lease.job.id, ?event, "outcome comes too late");
             }

@@ -12,25 +12,31 @@ pub(crate) struct Script {
 }
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal;)*) => {
-        $(pub(crate) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(concat!(include_str!("scripts/shared.lua"), include_str!($file))));)*
+    ($($name:ident = $($file:literal)*;)*) => {
+        $(pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(include_str!("scripts/shared.lua"), $(include_str!(concat!("scripts/", $file))),*))
+        });)*
     };
 }
 
 scripts! {
-    ENQUEUE = "scripts/enqueue.lua";
-    CLAIM = "scripts/claim.lua";
-    COMMIT = "scripts/commit.lua";
-    EXTEND = "scripts/extend.lua";
-    UPLOAD = "scripts/upload.lua";
-    IDEMPOTENT = "scripts/idempotent.lua";
-    REFUSE = "scripts/refuse.lua";
-    SWAP = "scripts/swap.lua";
-    ENDPOINT = "scripts/endpoint.lua";
-    TELL = "scripts/tell.lua";
-    NOTIFY = "scripts/notify.lua";
-    TOLD = "scripts/told.lua";
+    ENQUEUE = "share.lua" "enqueue.lua";
+    CLAIM = "taking.lua" "claim.lua";
+    SUBMIT = "taking.lua" "limit.lua" "share.lua" "submit.lua";
+    COMMIT = "share.lua" "commit.lua";
+    TAKE = "limit.lua" "take.lua";
+    SIGNAL = "limit.lua" "signal.lua";
+    FLOW = "limit.lua" "share.lua" "flow.lua";
+    PACE = "pace.lua";
+    EXTEND = "extend.lua";
+    UPLOAD = "upload.lua";
+    IDEMPOTENT = "idempotent.lua";
+    REFUSE = "refuse.lua";
+    SWAP = "swap.lua";
+    ENDPOINT = "endpoint.lua";
+    TELL = "tell.lua";
+    NOTIFY = "notify.lua";
+    TOLD = "told.lua";
 }
 
 impl Script {

@@ -1,15 +1,17 @@
 //! The store itself: reading jobs, claiming them, and writing what became of them.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use redis::aio::ConnectionManager;
 use songmill_core::job::{Effect, StateName, Trace, step};
+use songmill_core::pace::Pace;
 use songmill_core::time::Span;
 use songmill_core::{BatchName, Event, Job, JobId, Policy, Stage, Tenant, Timestamp, VendorName};
 
 use crate::apply::Applier;
 use crate::connection::{Clock, Settings, StoreError, open};
 use crate::keys::Keys;
+use crate::pace::Counted;
 use crate::record::decode;
 use crate::tenant::Quota;
 use crate::wake::Wake;
@@ -50,7 +52,8 @@ struct Inner {
     client: redis::Client,
     connection: ConnectionManager,
     keys: Keys,
-    policy: Policy,
+    policy: RwLock<Arc<Policy>>,
+    counted: Counted,
     retention: Retention,
     clock: Clock,
     quota: OnceLock<Quota>,
@@ -138,7 +141,8 @@ impl Store {
             client,
             connection,
             keys: Keys::new(&settings.namespace),
-            policy,
+            policy: RwLock::new(Arc::new(policy)),
+            counted: Counted::default(),
             retention,
             clock: Clock::default(),
             quota: OnceLock::new(),
@@ -159,9 +163,19 @@ impl Store {
         self.0.clock.offset_ms()
     }
 
-    /// How jobs are waited for and retried.
-    pub fn policy(&self) -> &Policy {
-        &self.0.policy
+    /// How jobs are waited for and retried, as it is now.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.0.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn counted(&self) -> &Counted {
+        &self.0.counted
+    }
+
+    pub(crate) fn set_pace(&self, pace: Pace) {
+        let mut policy = (*self.policy()).clone();
+        policy.pace = pace;
+        *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     /// The same store, in which tenants may have so much unless something else is said for them; the first call
@@ -258,7 +272,11 @@ impl Store {
         for stage in Stage::ALL {
             ask.cmd("ZCARD").arg(self.keys().queue(stage, vendor));
         }
-        let counts: Vec<u64> = ask.query_async(&mut self.connection()).await?;
+        let mut counts: Vec<u64> = ask.query_async(&mut self.connection()).await?;
+        let flow = self.flow(vendor).await?;
+        if let Some(submit) = counts.first_mut() {
+            *submit = flow.later + flow.ready;
+        }
         Ok(Stage::ALL.into_iter().zip(counts).collect())
     }
 
@@ -267,7 +285,7 @@ impl Store {
         if began_ms == 0 {
             return job;
         }
-        match step(&job, &Event::Claimed, Timestamp::from_millis(began_ms), self.policy()) {
+        match step(&job, &Event::Claimed, Timestamp::from_millis(began_ms), &self.policy()) {
             Some(step) => step.job,
             None => job,
         }

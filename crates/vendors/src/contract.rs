@@ -27,6 +27,13 @@ pub trait Vendor: Send + Sync {
     /// Asks how a task is.
     fn poll(&self, task: &TaskRef<'_>) -> Exchange<Report>;
 
+    /// Asks how many tasks are at once, those of one step; `None` where the vendor has no list. What it answers may
+    /// leave some of them out: they are asked for one by one.
+    fn poll_many(&self, tasks: &[Watched]) -> Option<Exchange<Vec<(TaskId, Report)>>> {
+        let _ = tasks;
+        None
+    }
+
     /// Looks for the task that an unanswered submission may have created; `None` where no look-up exists.
     ///
     /// `since` is when the submission began. `Ok(None)` says: the vendor does not know it (yet).
@@ -50,11 +57,10 @@ pub struct Card {
     pub honours: &'static [Field],
     /// How many songs one task can make.
     pub most_songs: u32,
-    /// How many submissions a minute it allows, where its page says.
-    pub creates_per_minute: Option<u32>,
     /// Whether it calls back when a task ends.
     pub calls_back: bool,
-    /// How it is waited for and retried, before settings change it. `look_up` and `cancel` say what it can.
+    /// How it is waited for and retried, before settings change it. `look_up` and `cancel` say what it can,
+    /// `limits` what its page allows.
     pub policy: VendorPolicy,
     /// JSON Schema of `options.<name>`.
     pub options: schemars::Schema,
@@ -111,6 +117,15 @@ pub struct TaskRef<'a> {
     pub step: StepKind,
     /// The vendor's id of it.
     pub id: &'a TaskId,
+}
+
+/// A task that is asked for together with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// The vendor's id of it.
+    pub id: TaskId,
+    /// When its submission began.
+    pub since: Timestamp,
 }
 
 /// Whether an exchange may cost money.
@@ -212,6 +227,11 @@ pub enum Refusal {
     /// It is not understood.
     #[error("callback is not understood: {0}")]
     Garbled(String),
+}
+
+/// Whether a failure says that every other submission fails as well, for now.
+pub fn is_down(fault: &Fault) -> bool {
+    matches!(&*fault.code, "vendor_setup_failed" | "vendor_maintenance")
 }
 
 /// How far a signed callback's time may be from ours (Standard Webhooks; Replicate's page names 5 minutes).

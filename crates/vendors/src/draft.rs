@@ -163,7 +163,6 @@ mod tests {
             title: "Acme",
             honours: &[Field::Prompt],
             most_songs: 2,
-            creates_per_minute: None,
             calls_back: false,
             policy: Default::default(),
             options: Default::default(),

@@ -18,9 +18,11 @@ use serde::{Deserialize, Serialize};
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
 use songmill_core::time::Span;
-use songmill_core::{Fault, Report, SongRequest, TaskId, Timestamp, VendorName};
+use songmill_core::{Fault, Limits, Report, SongRequest, TaskId, Timestamp, VendorName};
 
-use crate::contract::{Accepted, Card, Delivery, Exchange, Order, Plan, Reading, Refusal, TaskRef, Vendor};
+use crate::contract::{
+    Accepted, Card, Delivery, Exchange, Order, Plan, Reading, Refusal, TaskRef, Vendor, Watched,
+};
 use crate::draft::Draft;
 use crate::{BaseUrl, Secret};
 
@@ -29,6 +31,7 @@ mod delivery;
 mod fault;
 mod find;
 mod input;
+mod list;
 mod lyrics;
 mod options;
 mod read;
@@ -135,7 +138,6 @@ impl InferenceSh {
                 Field::Format,
             ],
             most_songs: 1,
-            creates_per_minute: Some(100),
             calls_back: true,
             policy: policy(),
             options: schemars::schema_for!(Options),
@@ -160,6 +162,7 @@ fn policy() -> VendorPolicy {
         settle: Span::secs(120),
         cancel: true,
         on_unknown: OnUnknown::Hold,
+        limits: Limits { creates_per_minute: 100, reads_per_minute: 1000, ..Limits::default() },
         ..VendorPolicy::default()
     }
 }
@@ -183,14 +186,15 @@ impl Vendor for InferenceSh {
         read::status(self.settings.clone(), task.id.clone())
     }
 
+    fn poll_many(&self, tasks: &[Watched]) -> Option<Exchange<Vec<(TaskId, Report)>>> {
+        Some(read::poll_many(&self.settings, tasks))
+    }
+
     fn find(&self, order: &Order<'_>, since: Timestamp) -> Option<Exchange<Option<TaskId>>> {
         let input = input::draft(order.song, &mut Draft::new(&self.card, order.song));
-        Some(find::first_page(find::Search {
-            settings: self.settings.clone(),
-            mark: order.mark(&self.card.name),
-            lyrics: input.lyrics,
-            since,
-        }))
+        let search = find::Search { mark: order.mark(&self.card.name), lyrics: input.lyrics, since };
+        let pages = list::Pages { settings: self.settings.clone(), most: find::PAGES, cursor: None };
+        Some(list::search(pages, search))
     }
 
     fn cancel(&self, task: &TaskRef<'_>) -> Option<Exchange<()>> {

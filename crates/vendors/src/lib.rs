@@ -8,6 +8,7 @@ pub mod contract;
 mod data_url;
 mod draft;
 pub mod inference_sh;
+mod pages;
 mod registry;
 pub mod replicate;
 pub mod secret;
@@ -18,6 +19,7 @@ pub mod tolerant;
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use contract::{
     Accepted, Callback, Card, Delivery, Exchange, Next, Order, Plan, Reading, Refusal, TaskRef, Vendor,
+    Watched,
 };
 pub use registry::{Settings, Vendors};
 pub use secret::Secret;

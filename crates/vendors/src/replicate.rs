@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
 use songmill_core::time::Span;
-use songmill_core::{Fault, Report, SongRequest, TaskId, Timestamp, VendorName};
+use songmill_core::{Fault, Limits, Report, SongRequest, TaskId, Timestamp, VendorName};
 
-use crate::contract::{Accepted, Card, Delivery, Exchange, Order, Plan, Reading, Refusal, TaskRef, Vendor};
+use crate::contract::{
+    Accepted, Card, Delivery, Exchange, Order, Plan, Reading, Refusal, TaskRef, Vendor, Watched,
+};
 use crate::draft::Draft;
 use crate::{BaseUrl, Secret};
 
@@ -24,6 +26,7 @@ mod create;
 mod delivery;
 mod find;
 mod input;
+mod list;
 mod options;
 mod read;
 mod wire;
@@ -130,7 +133,6 @@ impl Replicate {
                 Field::Format,
             ],
             most_songs: 1,
-            creates_per_minute: Some(600),
             calls_back: true,
             policy: policy(),
             options: schemars::schema_for!(Options),
@@ -160,6 +162,7 @@ fn policy() -> VendorPolicy {
         settle: Span::secs(120),
         cancel: true,
         on_unknown: OnUnknown::Hold,
+        limits: Limits { creates_per_minute: 600, reads_per_minute: 3000, ..Limits::default() },
         ..VendorPolicy::default()
     }
 }
@@ -183,14 +186,16 @@ impl Vendor for Replicate {
         read::poll(&self.settings, task.id)
     }
 
+    fn poll_many(&self, tasks: &[Watched]) -> Option<Exchange<Vec<(TaskId, Report)>>> {
+        Some(read::poll_many(&self.settings, tasks))
+    }
+
     fn find(&self, order: &Order<'_>, since: Timestamp) -> Option<Exchange<Option<TaskId>>> {
         let input = input::draft(order.song, &self.settings, &mut Draft::new(&self.card, order.song));
-        Some(find::first_page(find::Search {
-            settings: self.settings.clone(),
-            mark: order.mark(&self.card.name),
-            prompt: input.prompt,
-            since,
-        }))
+        let search = find::Search { mark: order.mark(&self.card.name), prompt: input.prompt, since };
+        let uri = list::made(&self.settings, search.oldest(), None);
+        let pages = list::Pages { settings: self.settings.clone(), most: find::PAGES };
+        Some(list::search(pages, search, uri))
     }
 
     fn cancel(&self, task: &TaskRef<'_>) -> Option<Exchange<()>> {

@@ -140,7 +140,6 @@ impl SenseAudio {
                 Field::Format,
             ],
             most_songs: 1,
-            creates_per_minute: None,
             calls_back: false,
             policy: policy(),
             options: schemars::schema_for!(Options),

@@ -171,7 +171,6 @@ impl Tencent {
                 Field::Format,
             ],
             most_songs: 100,
-            creates_per_minute: None,
             calls_back: true,
             policy: policy(),
             options: schemars::schema_for!(Options),

@@ -10,6 +10,8 @@ use songmill_core::{Fault, FaultKind};
 use songmill_store::Lease;
 use songmill_vendors::{Exchange, Next, contract::Cost};
 
+use crate::meter::Meter;
+
 /// How vendors are talked to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -67,12 +69,20 @@ impl Driver {
         Ok(Self { client, settings })
     }
 
-    /// Carries an exchange to its end. Nothing that costs money is sent unless the lease outlasts it.
-    pub(crate) async fn drive<T>(&self, exchange: Exchange<T>, lease: &Lease) -> Result<T, Stopped> {
+    /// Carries an exchange to its end. Nothing that costs money is sent unless a lease outlasts it; everything else
+    /// waits until the vendor's limit allows it.
+    pub(crate) async fn drive<T>(
+        &self,
+        exchange: Exchange<T>,
+        lease: Option<&Lease>,
+        meter: &Meter,
+    ) -> Result<T, Stopped> {
         let mut exchange = exchange;
         for _ in 0..HOPS {
             let (request, cost, read) = exchange.into_parts();
-            if cost == Cost::Creates && !lease.is_held_for(self.settings.request_timeout.get()) {
+            if cost == Cost::Free {
+                meter.take().await;
+            } else if !lease.is_some_and(|lease| lease.is_held_for(self.settings.request_timeout.get())) {
                 return Err(Stopped::LeaseShort);
             }
             let reply = self.send(request, cost).await?;

@@ -4,7 +4,11 @@
 
 mod address;
 mod driver;
+mod looks;
+mod meter;
 mod run;
+mod tend;
+mod watch;
 mod work;
 
 pub use address::CallbackAddress;

@@ -11,9 +11,13 @@ use songmill_store::{Lease, QueueSettings, StageQueue, Store};
 use songmill_vendors::Vendors;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::address::CallbackAddress;
 use crate::driver::{Driver, DriverSettings};
+use crate::looks::Looks;
+use crate::meter::Meter;
+use crate::tend::tend;
 use crate::work::Bench;
 
 /// How this role works.
@@ -40,7 +44,7 @@ impl Default for Settings {
         Self {
             submit: of(32),
             resolve: of(8),
-            poll: of(64),
+            poll: of(256),
             cancel: of(8),
             http: DriverSettings::default(),
             drain: Span::secs(30),
@@ -90,7 +94,8 @@ impl Settings {
         }
         let least = lease.get() + timeout.get();
         for name in vendors.names() {
-            let policy = store.policy().vendor(name);
+            let policy = store.policy();
+            let policy = policy.vendor(name);
             if policy.look_up && policy.settle.get() < least {
                 let least = Span::millis(u64::try_from(least.as_millis()).unwrap_or(u64::MAX));
                 return Err(Error::SettleTooShort { vendor: name.clone(), settle: policy.settle, least });
@@ -116,10 +121,13 @@ pub async fn run(
     let mut stops = Vec::new();
     for vendor in vendors.iter() {
         let name = &vendor.card().name;
+        let meter = Meter::start(store.clone(), name.clone());
         let bench = Arc::new(Bench {
             store: store.clone(),
             vendor: vendor.clone(),
             driver: driver.clone(),
+            looks: Looks::start(vendor.clone(), driver.clone(), meter.clone()),
+            meter,
             address: address.clone(),
         });
         for (stage, queue) in [
@@ -139,6 +147,10 @@ pub async fn run(
             workers.spawn(run);
         }
     }
+    let names = vendors.names().cloned().collect();
+    let calling = vendors.cards().filter(|card| card.calls_back && address.is_live());
+    let _pace = store.keep_pace(names, calling.map(|card| card.name.clone()).collect());
+    let tending = AbortOnDropHandle::new(tokio::spawn(tend(store.clone(), vendors.clone())));
     tracing::info!(vendors = %listed(&vendors), "generate: at work for {}", listed(&vendors));
     let mut ended = Ok(());
     tokio::select! {
@@ -148,6 +160,7 @@ pub async fn run(
             ended = Err(Error::Worker(format!("{result:?}")));
         }
     }
+    tending.abort();
     stops.iter().for_each(CancellationToken::cancel);
     let drained =
         tokio::time::timeout(settings.drain.get(), async { while workers.join_next().await.is_some() {} });

@@ -5,16 +5,21 @@ use std::sync::Arc;
 use songmill_core::job::{Attempt, State, Via};
 use songmill_core::{Event, Fault, FaultKind, JobId, Stage, TaskId};
 use songmill_store::{Lease, Store};
-use songmill_vendors::{Callback, Order, TaskRef, Vendor};
+use songmill_vendors::{Callback, Order, TaskRef, Vendor, Watched};
 
 use crate::address::CallbackAddress;
 use crate::driver::{Driver, Stopped};
+use crate::looks::Looks;
+use crate::meter::Meter;
+use crate::watch;
 
 /// What work needs.
 pub(crate) struct Bench {
     pub(crate) store: Store,
     pub(crate) vendor: Arc<dyn Vendor>,
     pub(crate) driver: Driver,
+    pub(crate) meter: Meter,
+    pub(crate) looks: Looks,
     pub(crate) address: Arc<CallbackAddress>,
 }
 
@@ -47,6 +52,10 @@ impl Bench {
 
     async fn submit(&self, lease: &Lease, attempt: Attempt) -> Event {
         let number = attempt.number;
+        if self.store.now() > lease.job.until {
+            // It waited past its deadline: the machine says what that means.
+            return Event::HandedBack { attempt: number };
+        }
         let song = match lease.song() {
             Ok(song) => song,
             Err(error) => return Event::SubmitFailed { attempt: number, fault: unreadable(&error) },
@@ -56,7 +65,9 @@ impl Bench {
             Ok(exchange) => exchange,
             Err(fault) => return Event::SubmitFailed { attempt: number, fault },
         };
-        match self.driver.drive(exchange, lease).await {
+        let result = self.driver.drive(exchange, Some(lease), &self.meter).await;
+        watch::submitted(&self.store, lease, &result).await;
+        match result {
             Ok(accepted) => Event::Accepted { attempt: number, accepted },
             Err(Stopped::Fault(fault)) => Event::SubmitFailed { attempt: number, fault },
             Err(Stopped::LeaseShort) => Event::HandedBack { attempt: number },
@@ -74,7 +85,9 @@ impl Bench {
             return Event::CannotTell { attempt: number };
         };
         let asked = self.store.now();
-        match self.driver.drive(exchange, lease).await {
+        let result = self.driver.drive(exchange, Some(lease), &self.meter).await;
+        watch::asked(&self.store, lease, &result).await;
+        match result {
             Ok(Some(task)) => Event::Found { attempt: number, task },
             Ok(None) => Event::NotFound { attempt: number, asked },
             Err(stopped) => Event::LookFailed { attempt: number, fault: stopped.into_fault() },
@@ -84,15 +97,20 @@ impl Bench {
     async fn poll(&self, lease: &Lease, attempt: Attempt, task: &TaskId) -> Event {
         let number = attempt.number;
         let asked = self.store.now();
-        let exchange = self.vendor.poll(&TaskRef { step: lease.job.step_kind(), id: task });
-        match self.driver.drive(exchange, lease).await {
-            Ok(report) => Event::Reported {
-                attempt: number,
-                vendor: lease.vendor.clone(),
-                task: Some(task.clone()),
-                report,
-                via: Via::Poll { asked },
-            },
+        let watched = Watched { id: task.clone(), since: attempt.since };
+        let result = self.looks.look(lease.job.step_kind(), watched).await;
+        watch::asked(&self.store, lease, &result).await;
+        match result {
+            Ok(report) => {
+                watch::reported(&self.store, lease, &report).await;
+                Event::Reported {
+                    attempt: number,
+                    vendor: lease.vendor.clone(),
+                    task: Some(task.clone()),
+                    report,
+                    via: Via::Poll { asked },
+                }
+            }
             Err(stopped) => Event::PollFailed { attempt: number, fault: stopped.into_fault() },
         }
     }
@@ -103,7 +121,9 @@ impl Bench {
             let fault = Fault::new(FaultKind::Rejected, "cannot_cancel", "the vendor cannot stop a task");
             return Event::CancelFailed { attempt: number, fault };
         };
-        match self.driver.drive(exchange, lease).await {
+        let result = self.driver.drive(exchange, Some(lease), &self.meter).await;
+        watch::asked(&self.store, lease, &result).await;
+        match result {
             Ok(()) => Event::CancelDone { attempt: number },
             Err(stopped) => Event::CancelFailed { attempt: number, fault: stopped.into_fault() },
         }

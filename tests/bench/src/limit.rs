@@ -5,18 +5,18 @@ use songmill_tests::Redis;
 
 use crate::machine::{load, redis_benchmark};
 
-const ENQUEUE: &str = concat!(
-    include_str!("../../../crates/store/src/scripts/shared.lua"),
-    include_str!("../../../crates/store/src/scripts/enqueue.lua")
-);
-const CLAIM: &str = concat!(
-    include_str!("../../../crates/store/src/scripts/shared.lua"),
-    include_str!("../../../crates/store/src/scripts/claim.lua")
-);
-const COMMIT: &str = concat!(
-    include_str!("../../../crates/store/src/scripts/shared.lua"),
-    include_str!("../../../crates/store/src/scripts/commit.lua")
-);
+/// The scripts of the store, put together as it does.
+macro_rules! script {
+    ($($file:literal),*) => {
+        concat!($(include_str!(concat!("../../../crates/store/src/scripts/", $file))),*)
+    };
+}
+
+const ENQUEUE: &str = script!("shared.lua", "share.lua", "enqueue.lua");
+const SUBMIT: &str = script!("shared.lua", "taking.lua", "limit.lua", "share.lua", "submit.lua");
+const COMMIT: &str = script!("shared.lua", "share.lua", "commit.lua");
+/// Where the jobs wait.
+const LANE: &str = "default:n:bench";
 
 /// What redis-benchmark replaces by a number of twelve digits.
 const ID: &str = "__rand_int__";
@@ -43,14 +43,22 @@ fn strings(args: &[&str]) -> Vec<String> {
 pub(crate) fn enqueue(redis: &Redis, chunk: usize, jobs: usize) -> Result<f64> {
     redis.cli(&["flushall"])?;
     let hash = load(redis, ENQUEUE)?;
-    let names =
-        ["events", "batches:default", "b:bench", "m:bench", "t:default", "tenants", "d:default:20778"];
+    let names = [
+        "events",
+        "batches:default",
+        "b:bench",
+        "m:bench",
+        "t:default",
+        "tenants",
+        "d:default:20778",
+        "deadlines",
+    ];
     let mut keys: Vec<_> = names.iter().map(|name| key(name)).collect();
     let mut args = strings(&["bench", "100000", "{sm:0}:wake", "{sm:0}:b:", "default", "20778"]);
-    args.extend(strings(&["1814400000", "0", "0", "0"]));
+    args.extend(strings(&["1814400000", "0", "0", "0", "{sm:0}:k:default:", "1814400000"]));
     for _ in 0..chunk {
         keys.extend([key(&format!("j:{ID}")), key("q:submit:replicate")]);
-        args.extend(strings(&[ID, RECORD, REQUEST, "1795248000000", EVENT]));
+        args.extend(strings(&[ID, RECORD, REQUEST, "1795248000000", EVENT, LANE, "0", "0", ""]));
     }
     Ok(redis_benchmark(redis, 4, jobs / chunk, &command(&hash, &keys, &args))? * chunk as f64)
 }
@@ -71,10 +79,16 @@ fn fill(redis: &Redis, jobs: usize, queue: &str) -> Result<()> {
 /// Jobs a second that are claimed in chunks of `claims` and committed in chunks of `commits`, one after the other.
 pub(crate) fn claim_and_commit(redis: &Redis, claims: usize, commits: usize, jobs: usize) -> Result<f64> {
     let (submit, resolve) = (key("q:submit:replicate"), key("q:resolve:replicate"));
-    fill(redis, jobs, &submit)?;
-    let hash = load(redis, CLAIM)?;
-    let keys = [submit.clone(), resolve.clone(), key("claim:1")];
-    let args = [&claims.to_string(), "60000", "{sm:0}:j:", "{sm:0}:b:", "5000", "r", "1", ""];
+    fill(redis, jobs, &format!("{submit}:{LANE}"))?;
+    for (node, child) in [("", "default"), (":default", "n"), (":default:n", "bench")] {
+        redis.cli(&["zadd", &key(&format!("w:replicate{node}")), "0", child])?;
+    }
+    let hash = load(redis, SUBMIT)?;
+    let names = ["claim:1", "l:replicate", "q:poll:replicate", "q:cancel:replicate", "s:20778"];
+    let keys = [vec![submit.clone(), resolve.clone()], names.map(key).to_vec()].concat();
+    let claims_text = claims.to_string();
+    let mut args = vec![&*claims_text, "60000", "{sm:0}:j:", "5000", "1", "", "{sm:0}:b:", "{sm:0}:t:"];
+    args.extend(["replicate", "0", "0", "0", "0", "0", "0"]);
     let calls = redis_benchmark(redis, 4, jobs / claims, &command(&hash, &keys, &strings(&args)))?;
     let claimed = calls * claims as f64;
     let committed = commit(redis, commits, jobs, &resolve, &submit)?;
@@ -97,6 +111,7 @@ fn commit(redis: &Redis, chunk: usize, jobs: usize, leaves: &str, enters: &str) 
             key("b:bench"),
             key("m:bench"),
             key("r:bench"),
+            key("s:20778"),
         ]);
         args.extend(strings(&[
             ID,
@@ -108,6 +123,10 @@ fn commit(redis: &Redis, chunk: usize, jobs: usize, leaves: &str, enters: &str) 
             "replicate",
             "leb",
             EVENT,
+            "",
+            if enters.contains(":submit:") { LANE } else { "" },
+            "0",
+            "",
         ]));
     }
     // Few enough that most are still at the version that is expected.

@@ -46,7 +46,7 @@ pub(crate) fn jobs(store: &Store, numbers: std::ops::Range<usize>) -> Result<Vec
         let request = format!(
             r#"{{"custom_id":"song-{n:06}","vendor":"replicate","prompt":"tune {n:06}","duration_s":8}}"#
         );
-        NewJob { job, request: request.into() }
+        NewJob { job, request: request.into(), content: None }
     };
     Ok(numbers.map(job).collect())
 }

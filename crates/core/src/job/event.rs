@@ -56,6 +56,13 @@ pub enum Event {
         /// The attempt that was not begun.
         attempt: u32,
     },
+    /// The vendor's gate is shut while the job waits for it.
+    Shut {
+        /// Why.
+        fault: Fault,
+    },
+    /// The job waits, and nothing may be submitted any more.
+    DeadlinePassed,
     /// The vendor took the submission.
     Accepted {
         /// Which submission.

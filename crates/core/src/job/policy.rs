@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::record::Job;
+use crate::flow::{Limits, Money};
 use crate::id::VendorName;
+use crate::pace::Pace;
 use crate::time::Span;
 
 /// What to do when it cannot be known whether a submission created a paid task.
@@ -36,7 +39,7 @@ pub struct VendorPolicy {
     pub locked_wait: Span,
     /// The wait after `throttled` where the vendor names none.
     pub throttled_wait: Span,
-    /// From the submission to the first look at the task.
+    /// From the submission to the first look at the task, until recent tasks tell better.
     pub poll_first: Span,
     /// From the first look to the second; grows by half with every look.
     pub poll_every: Span,
@@ -58,6 +61,8 @@ pub struct VendorPolicy {
     pub cancel: bool,
     /// What to do where no look-up can tell.
     pub on_unknown: OnUnknown,
+    /// What it is asked for at the most.
+    pub limits: Limits,
 }
 
 impl Default for VendorPolicy {
@@ -80,17 +85,23 @@ impl Default for VendorPolicy {
             settle: Span::secs(90),
             cancel: false,
             on_unknown: OnUnknown::Hold,
+            limits: Limits::default(),
         }
     }
 }
 
 /// How jobs are waited for and retried.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Policy {
     /// By vendor; one that is not named here has the default.
     pub vendors: BTreeMap<VendorName, VendorPolicy>,
     /// For all jobs.
     pub jobs: JobPolicy,
+    /// What songs cost, and how much may be spent.
+    pub money: Money,
+    /// What recent tasks tell: no setting.
+    #[serde(skip)]
+    pub pace: Pace,
     #[serde(skip)]
     default: VendorPolicy,
 }
@@ -126,7 +137,24 @@ impl Default for JobPolicy {
 impl Policy {
     /// A policy for these vendors.
     pub fn new(vendors: BTreeMap<VendorName, VendorPolicy>, jobs: JobPolicy) -> Self {
-        Self { vendors, jobs, default: VendorPolicy::default() }
+        Self {
+            vendors,
+            jobs,
+            money: Money::default(),
+            pace: Pace::default(),
+            default: VendorPolicy::default(),
+        }
+    }
+
+    /// The same, with prices and caps.
+    #[must_use]
+    pub fn with_money(self, money: Money) -> Self {
+        Self { money, ..self }
+    }
+
+    /// What the submission that a job waits for is expected to cost, in millionths.
+    pub fn price(&self, job: &Job) -> u64 {
+        self.money.expected(job.vendor(), job.step_kind(), job.asked())
     }
 
     /// How this vendor is waited for and retried.

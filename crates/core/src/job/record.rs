@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Place, Stage, State};
+use crate::flow::{Asked, Priority};
 use crate::id::{BatchName, BatchRef, EndpointId, JobId, Tenant, VendorName};
 use crate::report::Lyrics;
 use crate::song::Field;
@@ -112,6 +113,27 @@ pub struct Job {
     /// Lyrics that a finished step gave: kept, never paid for again.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub lyrics: Option<Lyrics>,
+    /// How urgent it is beside its tenant's others.
+    #[serde(rename = "pr", default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
+    /// Seconds of each song that were asked for; 0 where nothing was said.
+    #[serde(rename = "as", default, skip_serializing_if = "is_zero")]
+    pub asked_seconds: u32,
+    /// Songs that were asked for, where that is not one.
+    #[serde(rename = "an", default, skip_serializing_if = "is_zero")]
+    pub asked_songs: u32,
+    /// What the submission that it waits for, or is in, is expected to cost, in millionths.
+    #[serde(rename = "pc", default, skip_serializing_if = "is_nothing")]
+    pub price: u64,
+    /// What its tasks have cost, or will when they are done, in millionths.
+    #[serde(rename = "sp", default, skip_serializing_if = "is_nothing")]
+    pub spent: u64,
+    /// Submissions that are known to have created a task.
+    #[serde(rename = "cf", default, skip_serializing_if = "is_zero")]
+    pub confirmed: u32,
+    /// Submissions that are known not to have been done, or not charged for.
+    #[serde(rename = "nd", default, skip_serializing_if = "is_zero")]
+    pub undone: u32,
     /// What it is doing.
     #[serde(rename = "s")]
     pub state: State,
@@ -121,6 +143,11 @@ pub struct Job {
     /// What happened so far: the latest entries, bounded.
     #[serde(rename = "h", default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Entry>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_nothing(amount: &u64) -> bool {
+    *amount == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -165,6 +192,13 @@ impl Job {
             rounds: 0,
             cancel_asked: false,
             lyrics: None,
+            priority: Priority::Normal,
+            asked_seconds: 0,
+            asked_songs: 0,
+            price: 0,
+            spent: 0,
+            confirmed: 0,
+            undone: 0,
             state: State::Queued,
             due: created,
             history: Vec::new(),
@@ -201,6 +235,29 @@ impl Job {
             _ => self.vendor(),
         };
         Some(Place { stage, vendor, due: self.due })
+    }
+
+    /// What it is to make.
+    pub fn asked(&self) -> Asked {
+        Asked { seconds: self.asked_seconds, songs: self.asked_songs.max(1) }
+    }
+
+    /// The lane of its vendor's queue in which it waits to be submitted, `tenant:class:batch`, with a `+` behind where
+    /// another vendor is left: who shares a lane is served in the order of coming.
+    pub fn lane(&self) -> String {
+        let batch = self.batch.as_ref().map_or("", BatchName::as_str);
+        let more = if self.has_next_route() { "+" } else { "" };
+        format!("{}:{}:{batch}{more}", self.tenant, self.priority.letter())
+    }
+
+    /// Whether there is another vendor that it may go to after this one.
+    pub fn has_next_route(&self) -> bool {
+        (self.route as usize) + 1 < self.routes.len()
+    }
+
+    /// Submissions of which it is not known whether they created a paid task.
+    pub fn possibly_paid(&self) -> u32 {
+        self.submissions.saturating_sub(self.confirmed).saturating_sub(self.undone)
     }
 
     /// Whether the job stands in this queue.

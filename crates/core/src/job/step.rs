@@ -113,6 +113,37 @@ impl Turn<'_> {
         self.job.paid = self.job.paid.saturating_add(1).min(self.job.submissions);
     }
 
+    /// A submission is known to have created a task; it may have been taken for not done.
+    fn confirm(&mut self) {
+        let job = &mut self.job;
+        if job.confirmed >= job.submissions {
+            return;
+        }
+        if job.possibly_paid() == 0 {
+            job.undone = job.undone.saturating_sub(1);
+        }
+        job.confirmed += 1;
+        job.spent = job.spent.saturating_add(job.price);
+    }
+
+    /// A submission is known not to have created a task.
+    fn undo(&mut self) {
+        if self.job.possibly_paid() > 0 {
+            self.job.undone += 1;
+        }
+    }
+
+    /// A task was not charged for after all.
+    fn refund(&mut self) {
+        let job = &mut self.job;
+        job.paid = job.paid.saturating_sub(1);
+        if job.confirmed > 0 {
+            job.confirmed -= 1;
+            job.undone += 1;
+            job.spent = job.spent.saturating_sub(job.price);
+        }
+    }
+
     /// A submission counts: the others may have been paid for beside it, and no more than there are.
     fn count_others(&mut self) {
         self.job.maybe_paid_twice = self.job.maybe_paid_twice.min(self.job.submissions.saturating_sub(1));
@@ -130,6 +161,7 @@ impl Turn<'_> {
                     return Changed::No;
                 }
                 self.job.maybe_paid_twice += 1;
+                self.confirm();
                 self.job.note(self.now, "paid_twice", format!("attempt {number} is task {task} too"));
                 Changed::Yes
             }

@@ -1,15 +1,25 @@
 -- Writes what became of jobs: record, queue place, counts and event in one write, if the version is still the
 -- one that was read. Every claim and every commit makes a new version, so a stale fence cannot commit.
 -- KEYS: 1 events, 2 ended jobs, 3 totals, 4 outbox, then for each job: its record, the queue it leaves, the queue
---   it enters, its tenant's hash, its batch, its batch's members, its batch's refused lines (keys that do not apply
---   are the record's own)
+--   it enters, its tenant's hash, its batch, its batch's members, its batch's refused lines, what was spent on the day of its submission (keys that do not apply are
+--   the record's own)
 -- ARGV: 1 events kept, 2 wake channel, 3 retention in ms, 4 most ended jobs, 5 prefix of records, then for each
---   job: id, version, record, due, from state, to state, vendor, flags, event
+--   job: id, version, record, due, from state, to state, vendor, flags, event,
+--   lane it leaves, lane it enters ('' for none), price of its next submission in millionths, and what the ledger is
+--   told: `field by field by …`
 --   flags: 'l' leaves a queue, 'e' enters one, 'b' has a batch, 'f' is final now, 'w' was final before, 'n' its
 --   tenant's endpoints want to know
 -- Returns for each job: the new version, or 0 for a stale one, or -1 when there is no such job
 local kept, channel, retention, most, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local results, batches, soonest, ended, gone, come, tenants = {}, {}, {}, {}, {}, {}, {}
+local lanes, left, freed = {}, {}, {}
+
+-- The submit queue of the vendor whose tasks under way stand in this queue.
+local function submit_queue_of(queue)
+  local base, stage, vendor = string.match(queue, '^(.*:q:)(%l+):([^:]+)$')
+  if stage == 'poll' or stage == 'resolve' or stage == 'cancel' then return base .. 'submit:' .. vendor end
+end
+
 local arg, key = 6, 5
 while arg <= #ARGV do
   local id, version, due, flags = ARGV[arg], ARGV[arg + 1], tonumber(ARGV[arg + 3]), ARGV[arg + 7]
@@ -23,17 +33,46 @@ while arg <= #ARGV do
     results[#results + 1] = 0
   else
     redis.call('HSET', job, 'd', ARGV[arg + 2], 'v', known + 1)
-    redis.call('HDEL', job, 'x', 'c')
-    if has('l') and leaves ~= enters then
-      local ids = gone[leaves] or {}
-      ids[#ids + 1] = id
-      gone[leaves] = ids
+    redis.call('HDEL', job, 'x', 'c', 'p')
+    local out_of, into = ARGV[arg + 9], ARGV[arg + 10]
+    if has('l') and (leaves ~= enters or out_of ~= '') then
+      gone[leaves] = gone[leaves] or {}
+      table.insert(gone[leaves], id)
+      if out_of ~= '' then
+        local of = left[leaves] or {}
+        left[leaves] = of
+        of[out_of] = of[out_of] or {}
+        table.insert(of[out_of], id)
+      end
+      -- Whoever leaves the tasks under way makes room for another.
+      local submit = submit_queue_of(leaves)
+      if submit and not (has('e') and submit_queue_of(enters)) then freed[submit] = true end
     end
     if has('e') then
-      local places = come[enters] or {}
+      if into ~= '' and tonumber(ARGV[arg + 11]) > 0 then redis.call('HSET', job, 'p', ARGV[arg + 11]) end
+      local places
+      if into ~= '' and due <= now then
+        local of = lanes[enters] or {}
+        lanes[enters] = of
+        places = of[into] or {}
+        of[into] = places
+      else
+        places = come[enters] or {}
+        come[enters] = places
+      end
       places[#places + 1], places[#places + 2] = due, id
-      come[enters] = places
       if not soonest[enters] or due < soonest[enters] then soonest[enters] = due end
+    end
+    if ARGV[arg + 12] ~= '' then
+      local ledger = KEYS[key + 7]
+      for field, by in string.gmatch(ARGV[arg + 12], '(%S+) (%S+)') do
+        if field == 'spent' then
+          if has('b') then redis.call('HINCRBY', batch, field, by) end
+        else
+          redis.call('HINCRBY', ledger, field, by)
+        end
+      end
+      redis.call('PEXPIRE', ledger, LEDGER_KEPT)
     end
     if from ~= to then
       redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'e', ARGV[arg + 8])
@@ -69,18 +108,18 @@ while arg <= #ARGV do
     end
     results[#results + 1] = known + 1
   end
-  arg, key = arg + 9, key + 7
+  arg, key = arg + 13, key + 8
 end
 
 for queue, ids in pairs(gone) do redis.call('ZREM', queue, unpack(ids)) end
+for queue, of in pairs(left) do
+  for lane, ids in pairs(of) do leave_lane(queue, lane, ids) end
+end
 for queue, places in pairs(come) do redis.call('ZADD', queue, unpack(places)) end
--- Queues that sleep longer than until what entered them is due are woken.
-for queue, due in pairs(soonest) do
-  local asleep = redis.call('GET', queue .. ':idle')
-  if asleep and due < tonumber(asleep) then
-    redis.call('DEL', queue .. ':idle')
-    redis.call('PUBLISH', channel, queue)
-  end
+for queue, places in pairs(lanes) do enter_lanes(queue, places) end
+for queue, due in pairs(soonest) do wake_queue(queue, due, channel) end
+for queue in pairs(freed) do
+  if redis.call('GET', queue .. ':idle') == '-1' then wake_queue(queue, -2, channel) end
 end
 
 for batch, of in pairs(batches) do

@@ -1,15 +1,17 @@
 -- Takes new jobs in: record, queue place, batch and event in one write.
 -- KEYS: 1 events, 2 tenant's batches, 3 batch, 4 batch's members, 5 tenant's hash, 6 tenants, 7 tenant's jobs of the
---   day, then for each job: its record, its submit queue
+--   day, 8 deadlines, then for each job: its record, its submit queue
 -- ARGV: 1 batch or '', 2 events kept, 3 wake channel, 4 prefix of batches, 5 tenant, 6 day, 7 how long the jobs of
 --   the day are listed in ms, then what a tenant may have where nothing else is said (0: any number): 8 open jobs,
---   9 bytes of their requests, 10 jobs a day; then for each job: id, record, request, due, event
+--   9 bytes of their requests, 10 jobs a day; then 11 prefix of content keys, 12 how long they are kept in ms; then for
+--   each job: id, record, request, due, event, lane, price in millionths, deadline (0: as for all), content key or ''
 -- Returns for each job: 1 taken in, 0 known with the same request, -1 known with another request; refused because
---   the tenant may have no more: -2 open jobs, -3 bytes, -4 jobs a day
+--   the tenant may have no more: -2 open jobs, -3 bytes, -4 jobs a day; refused because another job has the same
+--   content: that job's id
 -- Versions count from the moment a job is taken in: one that comes again after its record has expired must not be
 -- taken for what it was before.
 local batch, kept, channel = ARGV[1], ARGV[2], ARGV[3]
-local results, taken, queues, soonest = {}, {}, {}, {}
+local results, taken, queues = {}, {}, {}
 local has = redis.call('HMGET', KEYS[5], 'open', 'bytes', 'day', 'today', 'max_open', 'max_bytes', 'max_day')
 local function most(own, otherwise)
   local number = tonumber(own or otherwise)
@@ -19,13 +21,17 @@ local most_open, most_bytes, most_today = most(has[5], ARGV[8]), most(has[6], AR
 local open, bytes = tonumber(has[1]) or 0, tonumber(has[2]) or 0
 local today = has[3] == ARGV[6] and tonumber(has[4]) or 0
 local more_bytes = 0
-local arg, key = 11, 8
+local arg, key = 13, 9
 while arg <= #ARGV do
   local id, record, request, due = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], tonumber(ARGV[arg + 3])
+  local lane, price, deadline, content = ARGV[arg + 5], tonumber(ARGV[arg + 6]), ARGV[arg + 7], ARGV[arg + 8]
   local job, queue = KEYS[key], KEYS[key + 1]
+  local same = content ~= '' and redis.call('GET', ARGV[11] .. content)
   local known = redis.call('HGET', job, 'r')
   if known then
     results[#results + 1] = known == request and 0 or -1
+  elseif same and same ~= id then
+    results[#results + 1] = same
   elseif open + #taken >= most_open then
     results[#results + 1] = -2
   elseif bytes + more_bytes + #request > most_bytes then
@@ -39,23 +45,28 @@ while arg <= #ARGV do
     else
       redis.call('HSET', job, 'd', record, 'r', request, 'v', now)
     end
+    if price > 0 then redis.call('HSET', job, 'p', price) end
+    if content ~= '' then redis.call('SET', ARGV[11] .. content, id, 'PX', ARGV[12]) end
+    if deadline ~= '0' then redis.call('ZADD', KEYS[8], deadline, id) end
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'e', ARGV[arg + 4])
-    local places = queues[queue] or {}
+    local of = queues[queue] or { later = {}, lanes = {}, due = math.huge }
+    queues[queue] = of
+    local places = of.later
+    if due <= now then
+      places = of.lanes[lane] or {}
+      of.lanes[lane] = places
+    end
     places[#places + 1], places[#places + 2] = due, id
-    queues[queue] = places
-    if not soonest[queue] or due < soonest[queue] then soonest[queue] = due end
+    of.due = math.min(of.due, due)
     taken[#taken + 1] = id
     results[#results + 1] = 1
   end
-  arg, key = arg + 5, key + 2
+  arg, key = arg + 9, key + 2
 end
-for queue, places in pairs(queues) do
-  redis.call('ZADD', queue, unpack(places))
-  local asleep = redis.call('GET', queue .. ':idle')
-  if asleep and soonest[queue] < tonumber(asleep) then
-    redis.call('DEL', queue .. ':idle')
-    redis.call('PUBLISH', channel, queue)
-  end
+for queue, of in pairs(queues) do
+  if #of.later > 0 then redis.call('ZADD', queue, unpack(of.later)) end
+  enter_lanes(queue, of.lanes)
+  wake_queue(queue, of.due, channel)
 end
 if batch ~= '' and #taken > 0 then
   redis.call('RPUSH', KEYS[4], unpack(taken))

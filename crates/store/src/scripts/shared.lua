@@ -1,6 +1,8 @@
 -- What several scripts need; stands before each of them.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- How long what was spent on a day is kept, in ms.
+local LEDGER_KEPT = 400 * 86400000
 
 -- Wakes whoever sends notices.
 local function wake(outbox)

@@ -196,13 +196,15 @@ async fn the_audit_finds_what_was_broken_by_hand() {
     let store = redis.store().await;
     let ids = enqueue(&store, 3).await;
     let queue = "{sm:0}:q:submit:acme";
-    redis.command(&["zrem", queue, &ids[0].to_string()]);
+    redis.command(&["zrem", &format!("{queue}:default:n:b"), &ids[0].to_string()]);
+    redis.command(&["zrem", "{sm:0}:w:acme:default:n", "b"]);
     redis.command(&["zadd", "{sm:0}:q:poll:acme", "1", &ids[1].to_string()]);
     redis.command(&["zadd", queue, "1", &JobId::derive("no", "record").to_string()]);
     redis.command(&["hincrby", "{sm:0}:b:b", "queued", "5"]);
     let breaches = store.audit().await.unwrap().breaches;
     let subjects: Vec<_> = breaches.iter().map(|breach| breach.subject.as_str()).collect();
-    assert_eq!(breaches.len(), 4, "{breaches:?}");
+    assert_eq!(breaches.len(), 5, "{breaches:?}");
+    assert!(subjects.contains(&format!("lane {queue}:default:n:b").as_str()), "nobody would claim its jobs");
     assert!(subjects.contains(&format!("job {}", ids[0]).as_str()) && subjects.contains(&"batch b"));
 }
 

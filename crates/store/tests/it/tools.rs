@@ -115,7 +115,7 @@ pub(crate) fn new_job(store: &Store, n: usize) -> NewJob {
     let mut job =
         Job::new(JobId::derive("t", &n.to_string()), vec![route], now, now + Duration::from_secs(3600));
     job.batch = Some(batch().name);
-    NewJob { job, request: Arc::from(format!(r#"{{"prompt":"song {n}"}}"#)) }
+    NewJob { job, request: Arc::from(format!(r#"{{"prompt":"song {n}"}}"#)), content: None }
 }
 
 pub(crate) async fn enqueue(store: &Store, count: usize) -> Vec<JobId> {

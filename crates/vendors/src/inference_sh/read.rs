@@ -1,13 +1,15 @@
 //! Asking how a task is, stopping it, and what a task means.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use songmill_core::{Fault, FaultKind, Product, Report, TaskId};
 
 use super::wire::{State, Task, is_refusal, unwrap};
-use super::{Numbering, Settings, fault};
-use crate::contract::{Cost, Exchange, Next};
+use super::{Numbering, Settings, fault, list};
+use crate::contract::{Cost, Exchange, Next, Watched};
+use crate::pages::{Looks, span};
 use crate::tolerant::{BODY_MAX, Object, Reply, get, post_empty, value};
 
 /// How often a completed task without output is asked for.
@@ -49,6 +51,26 @@ fn whole(settings: Arc<Settings>, id: TaskId, look: u32) -> Exchange<Report> {
             }),
         }
     })
+}
+
+/// How far the vendor's clock may be behind ours.
+const SKEW: Duration = Duration::from_secs(60);
+
+/// Asks how many tasks are at once: the newest, back to the oldest of these.
+pub(super) fn poll_many(settings: &Arc<Settings>, tasks: &[Watched]) -> Exchange<Vec<(TaskId, Report)>> {
+    let (first, _, most) = span(tasks);
+    let numbering = settings.numbering;
+    let read = move |item: &Object| {
+        let task = Task::read(item, numbering).ok()?;
+        // What has ended but shows no audio here is asked for by itself.
+        if task.state == State::Completed && task.outputs.is_empty() {
+            return None;
+        }
+        Some((task.id.clone(), report(&task)?))
+    };
+    let is_older = move |item: &Object| list::made(item).is_some_and(|made| made < first - SKEW);
+    let pages = list::Pages { settings: settings.clone(), most, cursor: None };
+    list::search(pages, Looks::of(tasks, read, is_older))
 }
 
 /// Stops a task. What the reply says is of no use: it has been null, nothing and half a task.

@@ -1,13 +1,15 @@
 //! Asking how a prediction is, stopping it, and what a prediction means.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use songmill_core::{Fault, FaultKind, Output, Product, Report, TaskId};
 
-use super::Settings;
 use super::wire::{Prediction, Status};
-use crate::contract::{Cost, Exchange, Next};
-use crate::tolerant::{Reply, blot, get, post_empty};
+use super::{Settings, list};
+use crate::contract::{Cost, Exchange, Next, Watched};
+use crate::pages::{Looks, span};
+use crate::tolerant::{Object, Reply, blot, get, post_empty};
 
 /// How long after its end a prediction's audio can be had.
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -27,6 +29,24 @@ pub(super) fn poll(settings: &Settings, task: &TaskId) -> Exchange<Report> {
             Ok(report(&prediction))
         }))
     })
+}
+
+/// How far the vendor's clock may be from ours, and how long a submission may take.
+const SKEW: Duration = Duration::from_secs(60);
+
+/// Asks how many predictions are at once: those that were made in the span of time in which these were.
+pub(super) fn poll_many(settings: &Arc<Settings>, tasks: &[Watched]) -> Exchange<Vec<(TaskId, Report)>> {
+    let (first, last, most) = span(tasks);
+    let read = |item: &Object| {
+        // What has ended but shows no audio here is asked for by itself.
+        let prediction = Prediction::read(item).ok()?;
+        let bare = prediction.status == Status::Succeeded && prediction.output.is_empty();
+        let report = report(&prediction);
+        (!bare).then_some((prediction.id, report))
+    };
+    let uri = list::made(settings, first - SKEW, Some(last + SKEW));
+    let looks = Looks::of(tasks, read, |_| false);
+    list::search(list::Pages { settings: settings.clone(), most }, looks, uri)
 }
 
 pub(super) fn cancel(settings: &Settings, task: &TaskId) -> Exchange<()> {
@@ -67,8 +87,12 @@ fn succeeded(prediction: &Prediction) -> Report {
         return Report::Failed(Fault::new(FaultKind::Unavailable, "output_missing", why));
     }
     let expires = prediction.completed_at.map(|ended| ended + RETENTION);
-    let outputs = prediction.output.iter().map(|url| Output { expires, ..Output::at(url) });
-    Report::Done(Product::Audio(outputs.collect()))
+    let mut outputs: Vec<_> =
+        prediction.output.iter().map(|url| Output { expires, ..Output::at(url) }).collect();
+    if let Some(first) = outputs.first_mut() {
+        first.worked_ms = prediction.worked_ms;
+    }
+    Report::Done(Product::Audio(outputs))
 }
 
 fn deadline_came(prediction: &Prediction) -> bool {

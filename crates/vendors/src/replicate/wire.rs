@@ -2,7 +2,7 @@
 
 use songmill_core::{Fault, TaskId, Timestamp};
 
-use crate::tolerant::{Object, address, garbled, text};
+use crate::tolerant::{Object, address, child, garbled, text};
 
 /// How a prediction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) struct Prediction {
     pub(super) data_removed: bool,
     pub(super) completed_at: Option<Timestamp>,
     pub(super) deadline: Option<Timestamp>,
+    /// How long it was worked on, in ms: what it is charged by.
+    pub(super) worked_ms: Option<u64>,
 }
 
 impl Prediction {
@@ -46,6 +48,11 @@ impl Prediction {
             data_removed: object.get("data_removed").and_then(serde_json::Value::as_bool).unwrap_or(false),
             completed_at: moment(object, "completed_at"),
             deadline: moment(object, "deadline"),
+            worked_ms: child(object, "metrics")
+                .and_then(|metrics| metrics.get("predict_time"))
+                .and_then(serde_json::Value::as_f64)
+                .filter(|seconds| *seconds > 0.0)
+                .map(|seconds| (seconds * 1000.0).round() as u64),
         })
     }
 }

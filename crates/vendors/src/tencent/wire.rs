@@ -147,7 +147,7 @@ fn outputs(job: &Object, content_id: &str) -> Vec<Output> {
                 .collect::<Vec<_>>()
                 .join("/");
             let source = Source::Object { store: store.to_owned(), key };
-            found.push(Output { source, part: None, title: None, expires: None });
+            found.push(Output { source, ..Output::at("") });
         }
     }
     found

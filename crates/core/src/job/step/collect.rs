@@ -28,6 +28,11 @@ impl Turn<'_> {
             }
             Product::Audio(outputs) => {
                 let vendor = self.job.vendor().clone();
+                let actual = self.policy.money.actual(&vendor, self.job.asked(), &outputs);
+                // Asked for anew it costs nothing more.
+                if self.job.rounds == 0 {
+                    self.job.spent = self.job.spent.saturating_sub(self.job.price).saturating_add(actual);
+                }
                 self.collect(Origin { vendor, attempt, task }, outputs)
             }
             Product::Lyrics(lyrics) if self.job.step_kind() == StepKind::Lyrics => {

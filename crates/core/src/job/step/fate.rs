@@ -2,16 +2,26 @@
 
 use super::{Changed, Effect, Turn};
 use crate::fault::{Fault, FaultKind};
-use crate::id::TaskId;
+use crate::id::{JobId, TaskId};
 use crate::job::policy::{OnUnknown, backoff, jitter};
 use crate::job::record::StepKind;
 use crate::job::state::{Attempt, Doubt, HeldFor, State};
 use crate::time::Timestamp;
 
+/// Tasks that were submitted within so many ms are looked at together.
+const LOOKED_AT_TOGETHER_MS: u64 = 2000;
+
 impl Turn<'_> {
     /// A number for jitter that differs between jobs, attempts and tries.
     pub(super) fn spread(&self, attempt: u32, salt: u32) -> u64 {
         self.job.id.spread(u64::from(attempt) << 32 | u64::from(salt))
+    }
+
+    /// The same for looks at tasks: those that were submitted within seconds are looked at together, which takes one
+    /// request where the vendor lists tasks.
+    pub(super) fn spread_of_looks(&self, attempt: Attempt, looks: u32) -> u64 {
+        let slot = attempt.since.as_millis() / LOOKED_AT_TOGETHER_MS;
+        JobId::from_bytes([0; 16]).spread(slot << 16 | u64::from(looks))
     }
 
     /// How long to wait after a failure that may pass.
@@ -51,10 +61,11 @@ impl Turn<'_> {
         }
         if due > self.job.until {
             let last = because.map(ToString::to_string).unwrap_or_default();
-            return self.fail(&Fault::new(FaultKind::Rejected, "deadline_passed", last));
+            return self.fail(&deadline_passed(&last));
         }
         self.job.state = State::Queued;
         self.job.due = due;
+        self.job.price = self.policy.price(&self.job);
         Changed::Yes
     }
 
@@ -67,11 +78,26 @@ impl Turn<'_> {
     /// The vendor's account needs an operator; another vendor will do, if the caller named one.
     pub(super) fn locked(&mut self, fault: &Fault) -> Changed {
         self.effects.push(Effect::Alert(fault.clone()));
-        if self.has_next_route() {
+        if self.job.has_next_route() {
             return self.next_route(fault);
         }
-        let due = self.now + self.wait_after(fault, 1);
+        // The gate is shut for all; the job need not wait longer than that.
+        let spread = self.spread(self.job.submissions, 1);
+        let due = self.now + jitter(self.policy.vendor(self.job.vendor()).backoff.get(), spread);
         self.queue(due, Some(fault))
+    }
+
+    /// The vendor's gate is shut while the job waits: another vendor will do, if the caller named one.
+    pub(super) fn shut(&mut self, fault: &Fault) -> Changed {
+        if self.job.has_next_route() { self.next_route(fault) } else { Changed::No }
+    }
+
+    /// The job waits in the queue and its deadline may have passed.
+    pub(super) fn deadline(&mut self) -> Changed {
+        if self.now < self.job.until {
+            return Changed::No;
+        }
+        self.fail(&deadline_passed("it was not submitted in time"))
     }
 
     /// Known not to have been done.
@@ -100,11 +126,11 @@ impl Turn<'_> {
         match fault.kind {
             FaultKind::Rejected => self.next_route(fault),
             FaultKind::Locked => {
-                self.job.paid = self.job.paid.saturating_sub(1);
+                self.refund();
                 self.locked(fault)
             }
             FaultKind::Throttled => {
-                self.job.paid = self.job.paid.saturating_sub(1);
+                self.refund();
                 self.throttled(fault)
             }
             FaultKind::Unavailable | FaultKind::Unknown | FaultKind::Garbled => {
@@ -128,13 +154,9 @@ impl Turn<'_> {
         self.doubt(self.earlier(last), Doubt { fault, looks: 0, heard: true, fails: 0 })
     }
 
-    fn has_next_route(&self) -> bool {
-        (self.job.route as usize) + 1 < self.job.routes.len()
-    }
-
     /// On to the next vendor the caller named, or to the end.
     pub(super) fn next_route(&mut self, fault: &Fault) -> Changed {
-        if self.job.cancel_asked || !self.has_next_route() {
+        if self.job.cancel_asked || !self.job.has_next_route() {
             return self.fail(fault);
         }
         let from = self.job.vendor().clone();
@@ -223,6 +245,10 @@ impl Turn<'_> {
         self.job.state = State::Canceled { at: self.now };
         Changed::Yes
     }
+}
+
+fn deadline_passed(words: &str) -> Fault {
+    Fault::new(FaultKind::Rejected, "deadline_passed", words)
 }
 
 pub(super) fn poison(kind: FaultKind, claims: u32) -> Fault {

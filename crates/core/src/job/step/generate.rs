@@ -112,7 +112,7 @@ impl Turn<'_> {
         } else {
             // A callback has said that something happened: look soon, though the vendor's answer lags behind.
             let looks = if of.nudged > Timestamp::default() { 0 } else { of.polls };
-            self.now + jitter(self.until_next_look(looks), self.spread(of.attempt.number, polls))
+            self.now + jitter(self.until_next_look(looks), self.spread_of_looks(of.attempt, polls))
         };
         self.job.state = Following { polls, denied: 0, ..of }.into();
         Changed::Yes
@@ -120,8 +120,10 @@ impl Turn<'_> {
 
     fn until_next_look(&self, looks: u32) -> Duration {
         let policy = self.vendor_policy();
-        let most = policy.poll_most.get();
-        let grown = policy.poll_every.get().as_secs_f64() * 1.5f64.powi(looks.min(30).cast_signed());
+        let stretch = self.policy.pace.stretch(self.job.vendor());
+        let most = policy.poll_most.get() * stretch;
+        let grown =
+            (policy.poll_every.get() * stretch).as_secs_f64() * 1.5f64.powi(looks.min(30).cast_signed());
         Duration::try_from_secs_f64(grown).map_or(most, |wait| wait.min(most))
     }
 

@@ -86,6 +86,7 @@ impl Turn<'_> {
             Choice::Adopt(task) => {
                 if !is_counted {
                     self.count_paid();
+                    self.confirm();
                 }
                 self.job.note(self.now, "resolved", format!("an operator had task {task} followed"));
                 // The clock starts anew, or a task held for being overdue would be given up at once.

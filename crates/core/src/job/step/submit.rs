@@ -7,6 +7,7 @@ use crate::id::TaskId;
 use crate::job::event::{Accepted, Event, Via};
 use crate::job::policy::jitter;
 use crate::job::state::{Attempt, Doubt, State};
+use crate::pace::Kind;
 use crate::report::Report;
 use crate::time::Timestamp;
 
@@ -24,6 +25,8 @@ impl Turn<'_> {
                 Changed::Yes
             }
             Event::CancelAsked => self.cancel("before it was submitted"),
+            Event::Shut { fault } => self.shut(fault),
+            Event::DeadlinePassed => self.deadline(),
             _ => self.late(event),
         }
     }
@@ -32,6 +35,7 @@ impl Turn<'_> {
     pub(super) fn submitting(&mut self, attempt: Attempt, doubt: Option<Doubt>, event: &Event) -> Changed {
         match event {
             Event::HandedBack { attempt: number } if *number == attempt.number && doubt.is_none() => {
+                self.undo();
                 self.queue_now()
             }
             Event::Accepted { attempt: number, accepted } if *number == attempt.number => {
@@ -76,10 +80,13 @@ impl Turn<'_> {
 
     pub(super) fn accepted(&mut self, attempt: Attempt, accepted: &Accepted) -> Changed {
         self.count_paid();
+        self.confirm();
         match accepted {
             Accepted::Task(task) => {
                 self.job.note(self.now, "accepted", format!("attempt {} is task {task}", attempt.number));
-                let wait = jitter(self.vendor_policy().poll_first.get(), self.spread(attempt.number, 0));
+                let (vendor, set) = (self.job.vendor(), self.vendor_policy().poll_first.get());
+                let first = self.policy.pace.first_look(vendor, Kind::of(&self.job), set);
+                let wait = jitter(first, self.spread_of_looks(attempt, 0));
                 self.follow(attempt, task.clone(), self.now + wait)
             }
             Accepted::Done(product) => self.finish(attempt, None, product.clone()),
@@ -89,6 +96,7 @@ impl Turn<'_> {
     pub(super) fn found(&mut self, attempt: Attempt, task: &TaskId) -> Changed {
         self.job.note(self.now, "found", format!("attempt {} is task {task}", attempt.number));
         self.count_paid();
+        self.confirm();
         self.follow(attempt, task.clone(), self.now)
     }
 
@@ -122,6 +130,7 @@ impl Turn<'_> {
             (Report::Pending, None) => self.heard(attempt, doubt),
             (Report::Done(_) | Report::Failed(_) | Report::Canceled, task) => {
                 self.count_paid();
+                self.confirm();
                 self.ended(attempt, task.cloned(), report, via)
             }
         }
@@ -144,6 +153,9 @@ impl Turn<'_> {
             | FaultKind::Garbled => {}
         }
         self.job.note(self.now, "submit_failed", format!("attempt {}: {fault}", attempt.number));
+        if !matches!(fault.kind, FaultKind::Unknown | FaultKind::Garbled) {
+            self.undo();
+        }
         match fault.kind {
             FaultKind::Rejected => self.next_route(fault),
             FaultKind::Locked => self.locked(fault),
@@ -186,6 +198,7 @@ impl Turn<'_> {
             let words =
                 format!("attempt {} was looked up {} times: {}", attempt.number, doubt.looks, doubt.fault);
             self.job.note(self.now, "not_found", &words);
+            self.undo();
             return self.not_done(&Fault::new(FaultKind::Unavailable, "not_taken", words));
         }
         let next = self.now + every;

@@ -1,0 +1,327 @@
+//! Vendors' limits and gates, as the whole fleet sees them.
+
+use std::time::Duration;
+
+use songmill_core::{Event, Fault, Job, JobId, Stage, Timestamp, VendorName};
+
+use crate::connection::StoreError;
+use crate::scripts::{FLOW, SIGNAL, TAKE};
+use crate::store::Store;
+
+/// What a request tells of a vendor.
+#[derive(Clone, Copy, Debug)]
+pub enum Signal<'a> {
+    /// A submission was answered: taken, or refused for what it was.
+    Answered,
+    /// Key, plan or balance refuse every submission.
+    Locked(&'a Fault),
+    /// A submission came to nothing that is known of.
+    Failing(&'a Fault),
+    /// Every submission will fail for as long as the vendor says, or until one goes through.
+    Down(&'a Fault),
+    /// There were too many submissions.
+    CreatesThrottled(&'a Fault),
+    /// There were too many other requests.
+    ReadsThrottled(&'a Fault),
+}
+
+/// Who shut a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutBy {
+    /// Key, plan or balance.
+    Locked,
+    /// Submissions that failed in a row.
+    Failing,
+    /// An operator.
+    Hand,
+}
+
+/// A shut gate: nothing is submitted to the vendor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// Who shut it.
+    pub by: ShutBy,
+    /// The fault's code; `shut_by_hand` for an operator.
+    pub code: String,
+    /// What was said.
+    pub words: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when; then one submission is let through to find out, or it opens where an operator shut it. None: until
+    /// an operator opens it.
+    pub until: Option<Timestamp>,
+    /// How often in a row it was shut.
+    pub trips: u32,
+    /// Until when the submission counts as under way that was let through to find out.
+    pub probe: Option<Timestamp>,
+}
+
+impl Gate {
+    /// What shut it, as the fault that jobs fail over with.
+    pub fn fault(&self) -> Fault {
+        use songmill_core::FaultKind::{Locked, Unavailable};
+        let kind = if self.by == ShutBy::Failing { Unavailable } else { Locked };
+        Fault::new(kind, self.code.clone(), &self.words)
+    }
+}
+
+/// Requests of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Deserialize)]
+pub struct Bucket {
+    /// Most a minute, as set; 0 for any number.
+    pub most: u32,
+    /// Most a minute now: less than set after the vendor refused; 0 for any number.
+    pub allowed: f64,
+    /// Made in the last minute, about.
+    pub made: u64,
+    /// When the next one may be made, in ms since 1970.
+    pub next: f64,
+    /// Whether the vendor asked for a pause until then.
+    pub paused: bool,
+}
+
+/// A vendor's limits and what is used of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Flow {
+    /// The gate, where it is shut.
+    pub gate: Option<Gate>,
+    /// Failures in a row while it is open.
+    pub fails: u32,
+    /// Tasks under way, those in doubt included.
+    pub in_flight: u64,
+    /// The most of them; 0 for any number.
+    pub most_in_flight: u32,
+    /// Submissions.
+    pub creates: Bucket,
+    /// Other requests.
+    pub reads: Bucket,
+    /// Jobs that may be submitted as soon as the limits let them.
+    pub ready: u64,
+    /// Jobs that wait for their time: a back-off, or `not_before`.
+    pub later: u64,
+    /// Lanes of jobs that wait for money.
+    pub without_money: u64,
+}
+
+/// Requests that may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// How many.
+    pub granted: usize,
+    /// When to ask for more.
+    pub wait: Duration,
+    /// Whether there is no limit to ask for.
+    pub free: bool,
+}
+
+impl Store {
+    /// Tells what a request says of a vendor. True when the gate was shut or opened by this.
+    pub async fn signal(&self, vendor: &VendorName, signal: Signal<'_>) -> Result<bool, StoreError> {
+        let policy = self.policy();
+        let policy = policy.vendor(vendor);
+        let limits = &policy.limits;
+        let mut call = SIGNAL.call(&[self.keys().limits(vendor), self.keys().queue(Stage::Submit, vendor)]);
+        call.arg(self.keys().wake());
+        let wait = |fault: &Fault, own: Duration| millis(fault.retry_after().unwrap_or(own));
+        match signal {
+            Signal::Answered => {
+                call.arg("ok").arg(millis(policy.poll_first.get().saturating_mul(3)));
+            }
+            Signal::Locked(fault) => {
+                let own = policy.locked_wait.get();
+                let first = wait(fault, own);
+                call.arg("locked").arg(&*fault.code).arg(&fault.message);
+                call.arg(first).arg(first.max(millis(limits.breaker_most.get())));
+            }
+            Signal::Failing(_) if limits.breaker == 0 => return Ok(false),
+            Signal::Failing(fault) | Signal::Down(fault) => {
+                let first = wait(fault, limits.breaker_wait.get());
+                call.arg("failing").arg(&*fault.code).arg(&fault.message);
+                call.arg(first).arg(first.max(millis(limits.breaker_most.get())));
+                let counts = if matches!(signal, Signal::Down(_)) { limits.breaker.max(1) } else { 1 };
+                call.arg(limits.breaker.max(1)).arg(counts);
+            }
+            Signal::CreatesThrottled(fault) => {
+                call.arg("throttled").arg("c").arg(limits.creates_per_minute);
+                call.arg(fault.per_minute().unwrap_or(0)).arg(wait(fault, policy.throttled_wait.get()));
+            }
+            Signal::ReadsThrottled(fault) => {
+                call.arg("throttled").arg("r").arg(limits.reads_per_minute);
+                call.arg(0).arg(wait(fault, policy.throttled_wait.get()));
+            }
+        }
+        let changed: i64 = call.run(&mut self.connection()).await?;
+        Ok(changed == 1)
+    }
+
+    /// Shuts a vendor's gate by hand, until then or until it is opened. True when it was not shut by hand before.
+    pub async fn shut_gate(
+        &self,
+        vendor: &VendorName,
+        until: Option<Timestamp>,
+        words: &str,
+    ) -> Result<bool, StoreError> {
+        let mut call = SIGNAL.call(&[self.keys().limits(vendor), self.keys().queue(Stage::Submit, vendor)]);
+        call.arg(self.keys().wake()).arg("shut").arg(until.map_or(0, Timestamp::as_millis)).arg(words);
+        let changed: i64 = call.run(&mut self.connection()).await?;
+        Ok(changed == 1)
+    }
+
+    /// Opens a vendor's gate, whoever shut it, and ends pauses that the vendor asked for. True when it was shut.
+    pub async fn open_gate(&self, vendor: &VendorName) -> Result<bool, StoreError> {
+        let mut call = SIGNAL.call(&[self.keys().limits(vendor), self.keys().queue(Stage::Submit, vendor)]);
+        call.arg(self.keys().wake()).arg("open");
+        let changed: i64 = call.run(&mut self.connection()).await?;
+        Ok(changed == 1)
+    }
+
+    /// Takes requests that are no submissions out of a vendor's allowance; `made` were made without asking.
+    pub async fn take_reads(
+        &self,
+        vendor: &VendorName,
+        wanted: usize,
+        made: usize,
+    ) -> Result<Grant, StoreError> {
+        let limits = self.policy().vendor(vendor).limits;
+        let mut call = TAKE.call(&[self.keys().limits(vendor)]);
+        call.arg(wanted).arg(limits.reads_per_minute).arg(limits.reads_burst).arg(made);
+        let (granted, wait, free): (usize, u64, u8) = call.run(&mut self.connection()).await?;
+        Ok(Grant { granted, wait: Duration::from_millis(wait), free: free == 1 })
+    }
+
+    /// A vendor's limits and what is used of them now.
+    pub async fn flow(&self, vendor: &VendorName) -> Result<Flow, StoreError> {
+        let keys = self.keys();
+        let limits = self.policy().vendor(vendor).limits;
+        let mut call = FLOW.call(&[
+            keys.limits(vendor),
+            keys.queue(Stage::Resolve, vendor),
+            keys.queue(Stage::Poll, vendor),
+            keys.queue(Stage::Cancel, vendor),
+            keys.queue(Stage::Submit, vendor),
+        ]);
+        call.arg(limits.creates_per_minute).arg(limits.creates_burst);
+        call.arg(limits.reads_per_minute).arg(limits.reads_burst);
+        let text: String = call.run(&mut self.connection()).await?;
+        let read: Read = serde_json::from_str(&text).map_err(|source| StoreError::Record {
+            job: format!("the limits of {vendor}"),
+            source: source.into(),
+        })?;
+        let now = self.now();
+        // One that was shut by hand for a time opens by itself.
+        let over = |gate: &Gate| gate.by == ShutBy::Hand && gate.until.is_some_and(|until| until <= now);
+        Ok(Flow {
+            gate: read.gate(now).filter(|gate| !over(gate)),
+            fails: read.fails.unwrap_or(0),
+            in_flight: read.in_flight,
+            most_in_flight: limits.in_flight,
+            creates: read.creates,
+            reads: read.reads,
+            ready: read.ready,
+            later: read.later,
+            without_money: read.without_money,
+        })
+    }
+}
+
+/// What `flow.lua` returns.
+#[derive(serde::Deserialize)]
+struct Read {
+    shut: Option<f64>,
+    by: Option<String>,
+    code: Option<String>,
+    words: Option<String>,
+    since: Option<f64>,
+    trips: Option<u32>,
+    probe: Option<f64>,
+    fails: Option<u32>,
+    in_flight: u64,
+    creates: Bucket,
+    reads: Bucket,
+    ready: u64,
+    later: u64,
+    without_money: u64,
+}
+
+impl Read {
+    fn gate(&self, now: Timestamp) -> Option<Gate> {
+        let moment = |millis: f64| Timestamp::from_millis(millis as u64);
+        let until = self.shut?;
+        Some(Gate {
+            by: match self.by.as_deref() {
+                Some("hand") => ShutBy::Hand,
+                Some("locked") => ShutBy::Locked,
+                _ => ShutBy::Failing,
+            },
+            code: self.code.clone().unwrap_or_default(),
+            words: self.words.clone().unwrap_or_default(),
+            since: moment(self.since.unwrap_or(until)),
+            until: (until > 0.0).then(|| moment(until)),
+            trips: self.trips.unwrap_or(0),
+            probe: self.probe.map(moment).filter(|until| *until > now),
+        })
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Lanes looked at for jobs that may go to another vendor.
+const LANES: usize = 256;
+
+impl Store {
+    /// Ends waiting jobs whose own deadline has passed; how many were looked at.
+    pub async fn end_overdue(&self, most: usize) -> Result<usize, StoreError> {
+        let key = self.keys().deadlines();
+        let mut ask = redis::cmd("ZRANGEBYSCORE");
+        ask.arg(&key).arg("-inf").arg(self.now().as_millis()).arg("LIMIT").arg(0).arg(most);
+        let over: Vec<String> = ask.query_async(&mut self.connection()).await?;
+        if over.is_empty() {
+            return Ok(0);
+        }
+        let ids = over.iter().filter_map(|id| id.parse::<JobId>().ok());
+        let ended = ids.map(|id| async move { self.apply(id, &Event::DeadlinePassed).await.map(drop) });
+        futures_util::future::try_join_all(ended).await?;
+        let mut done = redis::cmd("ZREM");
+        done.arg(&key).arg(&over);
+        done.query_async::<()>(&mut self.connection()).await?;
+        Ok(over.len())
+    }
+
+    /// Jobs that may be submitted to a vendor now but name others behind it, after skipping so many of each lane.
+    pub async fn waiting_with_others(
+        &self,
+        vendor: &VendorName,
+        skip: usize,
+        most: usize,
+    ) -> Result<Vec<Job>, StoreError> {
+        let mut connection = self.connection();
+        let share = self.keys().share(vendor);
+        let mut nodes = vec![(String::new(), share)];
+        for _ in 0..3 {
+            let mut below = Vec::new();
+            for (path, node) in &nodes {
+                let mut ask = redis::cmd("ZRANGE");
+                ask.arg(node).arg(0).arg(LANES - 1);
+                let kids: Vec<String> = ask.query_async(&mut connection).await?;
+                let name = |kid: &String| if path.is_empty() { kid.clone() } else { format!("{path}:{kid}") };
+                below.extend(kids.iter().map(|kid| (name(kid), format!("{node}:{kid}"))));
+            }
+            nodes = below;
+        }
+        let mut found = Vec::new();
+        for (lane, _) in nodes.iter().filter(|(lane, _)| lane.ends_with('+')).take(LANES) {
+            let mut ask = redis::cmd("ZRANGE");
+            let key = format!("{}:{lane}", self.keys().queue(Stage::Submit, vendor));
+            ask.arg(key).arg(skip).arg(skip + most - found.len() - 1);
+            let ids: Vec<String> = ask.query_async(&mut connection).await?;
+            let ids: Vec<JobId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+            found.extend(self.load_many(&ids).await?.into_iter().flatten().map(|stored| stored.job));
+            if found.len() >= most {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}

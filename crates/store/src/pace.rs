@@ -1,0 +1,157 @@
+//! How long tasks take and whether callbacks come: counted here, added up in Redis, and read back into the policy.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use songmill_core::job::{State, Via};
+use songmill_core::pace::{Health, Kind, Pace, Took};
+use songmill_core::{Event, Job, Report, VendorName};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::connection::StoreError;
+use crate::scripts::PACE;
+use crate::store::Store;
+
+/// What this process has counted since it last told.
+#[derive(Debug, Default)]
+pub(crate) struct Counted(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Vendors that are to call back.
+    calling: BTreeSet<VendorName>,
+    /// By vendor and field of its pace.
+    more: BTreeMap<VendorName, BTreeMap<String, u64>>,
+}
+
+/// Between two times of telling and reading.
+const ROUND: Duration = Duration::from_secs(2);
+/// How long what is known is kept when nothing is added.
+const KEPT: Duration = Duration::from_secs(7 * 86_400);
+
+impl Counted {
+    /// Counts what an event that changed a job tells of its vendor.
+    pub(crate) fn observe(&self, before: &Job, event: &Event, after: &Job) {
+        let State::Generating { attempt, nudged, .. } = &before.state else { return };
+        let vendor = before.vendor();
+        let count = |field: String| {
+            let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            *counts.more.entry(vendor.clone()).or_default().entry(field).or_default() += 1;
+        };
+        match event {
+            Event::Heard { .. } if nudged.as_millis() == 0 => count("came".into()),
+            Event::Reported { report, via, .. } if after.state != before.state => {
+                let has_ended = !matches!(report, Report::Pending);
+                // An address that is asked for anew says nothing of how long the task took.
+                if matches!(report, Report::Done(_)) && before.rounds == 0 {
+                    let now = after.history.last().map_or(attempt.since, |entry| entry.0);
+                    let step = Took::step(now.since(attempt.since));
+                    count(format!("{}.{step}", Kind::of(before).0));
+                }
+                match via {
+                    Via::Callback if has_ended => count("came".into()),
+                    Via::Poll { .. } if has_ended && nudged.as_millis() == 0 && before.rounds == 0 => {
+                        let calling =
+                            self.0.lock().unwrap_or_else(PoisonError::into_inner).calling.contains(vendor);
+                        if calling {
+                            count("missed".into());
+                        }
+                    }
+                    Via::Callback | Via::Poll { .. } => {}
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Store {
+    /// Keeps the policy's pace up to date for these vendors until the handle is dropped; `calling` are to call back.
+    pub fn keep_pace(&self, vendors: Vec<VendorName>, calling: Vec<VendorName>) -> AbortOnDropHandle<()> {
+        let counted = self.counted();
+        counted.0.lock().unwrap_or_else(PoisonError::into_inner).calling.extend(calling);
+        let store = self.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                if let Err(error) = store.tell_pace().await {
+                    tracing::debug!(%error, "what tasks take is told when redis answers");
+                }
+                match store.read_pace(&vendors).await {
+                    Ok(pace) => store.learn_pace(pace),
+                    Err(error) => tracing::debug!(%error, "what tasks take is read when redis answers"),
+                }
+                tokio::time::sleep(ROUND).await;
+            }
+        }))
+    }
+
+    async fn tell_pace(&self) -> Result<(), StoreError> {
+        let more = {
+            let mut counts = self.counted().0.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut counts.more)
+        };
+        for (vendor, fields) in more {
+            let mut call = PACE.call(&[self.keys().pace(&vendor)]);
+            call.arg(KEPT.as_millis() as u64);
+            for (field, by) in fields {
+                call.arg(field).arg(by);
+            }
+            call.run::<i64>(&mut self.connection()).await?;
+        }
+        Ok(())
+    }
+
+    /// What is known of these vendors' tasks.
+    pub async fn read_pace(&self, vendors: &[VendorName]) -> Result<Pace, StoreError> {
+        let mut ask = redis::pipe();
+        for vendor in vendors {
+            ask.cmd("HGETALL").arg(self.keys().pace(vendor));
+        }
+        let mut pace = Pace::default();
+        if vendors.is_empty() {
+            return Ok(pace);
+        }
+        let found: Vec<BTreeMap<String, u32>> = ask.query_async(&mut self.connection()).await?;
+        for (vendor, fields) in vendors.iter().zip(found) {
+            for (field, count) in fields {
+                match field.split_once('.') {
+                    Some((kind, step)) => {
+                        let (Ok(kind), Ok(step)) = (kind.parse(), step.parse()) else { continue };
+                        let kinds = pace.took.entry(vendor.clone()).or_default();
+                        kinds.entry(Kind(kind)).or_default().add(step, count);
+                    }
+                    None => {
+                        let callbacks = pace.callbacks.entry(vendor.clone()).or_default();
+                        match field.as_str() {
+                            "came" => callbacks.came = count,
+                            "missed" => callbacks.missed = count,
+                            _ => {}
+                        }
+                    }
+                }
+            }
+        }
+        Ok(pace)
+    }
+
+    /// Takes over what is known, and says where callbacks go quiet or come again.
+    fn learn_pace(&self, pace: Pace) {
+        let before = self.policy();
+        for (vendor, callbacks) in &pace.callbacks {
+            match (before.pace.health(vendor), callbacks.health()) {
+                (Health::Good | Health::Unknown, Health::Quiet) => tracing::warn!(
+                    %vendor, came = callbacks.came, missed = callbacks.missed,
+                    "callbacks of {vendor} have gone quiet: looks come sooner until they are back"
+                ),
+                (Health::Quiet, Health::Good) => {
+                    tracing::info!(%vendor, "callbacks of {vendor} are back: looks come later again");
+                }
+                _ => {}
+            }
+        }
+        if before.pace != pace {
+            self.set_pace(pace);
+        }
+    }
+}

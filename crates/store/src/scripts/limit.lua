@@ -1,0 +1,100 @@
+-- A vendor's limits, as the whole fleet sees them: one hash.
+--   buckets, prefix c (submissions) or r (everything else): `t` when the next request may be made if none is saved up,
+--     in ms; `r` requests a minute learned from refusals, as of `c`, `b` of which limit; `p` until when the vendor wants none; `n` requests
+--     in the minute begun at `w`, and `o` in the one before
+--   gate: `shut` until when no submission is made (0: until an operator opens it), `by` what shut it (locked, failing,
+--     hand; or trial: it opens then, unless the submission fails after all that was let through), `code`, `words`, `since`, `trips` how often in a row; `probe` until when one submission is under way that
+--     tells whether it may open; `fails` failures in a row while it is open
+local FIELDS = { 't', 'r', 'c', 'b', 'p', 'n', 'w', 'o' }
+-- Between two requests more than the limit asks for: their way to the vendor is not always equally long.
+local MARGIN = 1.02
+-- Where no limit is set and the vendor refuses, this counts as the limit, if fewer were made in the last minute.
+local USUAL = 600
+-- Every so often (ms) a learned rate grows by this share of the limit.
+local GROWS_EVERY, GROWS_BY = 10000, 0.05
+-- What a refusal leaves of the rate, at most once in so many ms: requests under way together are refused together. And
+-- the share of the limit below which only a number that the vendor names leads.
+local LEAVES, TOGETHER, LEAST = 0.7, 2000, 0.1
+
+-- Reads a bucket out of the values that HMGET gave for `fields_of` it.
+local function fields_of(prefix)
+  local fields = {}
+  for i, field in ipairs(FIELDS) do fields[i] = prefix .. field end
+  return fields
+end
+
+local function bucket_of(values, from)
+  local bucket = {}
+  for i, field in ipairs(FIELDS) do bucket[field] = tonumber(values[from + i - 1] or nil) end
+  return bucket
+end
+
+-- Writes a bucket back.
+local function keep(limits, prefix, bucket)
+  local list = {}
+  for field, value in pairs(bucket) do
+    list[#list + 1], list[#list + 2] = prefix .. field, string.format('%.17g', value)
+  end
+  if #list > 0 then redis.call('HSET', limits, unpack(list)) end
+end
+
+-- How many requests a minute are allowed now, 0 for any number. most: the setting, 0 for none
+local function rate_now(now, bucket, most)
+  local learned = bucket.r
+  if not learned then return most end
+  local base = most > 0 and most or bucket.b or USUAL
+  local rate = learned + math.floor((now - bucket.c) / GROWS_EVERY) * base * GROWS_BY
+  return most > 0 and math.min(rate, most) or rate
+end
+
+-- The interval (ms) and burst with which no minute sees more than `rate` requests.
+local function pace(rate, burst)
+  -- With two at once nothing is lost by coming a little later than possible.
+  if burst < 1 then burst = math.max(rate >= 40 and 2 or 1, math.floor(rate / 100)) end
+  burst = math.max(1, math.min(burst, math.floor(rate)))
+  return 60000 * MARGIN / (rate - burst + 1), burst
+end
+
+-- How many of `wanted` requests may be made now, and when the next one may be if these are not all.
+local function may(now, wanted, bucket, most, burst)
+  if (bucket.p or 0) > now then return 0, bucket.p end
+  local rate = rate_now(now, bucket, most)
+  if rate == 0 then return wanted, now end
+  local interval
+  interval, burst = pace(rate, burst)
+  local next_at = math.max(bucket.t or 0, now)
+  local allowed = math.floor((now + burst * interval - next_at) / interval + 1e-4)
+  allowed = math.max(0, math.min(wanted, allowed))
+  return allowed, math.max(now + 1, math.ceil(next_at + (allowed + 1 - burst) * interval))
+end
+
+-- Writes down that so many requests are made now.
+local function spend(now, made, bucket, most, burst)
+  local rate = rate_now(now, bucket, most)
+  if rate > 0 then bucket.t = math.max(bucket.t or 0, now) + made * pace(rate, burst) end
+  if now - (bucket.w or 0) >= 60000 then
+    bucket.o = now - (bucket.w or 0) < 120000 and bucket.n or 0
+    bucket.n, bucket.w = 0, now
+  end
+  bucket.n = (bucket.n or 0) + made
+end
+
+-- What a refusal teaches: less from now on, and nothing for as long as was asked.
+-- told: requests a minute that the vendor named, 0 if none; wait: ms
+local function learn(now, bucket, most, told, wait)
+  local rate = rate_now(now, bucket, most)
+  if told > 0 then
+    bucket.r, bucket.c, bucket.b = told, now, bucket.b or told
+  elseif now - (bucket.c or 0) > TOGETHER then
+    -- Where no limit was known there is one now: below what was done in the last minute.
+    local seen = (bucket.n or 0) + (bucket.o or 0) * math.max(0, 1 - (now - (bucket.w or now)) / 60000)
+    local base = most > 0 and most or bucket.b or math.max(seen, USUAL)
+    bucket.r, bucket.c, bucket.b = math.max(LEAVES * (rate > 0 and rate or base), LEAST * base, 1), now, base
+  end
+  bucket.p = math.max(bucket.p or 0, now + wait)
+end
+
+-- Opens the gate.
+local function open_gate(limits)
+  redis.call('HDEL', limits, 'shut', 'by', 'code', 'words', 'since', 'trips', 'probe', 'fails')
+end

@@ -1,0 +1,182 @@
+-- Takes jobs that may be submitted to a vendor now: fairly shared, within its limits, while its gate is open and there
+-- is money left. The intent is written before anything is sent: a job moves to the resolve queue, due when the lease
+-- ends, so a worker that dies leaves it on its way.
+-- KEYS: 1 queue of those that wait for their time, 2 resolve queue, 3 this worker's last claim, 4 the vendor's limits,
+--   5 poll queue, 6 cancel queue, 7 what is spent today
+-- ARGV: 1 most jobs, 2 lease in ms, 3 prefix of records, 4 longest sleep in ms, 5 number of the claim, 6 'again' when
+--   the reply to the claim of this number was lost, 7 prefix of batches, 8 prefix of tenants, 9 vendor, 10 most jobs
+--   under way (0: any number), 11 most submissions a minute (0: any number), 12 how many of them at once (0: a
+--   hundredth), then what may be spent in millionths (0: anything): 13 today, 14 today for a tenant, 15 for a batch
+local queue, share, limits = KEYS[1], share_of(KEYS[1]), KEYS[4]
+local most, longest = tonumber(ARGV[1]), tonumber(ARGV[4])
+local claim = taking({
+  prefix = ARGV[3], lease = tonumber(ARGV[2]), request = true, number = ARGV[5], last = KEYS[3],
+})
+if ARGV[6] == 'again' and claim:again(KEYS[2]) then return claim.out end
+
+-- Those whose time has come, a bounded number of them, and lanes that had no money left.
+local due = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 128)
+local places = {}
+for i = 1, #due, 2 do
+  local record = redis.call('HGET', ARGV[3] .. due[i], 'd')
+  if record then
+    local lane = lane_in(record)
+    local list = places[lane] or {}
+    list[#list + 1], list[#list + 2] = due[i + 1], due[i]
+    places[lane] = list
+  end
+end
+if #due > 0 then
+  redis.call('ZREMRANGEBYRANK', queue, 0, #due / 2 - 1)
+  enter_lanes(queue, places)
+end
+for _, lane in ipairs(redis.call('ZRANGEBYSCORE', share .. '~', '-inf', now, 'LIMIT', 0, 64)) do
+  redis.call('ZREM', share .. '~', lane)
+  activate(share, lane)
+end
+
+-- The gate, the room and the pace.
+local known = redis.call('HMGET', limits, 'shut', 'by', 'probe', 'fails', 'trips', unpack(fields_of('c')))
+local shut, by, probe = tonumber(known[1] or nil), known[2], tonumber(known[3] or nil) or 0
+if known[1] or known[4] or known[5] then claim.out[3] = 1 end
+local probing = false
+if shut then
+  if (by == 'hand' or by == 'trial') and shut > 0 and shut <= now then
+    open_gate(limits)
+  elseif by == 'hand' or shut > now or probe > now then
+    claim:sleep(queue, shut == 0 and -1 or math.max(shut, by == 'hand' and 0 or probe), longest, 0)
+    return claim.out
+  else
+    most, probing = 1, true
+  end
+end
+local cap = tonumber(ARGV[10])
+if cap > 0 then
+  local room = cap - redis.call('ZCARD', KEYS[2]) - redis.call('ZCARD', KEYS[5]) - redis.call('ZCARD', KEYS[6])
+  if room <= 0 then
+    claim:sleep(queue, -1, longest, -1)
+    return claim.out
+  end
+  most = math.min(most, room)
+end
+local bucket = bucket_of(known, 6)
+local rate, burst = tonumber(ARGV[11]), tonumber(ARGV[12])
+local allowed, next_at = may(now, most, bucket, rate, burst)
+if allowed == 0 then
+  claim:sleep(queue, math.max(next_at, now + 10), longest, 0)
+  return claim.out
+end
+
+-- What may be spent, and what is spent already, asked once each.
+local ledger = KEYS[7]
+local limits_of_money = { tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]) }
+local purses = {}
+local function purse(name, key, field, most_key, most_field, otherwise)
+  local found = purses[name]
+  if not found then
+    local own = most_key and redis.call('HGET', most_key, most_field)
+    found = { key = key, field = field, most = tonumber(own or otherwise), more = 0 }
+    if found.most > 0 then found.spent = tonumber(redis.call('HGET', key, field) or 0) end
+    purses[name] = found
+  end
+  return found
+end
+
+-- The purses that a submission is paid from.
+local function purses_of(tenant, batch)
+  local list = {
+    purse('=', ledger, '=', nil, nil, limits_of_money[1]),
+    purse('t' .. tenant, ledger, '=' .. tenant, ARGV[8] .. tenant, 'max_spend', limits_of_money[2]),
+  }
+  if batch then
+    local key = ARGV[7] .. batch
+    list[3] = purse('b' .. batch, key, 'spent', key, 'budget', limits_of_money[3])
+  end
+  return list
+end
+
+-- One job after the other, always of who has had the least.
+local counts = {}
+local function next_of(lane)
+  while true do
+    if lane.at > #lane.ids then
+      lane.chunk = math.min(lane.chunk * 2, most)
+      lane.ids, lane.at = redis.call('ZRANGE', lane.key, lane.taken, lane.taken + lane.chunk - 1), 1
+      if #lane.ids == 0 then return nil end
+    end
+    local id = lane.ids[lane.at]
+    local job = claim:read(id)
+    if job[1] then
+      local price, batch = tonumber(job[6] or 0), job[5]
+      local paid_from = price > 0 and purses_of(lane.tenant, batch) or {}
+      for _, from in ipairs(paid_from) do
+        if from.most > 0 and from.spent + from.more + price > from.most then return nil, true end
+      end
+      for _, from in ipairs(paid_from) do from.more = from.more + price end
+      local count = counts[lane.tenant] or { jobs = 0, price = 0 }
+      count.jobs, count.price = count.jobs + 1, count.price + price
+      counts[lane.tenant] = count
+    end
+    lane.at, lane.taken = lane.at + 1, lane.taken + 1
+    if job[1] then return id, job end
+  end
+end
+
+local weights = {
+  function(tenant) return redis.call('HGET', ARGV[8] .. tenant, 'weight') end,
+  function(_, class) return CLASS_WEIGHTS[class] end,
+  function(tenant, _, batch)
+    local name = string.gsub(batch, '%+$', '')
+    if name == '' then return 1 end
+    return redis.call('HGET', ARGV[7] .. (tenant == 'default' and '' or tenant .. '/') .. name, 'weight')
+  end,
+}
+local tree = tree_of(queue, most, weights)
+local begun, count = {}, 0
+while count < allowed do
+  local id, job = tree:pick(next_of)
+  if not id then break end
+  claim:take(id, job, now)
+  count = count + 1
+  if job[5] then begun[job[5]] = (begun[job[5]] or 0) + 1 end
+end
+tree:close(now + 5000)
+claim:remember(KEYS[2])
+
+for batch, number in pairs(begun) do
+  redis.call('HINCRBY', ARGV[7] .. batch, 'queued', -number)
+  redis.call('HINCRBY', ARGV[7] .. batch, 'submitting', number)
+end
+if count > 0 then
+  spend(now, count, bucket, rate, burst)
+  keep(limits, 'c', bucket)
+  if probing then redis.call('HSET', limits, 'probe', now + claim.of.lease) end
+  for tenant, sum in pairs(counts) do
+    local whose = ARGV[9] .. '|' .. tenant
+    redis.call('HINCRBY', ledger, 'sent|' .. whose, sum.jobs)
+    if sum.price > 0 then redis.call('HINCRBY', ledger, 'sent_price|' .. whose, sum.price) end
+  end
+  for _, from in pairs(purses) do
+    if from.more > 0 then redis.call('HINCRBY', from.key, from.field, from.more) end
+  end
+  redis.call('PEXPIRE', ledger, LEDGER_KEPT)
+end
+
+if tree.more or (count == allowed and count == tonumber(ARGV[1])) then
+  claim.out[2] = now
+elseif count == allowed then
+  -- There may be more, but not yet: for a probe's end, for room, or for the next one that may be submitted.
+  if probing then
+    claim:sleep(queue, now + claim.of.lease, longest, 0)
+  elseif allowed < most then
+    claim:sleep(queue, math.max(next_at, now + 10), longest, 0)
+  else
+    claim:sleep(queue, -1, longest, -1)
+  end
+else
+  local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+  local poor = redis.call('ZRANGE', share .. '~', 0, 0, 'WITHSCORES')
+  local first = math.min(tonumber(head[2] or math.huge), tonumber(poor[2] or math.huge))
+  claim:sleep(queue, first < math.huge and first or -1, longest)
+end
+return claim.out

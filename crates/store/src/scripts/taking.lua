@@ -1,0 +1,68 @@
+-- Handing out claimed jobs: what the scripts have in common that take jobs for a lease.
+-- A reply begins with: now, when to come again (-1 when nothing is known to come due), whether the vendor's gate wants
+-- to know how submissions end; then follow for each job: id, version, claims, began, record, request.
+local Taking = {}
+
+-- of: prefix of records, lease in ms, whether the request is wanted, the claim's number, key of the last claim
+local function taking(of)
+  return setmetatable({ of = of, out = { now, -1, 0 }, taken = {}, places = {} }, { __index = Taking })
+end
+
+function Taking:read(id)
+  local job = self.of.prefix .. id
+  if self.of.request then return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', 'r') end
+  return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p')
+end
+
+function Taking:hand_out(id, version, claims, began, known)
+  local out = self.out
+  local n = #out
+  out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, version, claims, began
+  out[n + 5], out[n + 6] = known[1], self.of.request and known[7] or ''
+end
+
+-- A job that was read is taken; `began` where a submission begins.
+function Taking:take(id, known, began)
+  local job = self.of.prefix .. id
+  local version, claims = known[2] + 1, (known[3] or 0) + 1
+  if began then
+    redis.call('HSET', job, 'v', version, 'c', claims, 'x', began)
+  else
+    redis.call('HSET', job, 'v', version, 'c', claims)
+  end
+  local places, taken = self.places, self.taken
+  places[#places + 1], places[#places + 2] = now + self.of.lease, id
+  taken[#taken + 1] = id .. ':' .. version
+  self:hand_out(id, version, claims, began or known[4] or 0, known)
+end
+
+-- Hands out again what the claim of this number took, whose reply was lost. Says whether that was anything.
+function Taking:again(queue)
+  local number, last = string.match(redis.call('GET', self.of.last) or '', '^(%d+)(.*)$')
+  if number ~= self.of.number then return false end
+  for id, version in string.gmatch(last, ' (%w+):(%d+)') do
+    local known = self:read(id)
+    if known[2] == version then
+      redis.call('ZADD', queue, 'XX', now + self.of.lease, id)
+      self:hand_out(id, version, known[3], known[4] or 0, known)
+    end
+  end
+  self.out[2] = now
+  return #self.out > 3
+end
+
+-- Writes down where the taken jobs wait during the lease, and what was taken.
+function Taking:remember(queue)
+  if #self.taken == 0 then return end
+  redis.call('ZADD', queue, unpack(self.places))
+  redis.call('SET', self.of.last, self.of.number .. ' ' .. table.concat(self.taken, ' '), 'PX', self.of.lease)
+end
+
+-- How long a queue sleeps: until it is due again (-1: nothing is known to come due), but no longer than `longest`.
+-- blocked: nothing that becomes due wakes it: 0 for time alone, -1 for room
+function Taking:sleep(queue, due, longest, blocked)
+  self.out[2] = due
+  local until_ms = now + longest
+  if due >= 0 and due < until_ms then until_ms = due end
+  redis.call('SET', queue .. ':idle', blocked or until_ms, 'PX', 2 * longest)
+end

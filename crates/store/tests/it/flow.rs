@@ -1,0 +1,246 @@
+//! Limits and fair shares: the scripts' arithmetic under an invented clock, and gates, money and lanes in the store.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use crate::tools::Redis;
+
+const LIMIT: &str = include_str!("../../src/scripts/limit.lua");
+const SHARE: &str = include_str!("../../src/scripts/share.lua");
+
+/// Asks a bucket again and again: each time so much later, for so many requests. Returns how many were allowed.
+const ASK: &str = r"
+local most, burst, bucket, t, out = tonumber(ARGV[1]), tonumber(ARGV[2]), {}, 1e12, {}
+for i = 3, #ARGV, 2 do
+  t = t + tonumber(ARGV[i])
+  local wanted = tonumber(ARGV[i + 1])
+  if wanted < 0 then
+    learn(t, bucket, most, 0, -wanted)
+    out[#out + 1] = -1
+  else
+    local allowed, at = may(t, wanted, bucket, most, burst)
+    if allowed < wanted then
+      assert(at > t, 'the next one is later')
+      local then_allowed = may(at, 1, bucket, most, burst)
+      local same = rate_now(t, bucket, most) == rate_now(at, bucket, most) and (bucket.p or 0) <= t
+      if allowed == 0 and same then assert(then_allowed == 1, 'at the moment that was named one more is allowed') end
+    end
+    spend(t, allowed, bucket, most, burst)
+    out[#out + 1] = allowed
+  end
+end
+return out";
+
+fn ask(redis: &Redis, most: u32, burst: u32, asks: &[(u64, i64)]) -> Vec<i64> {
+    let script = format!("{LIMIT}{ASK}");
+    let mut args = vec!["eval".to_owned(), script, "0".into(), most.to_string(), burst.to_string()];
+    args.extend(asks.iter().flat_map(|(later, wanted)| [later.to_string(), wanted.to_string()]));
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let printed = redis.command(&args);
+    printed.lines().map(|line| line.parse().unwrap_or_else(|_| panic!("{printed}"))).collect()
+}
+
+/// The most that was allowed in any window of a minute.
+fn most_in_a_minute(asks: &[(u64, i64)], allowed: &[i64]) -> i64 {
+    let mut at = 0;
+    let moments: Vec<(u64, i64)> = asks
+        .iter()
+        .zip(allowed)
+        .map(|((later, _), allowed)| {
+            at += later;
+            (at, (*allowed).max(0))
+        })
+        .collect();
+    let sum_from = |i: usize| {
+        let end = moments[i].0 + 60_000;
+        moments[i..].iter().take_while(|(at, _)| *at < end).map(|(_, allowed)| allowed).sum::<i64>()
+    };
+    (0..moments.len()).map(sum_from).max().unwrap_or(0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_minute_sees_more_than_the_limit(
+        most in 1u32..4000,
+        burst in prop_oneof![Just(0u32), 1u32..500],
+        asks in prop::collection::vec((0u64..4000, 0i64..300), 1..300),
+    ) {
+        let redis = shared();
+        let allowed = ask(redis, most, burst, &asks);
+        prop_assert!(most_in_a_minute(&asks, &allowed) <= i64::from(most));
+    }
+
+    #[test]
+    fn who_always_asks_gets_nearly_all_of_it(most in 40u32..6000) {
+        let redis = shared();
+        let asks = vec![(50, 1000); 3 * 1200];
+        let sum: i64 = ask(redis, most, 0, &asks).iter().sum();
+        prop_assert!(sum as f64 >= 0.95 * 3.0 * f64::from(most), "{sum} in three minutes of {most} each");
+    }
+
+    #[test]
+    fn refusals_teach_less_and_time_teaches_more(most in 60u32..3000, refusals in 1usize..20) {
+        let redis = shared();
+        // Refused every three seconds and asked to wait a second each time; then a minute, and half an hour later.
+        let mut asks: Vec<(u64, i64)> = (0..refusals).flat_map(|_| [(3000, -1000)]).collect();
+        asks.extend(vec![(100, 10_000); 600]);
+        let soon: i64 = ask(redis, most, 0, &asks).iter().filter(|allowed| **allowed > 0).sum();
+        prop_assert!(soon <= i64::from(most) * 9 / 10, "{soon} a minute after {refusals} refusals of {most}");
+        let mut late = asks[..refusals].to_vec();
+        late.push((1_800_000, 0));
+        late.extend(vec![(100, 10_000); 600]);
+        let late: i64 = ask(redis, most, 0, &late).iter().filter(|allowed| **allowed > 0).sum();
+        prop_assert!(late * 100 >= i64::from(most) * 92, "{late} a minute half an hour later, of {most}");
+    }
+}
+
+/// One Redis for all cases of a test; every test is a process of its own.
+fn shared() -> &'static Redis {
+    static REDIS: std::sync::LazyLock<Redis> = std::sync::LazyLock::new(|| Redis::start(&[]));
+    &REDIS
+}
+
+/// Fills lanes and takes jobs in claims of so many; prints whose each was.
+/// ARGV: claims, most of each, then for each lane: name, jobs, weight of its tenant, weight of its batch
+const TAKE: &str = r"
+redis.call('FLUSHALL')
+local queue, tenants, batches, out = '{t:0}:q:submit:v', {}, {}, {}
+for i = 3, #ARGV, 4 do
+  local list = {}
+  for n = 1, tonumber(ARGV[i + 1]) do
+    list[#list + 1], list[#list + 2] = n, ARGV[i] .. '/' .. n
+    if #list >= 2000 then enter_lanes(queue, { [ARGV[i]] = list }); list = {} end
+  end
+  if #list > 0 then enter_lanes(queue, { [ARGV[i]] = list }) end
+  local tenant, _, batch = string.match(ARGV[i], '^([^:]*):([^:]*):(.*)$')
+  tenants[tenant], batches[tenant .. '/' .. batch] = ARGV[i + 2], ARGV[i + 3]
+end
+local weights = {
+  function(tenant) return tenants[tenant] end,
+  function(_, class) return CLASS_WEIGHTS[class] end,
+  function(tenant, _, batch) return batches[tenant .. '/' .. batch] end,
+}
+for _ = 1, tonumber(ARGV[1]) do
+  local most = tonumber(ARGV[2])
+  local tree = tree_of(queue, most, weights)
+  local function next_of(lane)
+    local id = redis.call('ZRANGE', lane.key, lane.taken, lane.taken)[1]
+    if not id then return nil end
+    lane.taken = lane.taken + 1
+    return id, {}
+  end
+  for _ = 1, most do
+    local id = tree:pick(next_of)
+    if not id then break end
+    out[#out + 1] = id
+  end
+  tree:close(0)
+end
+return out";
+
+/// A lane: its name, how many jobs it has, the weights of its tenant and of its batch.
+type Lane = (String, u32, u32, u32);
+
+fn served(redis: &Redis, claims: usize, most: usize, lanes: &[Lane]) -> Vec<String> {
+    let script = format!("{SHARE}{TAKE}");
+    let mut args = vec!["eval".to_owned(), script, "0".into(), claims.to_string(), most.to_string()];
+    for (lane, jobs, tenant, batch) in lanes {
+        args.extend([lane.clone(), jobs.to_string(), tenant.to_string(), batch.to_string()]);
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let printed = redis.command(&args);
+    assert!(!printed.starts_with("ERR"), "{printed}");
+    printed.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// How many of these were whose.
+fn by<'a>(ids: &'a [String], whose: impl Fn(&'a str) -> &'a str) -> BTreeMap<&'a str, u32> {
+    ids.iter().fold(BTreeMap::new(), |mut counts, id| {
+        *counts.entry(whose(id)).or_default() += 1;
+        counts
+    })
+}
+
+fn tenant(id: &str) -> &str {
+    id.split(':').next().unwrap()
+}
+
+fn lane(id: &str) -> &str {
+    id.rsplit_once('/').unwrap().0
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_thousand_claims_are_shared_by_weight(
+        weights in prop::collection::vec((1u32..4, prop::collection::vec(1u32..3, 1..4)), 2..8),
+        most in 1usize..128,
+    ) {
+        let redis = shared();
+        let lanes: Vec<Lane> = weights
+            .iter()
+            .enumerate()
+            .flat_map(|(t, (weight, batches))| {
+                let lane = move |(b, of): (usize, &u32)| (format!("t{t}:n:b{b}"), 3000, *weight, *of);
+                batches.iter().enumerate().map(lane).collect::<Vec<_>>()
+            })
+            .collect();
+        let ids = served(redis, 3000_usize.div_ceil(most), most, &lanes);
+        let all: u32 = weights.iter().map(|(weight, _)| weight).sum();
+        for window in ids.windows(1000).step_by(97) {
+            let counts = by(window, tenant);
+            let shares: Vec<f64> = weights
+                .iter()
+                .enumerate()
+                .map(|(t, (weight, _))| {
+                    let count = *counts.get(format!("t{t}").as_str()).unwrap_or(&0);
+                    f64::from(count) * f64::from(all) / f64::from(*weight) / 1000.0
+                })
+                .collect();
+            for share in &shares {
+                prop_assert!((0.95..=1.05).contains(share), "{shares:?} of {weights:?} in claims of {most}");
+            }
+            let lanes_of = by(window, lane);
+            for (t, (_, batches)) in weights.iter().enumerate() {
+                let whole = f64::from(counts[format!("t{t}").as_str()]) / f64::from(batches.iter().sum::<u32>());
+                for (b, weight) in batches.iter().enumerate() {
+                    let count = f64::from(*lanes_of.get(format!("t{t}:n:b{b}").as_str()).unwrap_or(&0));
+                    let share = whole * f64::from(*weight);
+                    prop_assert!((count - share).abs() <= 0.1 * share + 2.0, "{lanes_of:?} of {weights:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn classes_of_priority_have_their_shares_and_none_starves() {
+    let lanes = ["h", "n", "l"].map(|class| (format!("t:{class}:b"), 3000, 1, 1));
+    let ids = served(shared(), 28, 50, &lanes);
+    let counts = by(&ids, lane);
+    assert_eq!((counts["t:h:b"], counts["t:n:b"], counts["t:l:b"]), (1000, 300, 100));
+}
+
+#[test]
+fn who_comes_late_is_next_and_gains_nothing_by_going_and_coming() {
+    let redis = shared();
+    let crowd: Vec<Lane> = (0..10).map(|t| (format!("t{t}:n:b"), 2000, 1, 1)).collect();
+    served(redis, 10, 100, &crowd);
+    // One song at a time, handed in again as soon as the last one was taken: its share is a tenant's, no more.
+    let script = format!(
+        "{SHARE}{}",
+        TAKE.replace("redis.call('FLUSHALL')", "").replace(
+            "  tree:close(0)",
+            "  tree:close(0)\n  enter_lanes(queue, { ['late:n:b'] = { 1, 'late:n:b/' .. #out } })",
+        )
+    );
+    let printed = redis.command(&["eval", &script, "0", "1100", "1", "late:n:b", "1", "1", "1"]);
+    let ids: Vec<String> = printed.lines().map(str::to_owned).collect();
+    assert!(ids[..2].contains(&"late:n:b/1".to_owned()), "it is next: {:?}", &ids[..4]);
+    let late = by(&ids, tenant)["late"];
+    assert!((95..=115).contains(&late), "{late} of 1100 for one of eleven");
+}

@@ -1,0 +1,83 @@
+//! Looking through a vendor's list of tasks, page by page.
+
+use std::collections::HashSet;
+
+use songmill_core::{Fault, FaultKind, Report, TaskId};
+
+use crate::contract::Watched;
+use crate::tolerant::Object;
+
+/// What is looked for in a list.
+pub(crate) trait Search: Send + 'static {
+    /// What is found.
+    type Found;
+
+    /// Looks through a page, newest first; `Some` ends the search.
+    fn page(&mut self, items: &[&Object]) -> Option<Result<Self::Found, Fault>>;
+
+    /// The list has no more pages.
+    fn end(self) -> Result<Self::Found, Fault>;
+
+    /// There are more pages than are looked at.
+    fn unfinished(self) -> Result<Self::Found, Fault>;
+}
+
+/// A look-up that ends without an answer.
+pub(crate) fn incomplete(words: &str) -> Fault {
+    Fault::new(FaultKind::Unavailable, "look_up_incomplete", words)
+}
+
+/// What an item of a list says of its task; none where it must be asked for by itself.
+type ReadItem = dyn Fn(&Object) -> Option<(TaskId, Report)> + Send;
+
+/// Looks for what many tasks are doing.
+pub(crate) struct Looks {
+    wanted: HashSet<TaskId>,
+    found: Vec<(TaskId, Report)>,
+    read: Box<ReadItem>,
+    /// Whether an item is older than all that are wanted.
+    is_older: Box<dyn Fn(&Object) -> bool + Send>,
+}
+
+impl Looks {
+    pub(crate) fn of(
+        tasks: &[Watched],
+        read: impl Fn(&Object) -> Option<(TaskId, Report)> + Send + 'static,
+        is_older: impl Fn(&Object) -> bool + Send + 'static,
+    ) -> Self {
+        let wanted = tasks.iter().map(|task| task.id.clone()).collect();
+        Self { wanted, found: Vec::new(), read: Box::new(read), is_older: Box::new(is_older) }
+    }
+}
+
+impl Search for Looks {
+    type Found = Vec<(TaskId, Report)>;
+
+    fn page(&mut self, items: &[&Object]) -> Option<Result<Self::Found, Fault>> {
+        for item in items {
+            if let Some((id, report)) = (self.read)(item)
+                && self.wanted.remove(&id)
+            {
+                self.found.push((id, report));
+            }
+        }
+        let over = self.wanted.is_empty() || items.iter().any(|item| (self.is_older)(item));
+        over.then(|| Ok(std::mem::take(&mut self.found)))
+    }
+
+    fn end(self) -> Result<Self::Found, Fault> {
+        Ok(self.found)
+    }
+
+    fn unfinished(self) -> Result<Self::Found, Fault> {
+        Ok(self.found)
+    }
+}
+
+/// When the first and the last of some tasks were submitted, and how many pages of a hundred they may stand on: as many
+/// again may have been made beside them.
+pub(crate) fn span(tasks: &[Watched]) -> (songmill_core::Timestamp, songmill_core::Timestamp, u32) {
+    let made = || tasks.iter().map(|task| task.since);
+    let most = 2 + u32::try_from(tasks.len() / 50).unwrap_or(u32::MAX);
+    (made().min().unwrap_or_default(), made().max().unwrap_or_default(), most)
+}

@@ -1,0 +1,67 @@
+//! What requests tell of a vendor: its limits and its gate learn from them.
+
+use songmill_core::{Fault, FaultKind, Report};
+use songmill_store::{Lease, Signal, Store, StoreError};
+use songmill_vendors::contract::is_down;
+
+use crate::driver::Stopped;
+
+/// Tells what came of a submission, before the job itself is told.
+pub(crate) async fn submitted<T>(store: &Store, lease: &Lease, result: &Result<T, Stopped>) {
+    let signal = match result {
+        Ok(_) if lease.watched => Signal::Answered,
+        Err(Stopped::Fault(fault)) => match fault.kind {
+            FaultKind::Rejected if lease.watched => Signal::Answered,
+            FaultKind::Rejected => return,
+            FaultKind::Locked => Signal::Locked(fault),
+            FaultKind::Throttled => Signal::CreatesThrottled(fault),
+            FaultKind::Unavailable if is_down(fault) => Signal::Down(fault),
+            // Nobody knows how many tasks a vendor has made that does not answer: it is left alone.
+            FaultKind::Unavailable | FaultKind::Unknown | FaultKind::Garbled => Signal::Failing(fault),
+        },
+        Ok(_) | Err(Stopped::LeaseShort) => return,
+    };
+    tell(store, lease, signal).await;
+}
+
+/// Tells what came of a look, a look-up or a cancel.
+pub(crate) async fn asked<T>(store: &Store, lease: &Lease, result: &Result<T, Stopped>) {
+    let Err(Stopped::Fault(fault)) = result else { return };
+    match fault.kind {
+        FaultKind::Throttled => tell(store, lease, Signal::ReadsThrottled(fault)).await,
+        // The same key submits.
+        FaultKind::Locked if fault.code == "key_refused" => tell(store, lease, Signal::Locked(fault)).await,
+        FaultKind::Rejected
+        | FaultKind::Locked
+        | FaultKind::Unavailable
+        | FaultKind::Unknown
+        | FaultKind::Garbled => {}
+    }
+}
+
+/// Tells what a report means for other tasks.
+pub(crate) async fn reported(store: &Store, lease: &Lease, report: &Report) {
+    let Report::Failed(fault) = report else { return };
+    if fault.kind == FaultKind::Locked {
+        tell(store, lease, Signal::Locked(fault)).await;
+    } else if is_down(fault) {
+        tell(store, lease, Signal::Down(fault)).await;
+    }
+}
+
+async fn tell(store: &Store, lease: &Lease, signal: Signal<'_>) {
+    let vendor = &lease.vendor;
+    let told: Result<bool, StoreError> = store.signal(vendor, signal).await;
+    let because = |fault: &Fault| fault.to_string();
+    match (told, signal) {
+        (Ok(true), Signal::Answered) => tracing::info!(%vendor, "gate of {vendor} is open again"),
+        (Ok(true), Signal::Locked(fault) | Signal::Failing(fault) | Signal::Down(fault)) => {
+            tracing::error!(%vendor, code = %fault.code, "gate of {vendor} is shut: {}", because(fault));
+        }
+        (Ok(_), Signal::CreatesThrottled(fault) | Signal::ReadsThrottled(fault)) => {
+            tracing::debug!(%vendor, code = %fault.code, "{vendor} is asked less: {}", because(fault));
+        }
+        (Ok(_), _) => {}
+        (Err(error), _) => tracing::warn!(%vendor, %error, "what {vendor} answered is not told to the fleet"),
+    }
+}
