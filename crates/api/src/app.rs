@@ -26,7 +26,8 @@ use crate::rate::Rates;
 use crate::settings::Settings;
 use crate::share::Places;
 use crate::{
-    assets, batches, docs, endpoints, events, jobs, keys, live, notices, openapi, plan, upload, vendors,
+    assets, batches, docs, endpoints, events, jobs, keys, live, notices, openapi, plan, spend, upload,
+    vendors,
 };
 
 /// What the API is made of.
@@ -73,6 +74,7 @@ fn operations() -> Vec<Operation> {
         upload::operations(),
         plan::operations(),
         vendors::operations(),
+        spend::operations(),
         events::operations(),
         live::operations(),
         endpoints::operations(),

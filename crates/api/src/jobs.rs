@@ -21,7 +21,7 @@ use crate::caller::Caller;
 use crate::extract::{Asked, Id, Json, Query, States, idempotency_key};
 use crate::operation::Operation;
 use crate::problem::{Problem, of_submit};
-use crate::views::{Acted, Explained, JobDetail, Listed, Resolution};
+use crate::views::{Acted, Blocked, Explained, JobDetail, Listed, Resolution};
 
 /// What beside the song is said of a submission.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -249,11 +249,14 @@ async fn explained(
 ) -> Result<Out<Explained>, Problem> {
     let stored = app.job(&caller, id).await?;
     let Explanation { waits_for, due } = explain(&stored.job, app.store.now());
+    let standing = app.store.standing(&stored).await?;
+    let blocked = Blocked::of(&standing, stored.job.vendor(), &app.policy().money.currency);
     Ok(Out(Explained {
         id,
         state: stored.job.state.name(),
         waits_for,
         due_ms: due.map(Timestamp::as_millis),
+        blocked,
         claims: stored.claims,
         history: EntryView::all(&stored.job),
     }))

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::Tenant;
+use songmill_core::flow::micros;
 use songmill_store::{AccessKey, Scope, TenantQuota};
 
 use crate::app::App;
@@ -61,6 +62,12 @@ struct NewQuota {
     /// The most jobs taken in on one day, UTC.
     #[schemars(range(max = MOST))]
     jobs_per_day: Option<u64>,
+    /// The most that is spent on one day, UTC, in the settings' currency.
+    #[schemars(range(min = 0, max = MOST_MONEY))]
+    spend_per_day: Option<f64>,
+    /// Its share beside other tenants; 1 where nothing is said.
+    #[schemars(range(min = 0.001, max = 1000.0))]
+    weight: Option<f64>,
 }
 
 /// The part of a key that may be seen.
@@ -83,6 +90,8 @@ impl std::str::FromStr for KeyId {
 
 /// No quota is larger: Redis counts exactly up to here.
 const MOST: u64 = 1_000_000_000_000_000;
+/// The same for money, of which millionths are counted.
+pub(crate) const MOST_MONEY: f64 = 1e9;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
@@ -249,7 +258,14 @@ async fn quota(
     Id(tenant): Id<Tenant>,
     Json(new): Json<NewQuota>,
 ) -> Result<Out<TenantView>, Problem> {
-    let NewQuota { open_jobs, bytes, jobs_per_day } = new;
+    let NewQuota { open_jobs, bytes, jobs_per_day, spend_per_day, weight } = new;
+    if let Some(bad) = spend_per_day.filter(|most| !(0.0..=MOST_MONEY).contains(most)) {
+        let fix = format!("use 0 to {MOST_MONEY}, 0 for no cap");
+        return Err(Problem::field("spend_per_day", format!("is {bad}"), fix));
+    }
+    if let Some(bad) = weight.filter(|weight| !(0.001..=1000.0).contains(weight)) {
+        return Err(Problem::field("weight", format!("is {bad}"), "use 0.001 to 1000"));
+    }
     for (field, most) in [("open_jobs", open_jobs), ("bytes", bytes), ("jobs_per_day", jobs_per_day)] {
         if let Some(most) = most.filter(|most| *most > MOST) {
             return Err(Problem::field(
@@ -259,7 +275,9 @@ async fn quota(
             ));
         }
     }
-    app.store.set_quota(&tenant, TenantQuota { open_jobs, bytes, jobs_per_day }).await?;
+    let spend_per_day = spend_per_day.map(micros);
+    let quota = TenantQuota { open_jobs, bytes, jobs_per_day, spend_per_day, weight };
+    app.store.set_quota(&tenant, quota).await?;
     let usage = app.store.usage(&tenant).await?;
     Ok(Out(TenantView::of(tenant, &usage)))
 }

@@ -6,7 +6,7 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use songmill_core::{BatchName, EndpointId, JobId, Tenant};
+use songmill_core::{BatchName, EndpointId, JobId, Tenant, VendorName};
 use songmill_store::Scope;
 
 use crate::app::App;
@@ -78,6 +78,7 @@ fn parameter(name: &str) -> (SchemaOf, &'static str) {
         "endpoint" => (inline::<EndpointId>, "The endpoint's id"),
         "notice" => (inline::<NoticeId>, "The notice's id"),
         "key" => (inline::<KeyId>, "The part of the key between its two `_`"),
+        "vendor" => (inline::<VendorName>, "The vendor"),
         "tenant" => (inline::<Tenant>, "The tenant"),
         other => unreachable!("no path has {{{other}}}; the document is made in every test of the API"),
     }

@@ -11,6 +11,7 @@ use futures_util::stream::{self, StreamExt as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use songmill_core::flow::micros;
 use songmill_core::{BatchName, BatchRef, Tenant};
 use songmill_producer::Tally;
 use songmill_producer::lines::{self, Format, Line, ReadError};
@@ -22,6 +23,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::extract::{Asked, Query, idempotency_key, media_type, unsupported};
 use crate::jobs::endpoints_named;
+use crate::keys::MOST_MONEY;
 use crate::once::{Once, whole};
 use crate::operation::{JSONL, Operation};
 use crate::problem::{Problem, ProblemError};
@@ -41,6 +43,13 @@ struct UploadQuery {
     /// Endpoints that are to be told of the batch and its jobs, with commas between them.
     #[schemars(length(min = 1, max = 200), regex(pattern = "^[a-z0-9_]+(,[a-z0-9_]+){0,3}$"))]
     notify: Option<String>,
+    /// What may be spent for the batch, in the settings' currency: nothing is submitted that could pass it. 0 for no cap;
+    /// as before where nothing is said.
+    #[schemars(range(min = 0, max = MOST_MONEY))]
+    budget: Option<f64>,
+    /// The batch's share beside its tenant's others; as before where nothing is said, 1 at first.
+    #[schemars(range(min = 0.001, max = 1000.0))]
+    weight: Option<f64>,
 }
 
 /// Many song requests. Each is checked by itself: one that does not fit is refused, and the others are taken.
@@ -163,7 +172,14 @@ async fn upload(
     };
     let batch = BatchRef { tenant: tenant.clone(), name };
     let (id, label) = (random_text()?, trace.request_id.clone());
-    let told = Upload { batch, id, label, notify, trace: Some(trace) };
+    let (budget, weight) = (query.budget, query.weight);
+    if let Some(bad) = budget.filter(|budget| !(0.0..=MOST_MONEY).contains(budget)) {
+        return Err(Problem::query("budget", format!("is {bad}"), format!("use 0 to {MOST_MONEY}")));
+    }
+    if let Some(bad) = weight.filter(|weight| !(0.001..=1000.0).contains(weight)) {
+        return Err(Problem::query("weight", format!("is {bad}"), "use 0.001 to 1000"));
+    }
+    let told = Upload { batch, id, label, notify, trace: Some(trace), budget: budget.map(micros), weight };
     let how = format!("POST /v1/batches {} {}", told.batch, query.notify.as_deref().unwrap_or_default());
     let location = caller.location(format!("/v1/batches/{}", told.batch.name), &tenant);
     let Some(key) = key else {

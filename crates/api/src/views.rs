@@ -12,6 +12,9 @@ use songmill_store::{AccessKey, Disabled, Endpoint, EndpointSecret, NoticeType, 
 use crate::problem::ProblemError;
 use crate::secret::for_receiver;
 
+mod flow;
+
+pub use flow::{Blocked, Blocker, FlowView, GateBy, GateView, RateView, Spend, SpendRow};
 pub use songmill_core::view::{BatchView, NoticePayload};
 
 /// A page of a list.
@@ -47,6 +50,8 @@ pub struct Explained {
     /// When it is looked at again; not set when nothing will happen by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_ms: Option<u64>,
+    /// The one limit, gate, lease or time that it waits for now.
+    pub blocked: Blocked,
     /// Claims in a row without an outcome: a worker has it, or died over it.
     pub claims: u32,
     /// Every decision so far, oldest first; the latest 24.
@@ -202,9 +207,15 @@ pub struct VendorView {
     pub look_up: bool,
     /// Whether it can stop a task.
     pub cancel: bool,
-    /// Submissions a minute that it allows, where it says.
+    /// Submissions a minute that it is sent at the most, where that is limited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creates_per_minute: Option<u32>,
+    /// Its gate, where that is shut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateView>,
+    /// Its limits and what is used of them; only for operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowView>,
     /// Jobs that wait there, by stage; an operator sees everybody's, others none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<BTreeMap<String, u64>>,
@@ -377,7 +388,7 @@ pub struct NewKeyView {
 }
 
 /// A tenant: what it has, and what it may have; 0 is any number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "TenantUsage")]
 pub struct TenantView {
     /// Its name.
@@ -394,6 +405,12 @@ pub struct TenantView {
     pub most_bytes: u64,
     /// The most jobs taken in on one day, UTC.
     pub most_jobs_per_day: u64,
+    /// What is spent and reserved today, UTC, in the settings' currency.
+    pub spent_today: f64,
+    /// The most of that; 0 for no cap.
+    pub most_spend_per_day: f64,
+    /// Its share beside other tenants.
+    pub weight: f64,
 }
 
 impl TenantView {
@@ -406,6 +423,9 @@ impl TenantView {
             most_open_jobs: usage.quota.open_jobs,
             most_bytes: usage.quota.bytes,
             most_jobs_per_day: usage.quota.jobs_per_day,
+            spent_today: usage.spent_today as f64 / 1e6,
+            most_spend_per_day: usage.quota.spend_per_day as f64 / 1e6,
+            weight: usage.weight,
         }
     }
 }

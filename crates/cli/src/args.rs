@@ -8,12 +8,13 @@ use clap_complete::Shell;
 
 use crate::batch::{self, BatchCommand};
 use crate::deadletter::{self, DeadLetterCommand};
-use crate::event::{self, EventCommand, VendorCommand};
+use crate::event::EventCommand;
 use crate::exit::Exit;
 use crate::job::{self, JobCommand};
 use crate::key::{self, KeyCommand, TenantCommand};
 use crate::notice::{self, EndpointCommand, NoticeCommand};
-use crate::{config, demo, doctor, plan, roles, show, sim, submit};
+use crate::vendor::VendorCommand;
+use crate::{config, demo, doctor, event, plan, roles, show, sim, submit, vendor};
 
 /// Bulk song generation: queue songs, run them through four vendors, keep the audio.
 #[derive(Debug, Parser)]
@@ -102,9 +103,11 @@ enum Command {
     /// Looks at notices, and sends them again
     #[command(subcommand)]
     Notice(NoticeCommand),
-    /// Looks at vendors
+    /// Looks at vendors, and shuts and opens their gates
     #[command(subcommand)]
     Vendor(VendorCommand),
+    /// Says what was spent, by day, vendor or tenant
+    Spend(vendor::SpendArgs),
     /// Prints what happened, or what happens
     #[command(subcommand)]
     Event(EventCommand),
@@ -155,7 +158,8 @@ impl Args {
             Command::Tenant(command) => key::tenant(&global, command).await,
             Command::Endpoint(command) => notice::endpoint(&global, command).await,
             Command::Notice(command) => notice::run(&global, command).await,
-            Command::Vendor(command) => event::vendor(&global, command).await,
+            Command::Vendor(command) => vendor::run(&global, command).await,
+            Command::Spend(args) => vendor::spend(&global, &args).await,
             Command::Event(command) => event::run(&global, command).await,
             Command::Sim(args) => sim::run(&global, args).await,
             Command::Doctor(args) => doctor::run(&global, &args).await,

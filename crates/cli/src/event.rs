@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use songmill_api::views::{EventView, Listed, VendorView};
+use songmill_api::views::{EventView, Listed};
 use songmill_core::{BatchRef, JobId, Tenant};
 
 use crate::args::Global;
@@ -36,12 +36,6 @@ pub(crate) struct Which {
     /// At most so many
     #[arg(long, default_value_t = 1000)]
     limit: usize,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum VendorCommand {
-    /// Lists vendors: what each can do, and how many jobs wait there
-    List,
 }
 
 impl Which {
@@ -91,31 +85,4 @@ fn words(event: &EventView) -> String {
     let code = event.code.as_ref().map(|code| format!("  {code}")).unwrap_or_default();
     let (at, kind) = (output::moment(event.at_ms), &event.kind);
     format!("{}  {at}  {kind:<16} {}{vendor}{code}", event.id, subject.unwrap_or_default())
-}
-
-/// `songmill vendor`.
-pub(crate) async fn vendor(global: &Global, command: VendorCommand) -> Result<Exit> {
-    let VendorCommand::List = command;
-    let client = Client::open(global).await?;
-    let vendors: Listed<VendorView> = client.value(Ask::get("/v1/vendors")).await?;
-    if global.json {
-        output::json(&vendors.data)?;
-        return Ok(Exit::Ok);
-    }
-    let mut table = output::table(&["VENDOR", "KEY", "CALLS BACK", "LOOK-UP", "CANCEL", "WAITING"]);
-    let yes = |is: bool| if is { "yes" } else { "no" };
-    for vendor in &vendors.data {
-        let waiting = vendor.waiting.iter().flatten().filter(|(_, count)| **count > 0);
-        let waiting: Vec<_> = waiting.map(|(stage, count)| format!("{count} {stage}")).collect();
-        table.add_row([
-            vendor.name.as_str(),
-            if vendor.usable { "set" } else { "not set" },
-            yes(vendor.calls_back),
-            yes(vendor.look_up),
-            yes(vendor.cancel),
-            &waiting.join(", "),
-        ]);
-    }
-    output::print(&table)?;
-    Ok(Exit::Ok)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args, Subcommand};
-use songmill_api::views::{Acted, Explained, JobDetail, Listed, Resolution};
+use songmill_api::views::{Acted, Blocker, Explained, JobDetail, Listed, Resolution};
 use songmill_core::job::StateName;
 use songmill_core::view::{EntryView, JobView};
 use songmill_core::{BatchRef, JobId, TaskId, Tenant, VendorName};
@@ -281,6 +281,11 @@ async fn explained(global: &Global, client: &Client, id: JobId) -> Result<Exit> 
     }
     output::line(format_args!("job {id} is {}", why.state))?;
     output::line(&why.waits_for)?;
+    if why.blocked.by != Blocker::Nothing {
+        let until =
+            why.blocked.until_ms.map_or_else(String::new, |at| format!(", until {}", output::moment(at)));
+        output::line(format_args!("now: {}{until}", why.blocked.words))?;
+    }
     if let Some(due) = why.due_ms {
         output::line(format_args!("due {}", output::moment(due)))?;
     }

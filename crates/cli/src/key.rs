@@ -64,6 +64,12 @@ pub(crate) enum TenantCommand {
         /// The most jobs taken in on one day, UTC; 0 for any number
         #[arg(long)]
         jobs_per_day: Option<u64>,
+        /// The most that is spent on one day, UTC, in the settings' currency; 0 for no cap
+        #[arg(long, value_name = "AMOUNT", value_parser = crate::submit::amount)]
+        spend_per_day: Option<f64>,
+        /// Its share beside other tenants [default: 1]
+        #[arg(long, value_name = "SHARE", value_parser = crate::submit::weight)]
+        weight: Option<f64>,
     },
 }
 
@@ -185,9 +191,11 @@ pub(crate) async fn tenant(global: &Global, command: TenantCommand) -> Result<Ex
     let client = Client::open(global).await?;
     let tenants = match command {
         TenantCommand::List => client.value::<Listed<TenantView>>(Ask::get("/v1/tenants")).await?.data,
-        TenantCommand::Quota { tenant, open_jobs, bytes, jobs_per_day } => {
-            let body =
-                serde_json::json!({ "open_jobs": open_jobs, "bytes": bytes, "jobs_per_day": jobs_per_day });
+        TenantCommand::Quota { tenant, open_jobs, bytes, jobs_per_day, spend_per_day, weight } => {
+            let body = serde_json::json!({
+                "open_jobs": open_jobs, "bytes": bytes, "jobs_per_day": jobs_per_day,
+                "spend_per_day": spend_per_day, "weight": weight,
+            });
             let ask = Ask::new(Method::PUT, format!("/v1/tenants/{tenant}/quota")).json(&body)?;
             vec![client.value(ask).await?]
         }
@@ -200,7 +208,11 @@ pub(crate) async fn tenant(global: &Global, command: TenantCommand) -> Result<Ex
         output::line("no tenants yet: the first job or key makes one")?;
         return Ok(Exit::Ok);
     }
-    let mut table = output::table(&["TENANT", "OPEN JOBS", "BYTES", "JOBS TODAY"]);
+    let mut table = output::table(&["TENANT", "OPEN JOBS", "BYTES", "JOBS TODAY", "SPENT TODAY", "SHARE"]);
+    let money = |has: f64, most: f64| match most > 0.0 {
+        true => format!("{has:.4} of {most:.4}"),
+        false => format!("{has:.4}"),
+    };
     let of = |has: u64, most: u64| if most == 0 { has.to_string() } else { format!("{has} of {most}") };
     for one in &tenants {
         table.add_row([
@@ -208,6 +220,8 @@ pub(crate) async fn tenant(global: &Global, command: TenantCommand) -> Result<Ex
             of(one.open_jobs, one.most_open_jobs),
             of(one.bytes, one.most_bytes),
             of(one.jobs_today, one.most_jobs_per_day),
+            money(one.spent_today, one.most_spend_per_day),
+            one.weight.to_string(),
         ]);
     }
     output::print(&table)?;

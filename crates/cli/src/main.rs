@@ -23,6 +23,7 @@ mod show;
 mod sim;
 mod submit;
 mod telemetry;
+mod vendor;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,7 @@ use clap::Args;
 use serde::Serialize;
 use songmill_api::ProblemError;
 use songmill_api::views::{BatchErrorView, BatchView, Uploaded};
+use songmill_core::flow::micros;
 use songmill_core::song::{Invalid, Problem};
 use songmill_core::{BatchName, BatchRef};
 use songmill_producer::Tally;
@@ -44,9 +45,37 @@ pub(crate) struct SubmitArgs {
     /// Check and plan every line but submit nothing; needs no Redis
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
+    #[command(flatten)]
+    wishes: Wishes,
+}
+
+/// What is said of the batch.
+#[derive(Debug, Default, Args)]
+struct Wishes {
     /// Tell these endpoints of the batch and its jobs, beside those that are told of all
     #[arg(long, value_name = "ENDPOINT", value_delimiter = ',')]
     notify: Vec<songmill_core::EndpointId>,
+    /// The most that may be spent for the batch, in the settings' currency; 0 for no cap
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    budget: Option<f64>,
+    /// The batch's share beside its tenant's others [default: 1]
+    #[arg(long, value_name = "SHARE", value_parser = weight)]
+    weight: Option<f64>,
+}
+
+/// An amount of money.
+pub(crate) fn amount(text: &str) -> Result<f64, String> {
+    number(text, 0.0, 1e9)
+}
+
+/// A share beside others.
+pub(crate) fn weight(text: &str) -> Result<f64, String> {
+    number(text, 0.001, 1000.0)
+}
+
+fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("is no number from {least} to {most}"))
 }
 
 /// How a file is written.
@@ -135,7 +164,7 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
         let context = Context::open(global).await?;
         telemetry::start(&context.config.log, global, true)?;
         let read = lines::read(open(&args.file)?, format);
-        let tally = submit_to(&context, &name, args.notify.clone(), read, &mut bad).await?;
+        let tally = submit_to(&context, &name, &args.wishes, read, &mut bad).await?;
         (Client::here(&context)?, tally)
     };
     bad.finish()?;
@@ -167,12 +196,15 @@ async fn upload(
     format: lines::Format,
     bad: &mut BadLines,
 ) -> Result<Tally> {
-    let notify: Vec<_> = args.notify.iter().map(ToString::to_string).collect();
+    let wishes = &args.wishes;
+    let notify: Vec<_> = wishes.notify.iter().map(ToString::to_string).collect();
     let tenant = Some(&name.tenant).filter(|tenant| !tenant.is_default());
     let ask = Ask::post("/v1/batches")
         .with("name", Some(&name.name))
         .with("tenant", tenant)
         .with("notify", (!notify.is_empty()).then(|| notify.join(",")))
+        .with("budget", wishes.budget)
+        .with("weight", wishes.weight)
         .body(media(format), body(&args.file).await?);
     let (uploaded, upload, mut errors) = match client.value::<Uploaded>(ask).await {
         Ok(Uploaded { created, known, refused, upload, errors, .. }) => {
@@ -242,16 +274,17 @@ pub(crate) async fn submit(
     lines: tokio::sync::mpsc::Receiver<Result<Line, ReadError>>,
     bad: &mut BadLines,
 ) -> Result<Tally> {
-    submit_to(context, name, Vec::new(), lines, bad).await
+    submit_to(context, name, &Wishes::default(), lines, bad).await
 }
 
 async fn submit_to(
     context: &Context,
     name: &BatchRef,
-    notify: Vec<songmill_core::EndpointId>,
+    wishes: &Wishes,
     lines: tokio::sync::mpsc::Receiver<Result<Line, ReadError>>,
     bad: &mut BadLines,
 ) -> Result<Tally> {
+    let notify = wishes.notify.clone();
     for endpoint in &notify {
         if context.store.endpoint(&name.tenant, endpoint).await?.is_none() {
             return Err(usage(format!(
@@ -261,7 +294,8 @@ async fn submit_to(
         }
     }
     let (id, label) = (upload_id()?, String::new());
-    let upload = Upload { batch: name.clone(), id, label, notify, trace: None };
+    let (budget, weight) = (wishes.budget.map(micros), wishes.weight);
+    let upload = Upload { batch: name.clone(), id, label, notify, trace: None, budget, weight };
     let producer = context.producer();
     let each = |refused: &Refused| {
         let invalid = Invalid { problems: refused.problems.clone() };

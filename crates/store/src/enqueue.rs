@@ -86,7 +86,7 @@ impl Store {
         let mut call = ENQUEUE.call(&named);
         call.arg(batch.map(ToString::to_string).unwrap_or_default());
         call.arg(self.retention().events).arg(keys.wake()).arg(keys.batch_prefix());
-        let Quota { open_jobs, bytes, jobs_per_day } = self.quota();
+        let Quota { open_jobs, bytes, jobs_per_day, .. } = self.quota();
         call.arg(tenant.as_str()).arg(day).arg(self.listed_for().as_millis() as u64);
         call.arg(open_jobs).arg(bytes).arg(jobs_per_day);
         call.arg(keys.content_prefix(tenant)).arg(self.listed_for().as_millis() as u64);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use songmill_core::flow::micros;
 use songmill_core::{Tenant, Timestamp};
 
 use crate::connection::StoreError;
@@ -18,6 +19,9 @@ pub struct Quota {
     pub bytes: u64,
     /// The most jobs taken in on one day, UTC.
     pub jobs_per_day: u64,
+    /// The most that is spent on one day, UTC, in millionths of the settings' currency (`money.tenant_day`).
+    #[serde(skip)]
+    pub spend_per_day: u64,
 }
 
 /// Which part of a quota is used up.
@@ -32,7 +36,7 @@ pub enum Bound {
 }
 
 /// What of a quota is said for one tenant alone; the rest is as for all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TenantQuota {
     /// The most jobs that have not ended.
     pub open_jobs: Option<u64>,
@@ -40,10 +44,14 @@ pub struct TenantQuota {
     pub bytes: Option<u64>,
     /// The most jobs taken in on one day, UTC.
     pub jobs_per_day: Option<u64>,
+    /// The most that is spent on one day, UTC, in millionths.
+    pub spend_per_day: Option<u64>,
+    /// Its share beside other tenants, 0.001 to 1000; 1 where nothing is said.
+    pub weight: Option<f64>,
 }
 
 /// What a tenant has, and what it may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usage {
     /// Jobs that have not ended.
     pub open_jobs: u64,
@@ -53,6 +61,10 @@ pub struct Usage {
     pub jobs_today: u64,
     /// What it may have.
     pub quota: Quota,
+    /// Its share beside other tenants.
+    pub weight: f64,
+    /// What is spent and reserved today, in millionths.
+    pub spent_today: u64,
 }
 
 const DAY_MS: u64 = 86_400_000;
@@ -83,9 +95,20 @@ impl Store {
     pub async fn usage(&self, tenant: &Tenant) -> Result<Usage, StoreError> {
         let mut ask = redis::cmd("HMGET");
         ask.arg(self.keys().tenant(tenant));
-        ask.arg(&["open", "bytes", "day", "today", "max_open", "max_bytes", "max_day"]);
-        let fields: Vec<Option<u64>> = ask.query_async(&mut self.connection()).await?;
-        let field = |n: usize| fields.get(n).copied().flatten();
+        ask.arg(&[
+            "open",
+            "bytes",
+            "day",
+            "today",
+            "max_open",
+            "max_bytes",
+            "max_day",
+            "max_spend",
+            "weight",
+        ]);
+        let fields: Vec<Option<f64>> = ask.query_async(&mut self.connection()).await?;
+        let number = |n: usize| fields.get(n).copied().flatten();
+        let field = |n: usize| number(n).map(|number| number as u64);
         let today = field(2) == Some(day(self.now()));
         let default = self.quota();
         Ok(Usage {
@@ -96,7 +119,10 @@ impl Store {
                 open_jobs: field(4).unwrap_or(default.open_jobs),
                 bytes: field(5).unwrap_or(default.bytes),
                 jobs_per_day: field(6).unwrap_or(default.jobs_per_day),
+                spend_per_day: field(7).unwrap_or(micros(self.policy().money.tenant_day)),
             },
+            weight: number(8).unwrap_or(1.0),
+            spent_today: self.spent_today(tenant).await?.1,
         })
     }
 
@@ -105,8 +131,16 @@ impl Store {
         let key = self.keys().tenant(tenant);
         let mut write = redis::pipe();
         write.atomic().cmd("SADD").arg(self.keys().tenants()).arg(tenant.as_str()).ignore();
-        let TenantQuota { open_jobs, bytes, jobs_per_day } = quota;
-        for (field, most) in [("max_open", open_jobs), ("max_bytes", bytes), ("max_day", jobs_per_day)] {
+        let TenantQuota { open_jobs, bytes, jobs_per_day, spend_per_day, weight } = quota;
+        let text = |number: Option<u64>| number.map(|number| number.to_string());
+        let fields = [
+            ("max_open", text(open_jobs)),
+            ("max_bytes", text(bytes)),
+            ("max_day", text(jobs_per_day)),
+            ("max_spend", text(spend_per_day)),
+            ("weight", weight.map(|weight| weight.to_string())),
+        ];
+        for (field, most) in fields {
             match most {
                 Some(most) => write.cmd("HSET").arg(&key).arg(field).arg(most).ignore(),
                 None => write.cmd("HDEL").arg(&key).arg(field).ignore(),

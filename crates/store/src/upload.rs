@@ -24,6 +24,10 @@ pub struct Upload {
     pub notify: Vec<EndpointId>,
     /// The request it comes with.
     pub trace: Option<Trace>,
+    /// What may be spent for the batch from now on, in millionths; none for what was said before.
+    pub budget: Option<u64>,
+    /// The batch's share beside its tenant's others, from now on; none for what was said before, 1 at first.
+    pub weight: Option<f64>,
 }
 
 /// A line of an upload that was refused.
@@ -80,6 +84,8 @@ impl Store {
         let ids: Vec<_> = upload.notify.iter().map(EndpointId::as_str).collect();
         let trace = upload.trace.as_ref().map(|trace| serde_json::to_string(trace).expect("texts are JSON"));
         call.arg(keys.batch_prefix()).arg(ids.join(" ")).arg(trace.unwrap_or_default());
+        call.arg(upload.budget.map(|budget| budget.to_string()).unwrap_or_default());
+        call.arg(upload.weight.map(|weight| weight.to_string()).unwrap_or_default());
         call.run::<i64>(&mut self.connection()).await?;
         Ok(())
     }
@@ -93,7 +99,7 @@ impl Store {
             let Some((id, batch)) = entry.split_once(' ') else { continue };
             let Ok(batch) = batch.parse() else { continue };
             let (id, label) = (id.to_owned(), String::new());
-            let upload = Upload { batch, id, label, notify: vec![], trace: None };
+            let upload = Upload { batch, id, label, notify: vec![], trace: None, budget: None, weight: None };
             self.tell_upload("silent", &upload).await?;
         }
         Ok(silent.len())

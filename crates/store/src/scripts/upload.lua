@@ -2,7 +2,8 @@
 -- lines may come to is not closed.
 -- KEYS: 1 batch, 2 its members, 3 its refused lines, 4 tenant's batches, 5 uploads, 6 events, 7 outbox, 8 tenant's hash
 -- ARGV: 1 'begin', 'on', 'end', or 'silent' to end it if it gave no sign of life in time, 2 batch, 3 upload, 4 how long it may give no sign of life in ms, 5 events kept,
---   6 retention in ms, 7 prefix of batches, 8 endpoints that are to be told, 9 the request it comes with
+--   6 retention in ms, 7 prefix of batches, 8 endpoints that are to be told, 9 the request it comes with, 10 what may be spent for it in
+--   millionths, 11 its share beside its tenant's others ('' for what was said before)
 local upload = ARGV[3] .. ' ' .. ARGV[2]
 if ARGV[1] == 'silent' and (tonumber(redis.call('ZSCORE', KEYS[5], upload)) or math.huge) > now then return 0 end
 if ARGV[1] == 'end' or ARGV[1] == 'silent' then
@@ -18,6 +19,8 @@ if redis.call('ZADD', KEYS[5], now + tonumber(ARGV[4]), upload) == 0 then return
 if redis.call('HSETNX', KEYS[1], 'created', now) == 1 then list_batch(KEYS[4], ARGV[2], ARGV[7]) end
 redis.call('HINCRBY', KEYS[1], 'inputs', 1)
 for _, key in ipairs({ KEYS[1], KEYS[2], KEYS[3] }) do redis.call('PERSIST', key) end
+if ARGV[10] ~= '' then redis.call('HSET', KEYS[1], 'budget', ARGV[10]) end
+if ARGV[11] ~= '' then redis.call('HSET', KEYS[1], 'weight', ARGV[11]) end
 if ARGV[9] ~= '' then redis.call('HSETNX', KEYS[1], 'trace', ARGV[9]) end
 local named = redis.call('HGET', KEYS[1], 'notify') or ''
 for id in string.gmatch(ARGV[8], '%S+') do

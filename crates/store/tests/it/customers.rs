@@ -13,7 +13,15 @@ use songmill_store::{
 use crate::tools::{Redis, batch, enqueue, new_job, until, vendor};
 
 fn upload(id: &str) -> Upload {
-    Upload { batch: batch(), id: id.into(), label: id.into(), notify: vec![], trace: None }
+    Upload {
+        batch: batch(),
+        id: id.into(),
+        label: id.into(),
+        notify: vec![],
+        trace: None,
+        budget: None,
+        weight: None,
+    }
 }
 
 fn endpoint(id: &str) -> Endpoint {

@@ -1,0 +1,155 @@
+//! What a job waits for now, beside what its record says: the one limit, gate, lease or time.
+
+use songmill_core::flow::micros;
+use songmill_core::job::{Stage, StateName};
+use songmill_core::{Job, Timestamp};
+
+use crate::connection::StoreError;
+use crate::flow::{Bucket, Flow, Gate};
+use crate::store::{Store, Stored};
+
+/// Which purse has too little left for a submission, and how it stands, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purse {
+    /// Whose.
+    pub of: PurseOf,
+    /// What may be spent.
+    pub most: u64,
+    /// What is spent or reserved.
+    pub spent: u64,
+    /// What the submission is expected to cost.
+    pub price: u64,
+}
+
+/// Whose purse it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurseOf {
+    /// Everybody's of the day.
+    Day,
+    /// The tenant's of the day.
+    Tenant,
+    /// The batch's.
+    Batch,
+}
+
+/// The one thing that a job waits for now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Standing {
+    /// It does not wait, or nothing will happen by itself.
+    Over,
+    /// An operator.
+    Operator,
+    /// Its time: a back-off, `not_before`, the next look.
+    Time(Timestamp),
+    /// The vendor's gate.
+    Gate(Gate),
+    /// Room among the tasks under way.
+    Room {
+        /// Tasks under way.
+        in_flight: u64,
+        /// The most of them.
+        most: u32,
+    },
+    /// The vendor's rate of submissions, or of other requests.
+    Rate {
+        /// How it stands.
+        bucket: Bucket,
+        /// Whether submissions are meant.
+        creates: bool,
+    },
+    /// Money.
+    Money(Purse),
+    /// Those before it: in its lane, and of others.
+    Share {
+        /// Jobs of its own lane before it.
+        ahead: u64,
+        /// Tenants that share the vendor.
+        tenants: u64,
+    },
+    /// Whoever has it, until the lease ends.
+    Lease(Timestamp),
+    /// A worker to take it.
+    Worker {
+        /// Whether workers have asked for such jobs within the last seconds.
+        any: bool,
+    },
+}
+
+impl Store {
+    /// What a job waits for now.
+    pub async fn standing(&self, stored: &Stored) -> Result<Standing, StoreError> {
+        let job = &stored.job;
+        let Some(place) = job.place() else {
+            let held = job.state.name() == StateName::Held;
+            return Ok(if held { Standing::Operator } else { Standing::Over });
+        };
+        let queue = self.keys().queue(place.stage, place.vendor);
+        let mut ask = redis::pipe();
+        ask.cmd("ZSCORE").arg(&queue).arg(job.id.to_string());
+        ask.cmd("EXISTS").arg(format!("{queue}:idle"));
+        let (due, asked): (Option<f64>, bool) = ask.query_async(&mut self.connection()).await?;
+        let now = self.now();
+        let due = due.map(|due| Timestamp::from_millis(due as u64)).filter(|due| *due > now);
+        let flow = self.flow(place.vendor).await?;
+        match (place.stage, due) {
+            (Stage::Submit, Some(due)) => Ok(Standing::Time(due)),
+            (Stage::Submit, None) => self.in_lane(job, flow, asked, &queue).await,
+            (Stage::Resolve | Stage::Poll | Stage::Cancel | Stage::Collect, Some(due)) => {
+                Ok(if stored.claims > 0 { Standing::Lease(due) } else { Standing::Time(due) })
+            }
+            (Stage::Resolve | Stage::Poll | Stage::Cancel, None)
+                if flow.reads.next > now.as_millis() as f64 =>
+            {
+                Ok(Standing::Rate { bucket: flow.reads, creates: false })
+            }
+            (Stage::Resolve | Stage::Poll | Stage::Cancel | Stage::Collect, None) => {
+                Ok(Standing::Worker { any: asked })
+            }
+        }
+    }
+
+    /// One that may be submitted now.
+    async fn in_lane(&self, job: &Job, flow: Flow, asked: bool, queue: &str) -> Result<Standing, StoreError> {
+        if let Some(gate) = flow.gate {
+            return Ok(Standing::Gate(gate));
+        }
+        if let Some(purse) = self.empty_purse(job).await? {
+            return Ok(Standing::Money(purse));
+        }
+        if flow.most_in_flight > 0 && flow.in_flight >= u64::from(flow.most_in_flight) {
+            return Ok(Standing::Room { in_flight: flow.in_flight, most: flow.most_in_flight });
+        }
+        let mut ask = redis::pipe();
+        ask.cmd("ZRANK").arg(format!("{queue}:{}", job.lane())).arg(job.id.to_string());
+        ask.cmd("ZCARD").arg(self.keys().share(job.vendor()));
+        let (ahead, tenants): (Option<u64>, u64) = ask.query_async(&mut self.connection()).await?;
+        let ahead = ahead.unwrap_or(0);
+        if ahead > 0 || (tenants > 1 && flow.ready > 1) {
+            return Ok(Standing::Share { ahead, tenants });
+        }
+        if flow.creates.next > self.now().as_millis() as f64 {
+            return Ok(Standing::Rate { bucket: flow.creates, creates: true });
+        }
+        Ok(Standing::Worker { any: asked })
+    }
+
+    /// The purse that has too little left for a job's next submission.
+    async fn empty_purse(&self, job: &Job) -> Result<Option<Purse>, StoreError> {
+        if job.price == 0 {
+            return Ok(None);
+        }
+        let (policy, price) = (self.policy(), job.price);
+        let (all, own) = self.spent_today(&job.tenant).await?;
+        let usage = self.usage(&job.tenant).await?;
+        let mut purses = vec![
+            Purse { of: PurseOf::Day, most: micros(policy.money.day), spent: all, price },
+            Purse { of: PurseOf::Tenant, most: usage.quota.spend_per_day, spent: own, price },
+        ];
+        if let Some(batch) = job.batch_ref() {
+            let (spent, budget) = self.spent_for(&batch).await?;
+            let most = budget.unwrap_or(micros(policy.money.batch));
+            purses.push(Purse { of: PurseOf::Batch, most, spent, price });
+        }
+        Ok(purses.into_iter().find(|purse| purse.most > 0 && purse.spent + price > purse.most))
+    }
+}
