@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use songmill_core::{BatchName, JobId, Tenant, VendorName};
+use songmill_producer::Outlook;
 use songmill_store::{Refused, Scope};
 
 use crate::app::App;
@@ -100,10 +101,11 @@ async fn plan(
     let batch = query.name.as_ref().map_or("", BatchName::as_str);
     let mut plan = Plan::default();
     let money = &app.policy().money.clone();
+    let outlook = Outlook::read(&app.store, &app.vendors).await?;
     while let Some(line) = lines.recv().await {
         let line = line.map_err(|error| broken(&error))?;
         let planned = line.read.and_then(|(song, key)| {
-            let routes = songmill_producer::plan(&song, &app.vendors, app.default_vendor.as_ref())?;
+            let routes = songmill_producer::plan(&song, &app.vendors, app.default_vendor.as_ref(), &outlook)?;
             let first = &routes[0];
             let price =
                 first.steps.iter().map(|step| money.expected(&first.vendor, *step, song.asked())).sum();

@@ -321,9 +321,14 @@ async fn dry_run(
     let (mut by_vendor, mut good) = (BTreeMap::<String, u64>::new(), 0);
     while let Some(line) = lines.recv().await {
         let line = line?;
-        let planned = line
-            .read
-            .and_then(|(song, _)| songmill_producer::plan(&song, &vendors, config.default_vendor.as_ref()));
+        let planned = line.read.and_then(|(song, _)| {
+            songmill_producer::plan(
+                &song,
+                &vendors,
+                config.default_vendor.as_ref(),
+                &songmill_producer::Outlook::default(),
+            )
+        });
         match planned {
             Ok(routes) => {
                 good += 1;

@@ -103,6 +103,9 @@ pub struct Money {
     pub tenant_day: f64,
     /// The same for each batch, unless something else is said for it.
     pub batch: f64,
+    /// What an hour of waiting for a song is worth: `vendor: "auto"` takes the vendor with the least of price and
+    /// waiting together.
+    pub hour: f64,
     /// What each vendor charges; one that is not named counts as free.
     pub prices: BTreeMap<VendorName, Price>,
 }
@@ -110,7 +113,7 @@ pub struct Money {
 impl Default for Money {
     fn default() -> Self {
         let (day, tenant_day, batch) = (0.0, 0.0, 0.0);
-        Self { currency: "USD".into(), day, tenant_day, batch, prices: BTreeMap::new() }
+        Self { currency: "USD".into(), day, tenant_day, batch, hour: 1.0, prices: BTreeMap::new() }
     }
 }
 

@@ -23,7 +23,8 @@ pub struct SongRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 128))]
     pub custom_id: Option<String>,
-    /// The vendor to use, or several in order of preference.
+    /// The vendor to use, or several in order of preference. `auto` takes all that can, the best one first: by health,
+    /// price and expected time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vendor: Option<VendorChoice>,
     /// What the music should be, in plain words.
@@ -139,6 +140,11 @@ pub enum VendorChoice {
 }
 
 impl VendorChoice {
+    /// Whether a name leaves the choice to us.
+    pub fn is_auto(name: &VendorName) -> bool {
+        name.as_str() == "auto"
+    }
+
     /// The vendors in order of preference.
     pub fn names(&self) -> &[VendorName] {
         match self {

@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, FaultKind};
+use crate::flow::Priority;
 use crate::id::{BatchName, EndpointId, JobId, TaskId, Tenant, VendorName};
-use crate::job::{Entry, Job, State, StateName, Trace, explain};
+use crate::job::{Entry, Job, Route, State, StateName, Trace, explain};
 use crate::report::Asset;
 use crate::song::Field;
 use crate::time::Timestamp;
@@ -48,6 +49,15 @@ pub struct JobView {
     /// Preferred fields that the vendor cannot honour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<Field>,
+    /// Vendors it was sent on from, in order, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_over: Vec<FailOverView>,
+    /// How urgent it is beside its tenant's others.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
+    /// What its tasks have cost, or will, in the settings' currency; 0 where no prices are set.
+    #[serde(default)]
+    pub cost: f64,
     /// When it was taken in.
     pub created_ms: u64,
     /// When it ended.
@@ -79,6 +89,43 @@ pub struct JobView {
     /// The W3C `traceparent` it came with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+/// A vendor that a job was sent on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "FailOver")]
+pub struct FailOverView {
+    /// The vendor it left.
+    pub from: VendorName,
+    /// The vendor it went on to.
+    pub to: VendorName,
+    /// Why.
+    pub because: String,
+    /// Preferred fields that only the first of them honours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<Field>,
+    /// Preferred fields that only the second of them honours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gained: Vec<Field>,
+}
+
+impl FailOverView {
+    fn all(job: &Job) -> Vec<Self> {
+        let only = |these: &[Field], those: &[Field]| -> Vec<Field> {
+            these.iter().filter(|field| !those.contains(field)).copied().collect()
+        };
+        let view = |(pair, because): (&[Route], &String)| {
+            let [from, to] = pair else { return None };
+            Some(Self {
+                from: from.vendor.clone(),
+                to: to.vendor.clone(),
+                because: because.clone(),
+                left_out: only(&to.dropped, &from.dropped),
+                gained: only(&from.dropped, &to.dropped),
+            })
+        };
+        job.routes.windows(2).zip(&job.left).filter_map(view).collect()
+    }
 }
 
 /// Why a job failed or is held.
@@ -190,6 +237,9 @@ impl JobView {
             vendors: job.routes.iter().map(|route| route.vendor.clone()).collect(),
             task,
             left_out: job.here().dropped.clone(),
+            failed_over: FailOverView::all(job),
+            priority: job.priority,
+            cost: job.spent as f64 / 1e6,
             created_ms: job.created.as_millis(),
             ended_ms: ended.map(Timestamp::as_millis),
             seconds: ended.map(|at| at.since(job.created).as_millis() as f64 / 1000.0),

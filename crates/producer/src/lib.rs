@@ -13,10 +13,12 @@
 
 mod array;
 pub mod lines;
+mod outlook;
 mod plan;
 mod producer;
 mod upload;
 
+pub use outlook::Outlook;
 pub use plan::plan;
 pub use producer::{Placed, Producer, Submission, SubmitError, Tally};
 pub use upload::Uploaded;

@@ -5,7 +5,9 @@ use songmill_core::song::{Invalid, VendorChoice};
 use songmill_core::{SongRequest, VendorName};
 use songmill_vendors::Vendors;
 
-/// Plans a request with the vendors it names, in its order.
+use crate::outlook::Outlook;
+
+/// Plans a request with the vendors it names, in its order; for `auto` with all that can, in the order of the outlook.
 ///
 /// One vendor that cannot do it is refused with its reasons; of several, those that cannot are left out as
 /// long as one can.
@@ -13,6 +15,7 @@ pub fn plan(
     song: &SongRequest,
     vendors: &Vendors,
     default: Option<&VendorChoice>,
+    outlook: &Outlook,
 ) -> Result<Vec<Route>, Invalid> {
     song.check()?;
     let names = song.vendor.as_ref().or(default).map(VendorChoice::names).unwrap_or_default();
@@ -20,6 +23,14 @@ pub fn plan(
         let fix = format!("name one or several of {}", listed(vendors));
         return Err(Invalid::one("vendor", "is missing", fix));
     }
+    let auto = names.iter().any(VendorChoice::is_auto);
+    let all: Vec<VendorName>;
+    let names = if auto {
+        all = vendors.names().cloned().collect();
+        &all
+    } else {
+        names
+    };
     let mut wrong = Invalid::default();
     for name in song.options.keys().filter(|name| !names.contains(name)) {
         wrong.push(
@@ -41,7 +52,24 @@ pub fn plan(
             Err(invalid) => refused.problems.extend(invalid.problems),
         }
     }
-    if routes.is_empty() { Err(refused) } else { Ok(routes) }
+    if routes.is_empty() {
+        return Err(if auto { none_can(&refused) } else { refused });
+    }
+    if auto {
+        outlook.best_first(&mut routes, song.asked());
+    }
+    Ok(routes)
+}
+
+/// What each vendor misses, where any would do.
+fn none_can(refused: &Invalid) -> Invalid {
+    let why: Vec<_> = refused.problems.iter().map(ToString::to_string).collect();
+    let words = if why.is_empty() { "no vendor has a key set".to_owned() } else { why.join("; ") };
+    Invalid::one(
+        "vendor",
+        format!("is auto, and no vendor can do it: {words}"),
+        "mend what one of them misses",
+    )
 }
 
 fn unusable(name: &VendorName, vendors: &Vendors, refused: &mut Invalid) {

@@ -1,6 +1,7 @@
 //! Submitting requests, one or a stream of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use futures_util::stream::{FuturesOrdered, Stream, StreamExt as _};
 use songmill_core::job::Trace;
@@ -9,6 +10,7 @@ use songmill_core::{BatchName, BatchRef, EndpointId, Job, JobId, Policy, SongReq
 use songmill_store::{Bound, Enqueued, NewJob, Retention, Settings, Store, StoreError, Upload};
 use songmill_vendors::Vendors;
 
+use crate::outlook::Outlook;
 use crate::plan::plan;
 
 /// One request to submit.
@@ -90,8 +92,11 @@ pub struct Producer {
     store: Store,
     vendors: Vendors,
     default_vendor: Option<VendorChoice>,
+    outlook: Arc<RwLock<(Option<Instant>, Arc<Outlook>)>>,
 }
 
+/// For how long an outlook holds.
+const HOLDS: std::time::Duration = std::time::Duration::from_secs(5);
 /// Script calls of a stream under way at the same time.
 const CALLS_AHEAD: usize = 4;
 /// Between two signs of life of an upload.
@@ -105,7 +110,7 @@ impl Producer {
 
     /// A producer on a store that is open already.
     pub fn new(store: Store, vendors: Vendors) -> Self {
-        Self { store, vendors, default_vendor: None }
+        Self { store, vendors, default_vendor: None, outlook: Arc::default() }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -119,14 +124,35 @@ impl Producer {
         self
     }
 
+    /// How vendors are doing, looked up anew when that was long ago and one of these leaves the choice to us.
+    pub async fn outlook(
+        &self,
+        songs: impl Iterator<Item = &SongRequest>,
+    ) -> Result<Arc<Outlook>, StoreError> {
+        let choice = |song: &SongRequest| {
+            let names = song.vendor.as_ref().or(self.default_vendor.as_ref()).map(VendorChoice::names);
+            names.is_some_and(|names| names.iter().any(VendorChoice::is_auto))
+        };
+        let mut songs = songs;
+        let (found, outlook) = self.outlook.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if found.is_some_and(|at| at.elapsed() < HOLDS) || !songs.any(choice) {
+            return Ok(outlook);
+        }
+        let outlook = Arc::new(Outlook::read(&self.store, &self.vendors).await?);
+        *self.outlook.write().unwrap_or_else(PoisonError::into_inner) =
+            (Some(Instant::now()), outlook.clone());
+        Ok(outlook)
+    }
+
     /// Checks and plans a request without submitting it.
     pub fn check(&self, submission: &Submission) -> Result<JobId, SubmitError> {
-        Ok(self.prepare(submission)?.job.id)
+        Ok(self.prepare(submission, &Outlook::default())?.job.id)
     }
 
     /// Submits one request. When this returns, the job is durable in Redis.
     pub async fn submit(&self, submission: Submission) -> Result<Placed, SubmitError> {
-        let job = self.prepare(&submission)?;
+        let outlook = self.outlook(std::iter::once(&submission.song)).await?;
+        let job = self.prepare(&submission, &outlook)?;
         let batch = job.job.batch_ref();
         let outcome = self.store.enqueue(batch.as_ref(), std::slice::from_ref(&job)).await?;
         placed(&submission, job.job.id, outcome[0])
@@ -180,10 +206,11 @@ impl Producer {
     ) -> Result<Vec<(u64, Result<Placed, SubmitError>)>, StoreError> {
         let mut jobs = Vec::with_capacity(chunk.len());
         let mut results = Vec::with_capacity(chunk.len());
+        let outlook = self.outlook(chunk.iter().map(|(_, submission)| &submission.song)).await?;
         for (place, mut submission) in chunk {
             submission.tenant = batch.tenant.clone();
             submission.batch = Some(batch.name.clone());
-            match self.prepare(&submission) {
+            match self.prepare(&submission, &outlook) {
                 Ok(job) => {
                     results.push((place as u64, Ok((submission, job.job.id))));
                     jobs.push(job);
@@ -199,8 +226,8 @@ impl Producer {
         Ok(results.into_iter().map(|(place, result)| (place, settle(result))).collect())
     }
 
-    fn prepare(&self, submission: &Submission) -> Result<NewJob, SubmitError> {
-        let routes = plan(&submission.song, &self.vendors, self.default_vendor.as_ref())?;
+    fn prepare(&self, submission: &Submission, outlook: &Outlook) -> Result<NewJob, SubmitError> {
+        let routes = plan(&submission.song, &self.vendors, self.default_vendor.as_ref(), outlook)?;
         let id = match key(submission) {
             // The batch is part of the key: a custom_id is unique within its batch.
             Some(key) => {

@@ -222,7 +222,12 @@ async fn list(
                 .as_ref()
                 .map(|after| format!("&created_after={after}"))
                 .unwrap_or_default();
-            format!("{}/v1/predictions?cursor={}{filter}", world.base(), skip + PAGE)
+            let until = query
+                .created_before
+                .as_ref()
+                .map(|before| format!("&created_before={before}"))
+                .unwrap_or_default();
+            format!("{}/v1/predictions?cursor={}{filter}{until}", world.base(), skip + PAGE)
         });
         reply::json(200, &json!({ "next": next, "previous": null, "results": results }))
     })

@@ -150,7 +150,6 @@ pub struct Exchange<T> {
 pub type Reader<T> = Box<dyn FnOnce(Response<Bytes>) -> Next<T> + Send>;
 
 /// What a reply leads to.
-#[expect(clippy::large_enum_variant, reason = "one at a time is alive, on its way to be sent")]
 pub enum Next<T> {
     /// The end of the exchange.
     Done(Result<T, Fault>),

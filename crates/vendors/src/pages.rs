@@ -1,8 +1,9 @@
 //! Looking through a vendor's list of tasks, page by page.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use songmill_core::{Fault, FaultKind, Report, TaskId};
+use songmill_core::{Fault, FaultKind, Report, TaskId, Timestamp};
 
 use crate::contract::Watched;
 use crate::tolerant::Object;
@@ -74,10 +75,14 @@ impl Search for Looks {
     }
 }
 
-/// When the first and the last of some tasks were submitted, and how many pages of a hundred they may stand on: as many
-/// again may have been made beside them.
-pub(crate) fn span(tasks: &[Watched]) -> (songmill_core::Timestamp, songmill_core::Timestamp, u32) {
+/// When the first and the last of some tasks were submitted, and how many pages are looked at for them: fewer requests
+/// than asking for each of them, even if it is in vain.
+pub(crate) fn span(tasks: &[Watched]) -> (Timestamp, Timestamp, u32) {
     let made = || tasks.iter().map(|task| task.since);
-    let most = 2 + u32::try_from(tasks.len() / 50).unwrap_or(u32::MAX);
+    let most = u32::try_from(tasks.len() / 3).unwrap_or(u32::MAX).max(2);
     (made().min().unwrap_or_default(), made().max().unwrap_or_default(), most)
 }
+
+/// How far the vendor's clock may be from ours, and how long a submission usually takes: what is missed so is asked for
+/// by itself.
+pub(crate) const SLACK: Duration = Duration::from_secs(10);

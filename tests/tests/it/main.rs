@@ -8,6 +8,7 @@ mod crashes;
 mod demo;
 mod flows;
 mod house;
+mod limits;
 mod notices;
 mod polling;
 mod submitting;

@@ -113,6 +113,9 @@ pub struct Job {
     /// Lyrics that a finished step gave: kept, never paid for again.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub lyrics: Option<Lyrics>,
+    /// Why it left each route that it is not with any more, in their order.
+    #[serde(rename = "fo", default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
     /// How urgent it is beside its tenant's others.
     #[serde(rename = "pr", default, skip_serializing_if = "Priority::is_normal")]
     pub priority: Priority,
@@ -192,6 +195,7 @@ impl Job {
             rounds: 0,
             cancel_asked: false,
             lyrics: None,
+            left: Vec::new(),
             priority: Priority::Normal,
             asked_seconds: 0,
             asked_songs: 0,

@@ -108,6 +108,9 @@ impl SongRequest {
             Some(names) if names.len() > 8 => {
                 wrong.push("vendor", "names more than 8 vendors", "name at most 8")
             }
+            Some(names) if names.len() > 1 && names.iter().any(VendorChoice::is_auto) => {
+                wrong.push("vendor", "names auto beside others", "name auto alone, or vendors in your order");
+            }
             Some(names) => {
                 if let Some(twice) = (1..names.len()).find(|&i| names[..i].contains(&names[i])) {
                     wrong.push("vendor", format!("names {} twice", names[twice]), "name each vendor once");

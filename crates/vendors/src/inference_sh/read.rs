@@ -1,7 +1,6 @@
 //! Asking how a task is, stopping it, and what a task means.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use songmill_core::{Fault, FaultKind, Product, Report, TaskId};
@@ -9,7 +8,7 @@ use songmill_core::{Fault, FaultKind, Product, Report, TaskId};
 use super::wire::{State, Task, is_refusal, unwrap};
 use super::{Numbering, Settings, fault, list};
 use crate::contract::{Cost, Exchange, Next, Watched};
-use crate::pages::{Looks, span};
+use crate::pages::{Looks, SLACK, span};
 use crate::tolerant::{BODY_MAX, Object, Reply, get, post_empty, value};
 
 /// How often a completed task without output is asked for.
@@ -53,9 +52,6 @@ fn whole(settings: Arc<Settings>, id: TaskId, look: u32) -> Exchange<Report> {
     })
 }
 
-/// How far the vendor's clock may be behind ours.
-const SKEW: Duration = Duration::from_secs(60);
-
 /// Asks how many tasks are at once: the newest, back to the oldest of these.
 pub(super) fn poll_many(settings: &Arc<Settings>, tasks: &[Watched]) -> Exchange<Vec<(TaskId, Report)>> {
     let (first, _, most) = span(tasks);
@@ -68,7 +64,7 @@ pub(super) fn poll_many(settings: &Arc<Settings>, tasks: &[Watched]) -> Exchange
         }
         Some((task.id.clone(), report(&task)?))
     };
-    let is_older = move |item: &Object| list::made(item).is_some_and(|made| made < first - SKEW);
+    let is_older = move |item: &Object| list::made(item).is_some_and(|made| made < first - SLACK);
     let pages = list::Pages { settings: settings.clone(), most, cursor: None };
     list::search(pages, Looks::of(tasks, read, is_older))
 }

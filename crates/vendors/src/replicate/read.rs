@@ -8,7 +8,7 @@ use songmill_core::{Fault, FaultKind, Output, Product, Report, TaskId};
 use super::wire::{Prediction, Status};
 use super::{Settings, list};
 use crate::contract::{Cost, Exchange, Next, Watched};
-use crate::pages::{Looks, span};
+use crate::pages::{Looks, SLACK, span};
 use crate::tolerant::{Object, Reply, blot, get, post_empty};
 
 /// How long after its end a prediction's audio can be had.
@@ -31,9 +31,6 @@ pub(super) fn poll(settings: &Settings, task: &TaskId) -> Exchange<Report> {
     })
 }
 
-/// How far the vendor's clock may be from ours, and how long a submission may take.
-const SKEW: Duration = Duration::from_secs(60);
-
 /// Asks how many predictions are at once: those that were made in the span of time in which these were.
 pub(super) fn poll_many(settings: &Arc<Settings>, tasks: &[Watched]) -> Exchange<Vec<(TaskId, Report)>> {
     let (first, last, most) = span(tasks);
@@ -44,7 +41,7 @@ pub(super) fn poll_many(settings: &Arc<Settings>, tasks: &[Watched]) -> Exchange
         let report = report(&prediction);
         (!bare).then_some((prediction.id, report))
     };
-    let uri = list::made(settings, first - SKEW, Some(last + SKEW));
+    let uri = list::made(settings, first - SLACK, Some(last + SLACK));
     let looks = Looks::of(tasks, read, |_| false);
     list::search(list::Pages { settings: settings.clone(), most }, looks, uri)
 }

@@ -160,6 +160,7 @@ impl Turn<'_> {
             return self.fail(fault);
         }
         let from = self.job.vendor().clone();
+        self.job.left.push(fault.to_string());
         let changed = self.begin(self.job.route + 1);
         let to = self.job.vendor().clone();
         self.job.note(self.now, "failed_over", format!("from {from} to {to}: {fault}"));
@@ -169,6 +170,7 @@ impl Turn<'_> {
     /// Begins a route; lyrics that there are already are not paid for again.
     pub(super) fn begin(&mut self, route: u32) -> Changed {
         self.job.route = route;
+        self.job.left.truncate(route as usize);
         self.job.at_step = 0;
         while self.job.lyrics.is_some() && self.job.step_kind() == StepKind::Lyrics {
             self.job.at_step += 1;
