@@ -16,6 +16,6 @@ mod step;
 pub use event::{Accepted, Choice, Event, Via};
 pub use explain::{Explanation, explain};
 pub use policy::{JobPolicy, OnUnknown, Policy, VendorPolicy};
-pub use record::{Entry, Job, Route, StepKind, Trace};
+pub use record::{Entry, Job, Packed, Route, StepKind, Trace};
 pub use state::{Attempt, Doubt, Ended, HeldFor, Origin, Place, Stage, State, StateName};
 pub use step::{Effect, Step, step};

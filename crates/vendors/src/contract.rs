@@ -24,6 +24,13 @@ pub trait Vendor: Send + Sync {
     /// answered with a `rejected` fault, and nothing is sent.
     fn submit(&self, order: &Order<'_>) -> Result<Exchange<Accepted>, Fault>;
 
+    /// What makes requests equal that may be made as one task of up to so many songs; `None` where the caller did not
+    /// ask for that, or the vendor cannot. A request that is packed makes one song.
+    fn pack(&self, song: &SongRequest) -> Option<(String, usize)> {
+        let _ = song;
+        None
+    }
+
     /// Asks how a task is.
     fn poll(&self, task: &TaskRef<'_>) -> Exchange<Report>;
 

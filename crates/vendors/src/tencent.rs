@@ -218,6 +218,14 @@ impl Vendor for Tencent {
         exchange::get(self, task.id)
     }
 
+    fn pack(&self, song: &SongRequest) -> Option<(String, usize)> {
+        let mut draft = Draft::new(&self.card, song);
+        let input = input::draft(song, &self.settings, &mut draft);
+        let asked = song.options.get(&self.card.name).and_then(|own| own.get("pack"));
+        let packs = asked == Some(&serde_json::Value::Bool(true)) && input.quantity == 1;
+        packs.then(|| (format!("{input:?}"), self.card.most_songs as usize))
+    }
+
     fn find(&self, order: &Order<'_>, _since: Timestamp) -> Option<Exchange<Option<TaskId>>> {
         Some(exchange::list(self, &custom_id(order)))
     }

@@ -3,6 +3,10 @@
 //! A body is read as a JSON object of bounded size and depth or it is a `garbled` fault; numbers may be texts,
 //! waits may be prose, and somebody's words are shortened before they are kept.
 
+mod waits;
+
+pub use waits::{rate_in_prose, reset_in_headers, wait_in_body, wait_in_headers, wait_in_prose};
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -76,7 +80,10 @@ impl Reply {
         match (self.status.as_u16(), cost) {
             (401 | 403, _) => fault(FaultKind::Locked, "key_refused"),
             (402, _) => fault(FaultKind::Locked, "balance_empty"),
-            (429, _) => fault(FaultKind::Throttled, "rate_limited").after(self.wait_at_limit()),
+            (429, _) => {
+                let allowed = rate_in_prose(&self.words());
+                fault(FaultKind::Throttled, "rate_limited").after(self.wait_at_limit()).allowing(allowed)
+            }
             (408 | 500.., Cost::Creates) => fault(FaultKind::Unknown, "vendor_error").after(self.wait()),
             (408 | 500.., Cost::Free) => fault(FaultKind::Unavailable, "vendor_error").after(self.wait()),
             (404, Cost::Free) => fault(FaultKind::Rejected, "task_gone"),
@@ -265,8 +272,8 @@ pub fn without(words: String, secrets: &[&Secret]) -> String {
 
 /// The same fault with our secrets blotted out of the other side's words.
 pub fn blot(fault: Fault, secrets: &[&Secret]) -> Fault {
-    let wait = fault.retry_after();
-    Fault::new(fault.kind, fault.code, without(fault.message, secrets)).after(wait)
+    let (wait, rate) = (fault.retry_after(), fault.per_minute());
+    Fault::new(fault.kind, fault.code, without(fault.message, secrets)).after(wait).allowing(rate)
 }
 
 fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
@@ -278,81 +285,6 @@ fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
 /// One line with single blanks.
 fn squeeze(text: &str) -> String {
     text.split_whitespace().take(400).collect::<Vec<_>>().join(" ")
-}
-
-/// The wait that headers ask for by `retry-after-ms` or `retry-after`, in seconds.
-///
-/// Dates are left out: there is no clock here to hold them against.
-pub fn wait_in_headers(headers: &HeaderMap) -> Option<Duration> {
-    let millis = number_in(headers, "retry-after-ms").and_then(|millis| seconds(millis / 1000.0));
-    millis.or_else(|| seconds(number_in(headers, "retry-after")?))
-}
-
-/// When headers say that a limit is lifted, in seconds from now; a moment since 1970 is left out.
-pub fn reset_in_headers(headers: &HeaderMap) -> Option<Duration> {
-    ["ratelimit-reset", "x-ratelimit-reset"].iter().find_map(|name| seconds(number_in(headers, name)?))
-}
-
-fn number_in(headers: &HeaderMap, name: &str) -> Option<f64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
-}
-
-/// The wait that a body asks for by `retry_after`, in seconds.
-pub fn wait_in_body(body: &Object) -> Option<Duration> {
-    const KEYS: [&str; 4] = ["retry_after", "retryAfter", "retry_after_seconds", "retry_after_s"];
-    let found = KEYS.iter().filter_map(|key| body.get(*key)).find_map(|value| match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().trim_end_matches('s').parse().ok(),
-        _ => None,
-    });
-    found
-        .and_then(seconds)
-        .or_else(|| ["error", "meta"].iter().find_map(|key| wait_in_body(child(body, key)?)))
-}
-
-/// The wait that prose asks for: `resets in ~30s`, `retry in 5s`, `wait 2 minutes`, `30 seconds`.
-///
-/// A length of time behind `in`, `after`, `wait` or `~` is taken before one that merely stands there.
-pub fn wait_in_prose(prose: &str) -> Option<Duration> {
-    let prose = prose.to_ascii_lowercase();
-    let mut merely = None;
-    let mut from = 0;
-    while let Some(start) = prose[from..].find(|c: char| c.is_ascii_digit()).map(|i| i + from) {
-        let end =
-            prose[start..].find(|c: char| !c.is_ascii_digit() && c != '.').map_or(prose.len(), |i| i + start);
-        from = end;
-        let number = prose[start..end].trim_end_matches('.');
-        let (Ok(count), Some(unit)) = (number.parse::<f64>(), unit_of(&prose[end..])) else { continue };
-        let Some(wait) = seconds(count * unit) else { continue };
-        let before = prose[..start].trim_end();
-        let named = before.ends_with('~')
-            || ["in", "after", "wait", "about", "for"]
-                .iter()
-                .any(|word| before.split_whitespace().next_back() == Some(word));
-        if named {
-            return Some(wait);
-        }
-        merely = merely.or(Some(wait));
-    }
-    merely
-}
-
-/// The length in seconds of the unit that a text begins with.
-fn unit_of(text: &str) -> Option<f64> {
-    let text = text.trim_start();
-    let unit = &text[..text.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(text.len())];
-    match unit {
-        "ms" | "millisecond" | "milliseconds" => Some(0.001),
-        "s" | "sec" | "secs" | "second" | "seconds" => Some(1.0),
-        "m" | "min" | "mins" | "minute" | "minutes" => Some(60.0),
-        "h" | "hour" | "hours" => Some(3600.0),
-        _ => None,
-    }
-}
-
-/// So many seconds, when that is a wait at all: more than none, and not a moment since 1970.
-fn seconds(count: f64) -> Option<Duration> {
-    (count > 0.0 && count < 100_000_000.0).then(|| Duration::from_secs_f64(count))
 }
 
 /// An address that somebody else named, when it is an absolute http or https one.

@@ -6,6 +6,7 @@ mod address;
 mod driver;
 mod looks;
 mod meter;
+mod pack;
 mod run;
 mod tend;
 mod watch;

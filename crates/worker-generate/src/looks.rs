@@ -69,14 +69,18 @@ async fn gather(asking: Arc<Asking>, mut asked: mpsc::UnboundedReceiver<Ask>) {
         let mut asks = vec![first];
         if lists {
             tokio::time::sleep(GATHER).await;
-            while asks.len() < MANY
-                && let Ok(ask) = asked.try_recv()
-            {
-                asks.push(ask);
-            }
+        }
+        while asks.len() < MANY
+            && let Ok(ask) = asked.try_recv()
+        {
+            asks.push(ask);
+        }
+        if !lists {
+            one_by_one(&asking, asks);
+            continue;
         }
         if asks.len() < FEW {
-            asks.into_iter().for_each(|ask| asking.clone().spawn_one(ask));
+            one_by_one(&asking, asks);
             continue;
         }
         // Those that were made together stand together in the list.
@@ -89,7 +93,7 @@ async fn gather(asking: Arc<Asking>, mut asked: mpsc::UnboundedReceiver<Ask>) {
 async fn many(asking: Arc<Asking>, asks: Vec<Ask>) {
     let tasks: Vec<Watched> = asks.iter().map(|ask| ask.task.clone()).collect();
     let Some(exchange) = asking.vendor.poll_many(&tasks) else { return };
-    let mut found: HashMap<TaskId, Report> = match asking.driver.drive(exchange, None, &asking.meter).await {
+    let found: HashMap<TaskId, Report> = match asking.driver.drive(exchange, None, &asking.meter).await {
         Ok(found) => found.into_iter().collect(),
         Err(Stopped::Fault(fault)) => {
             // What keeps the list away keeps the tasks away.
@@ -99,19 +103,38 @@ async fn many(asking: Arc<Asking>, asks: Vec<Ask>) {
         }
         Err(Stopped::LeaseShort) => return,
     };
+    let mut missing = Vec::new();
     for ask in asks {
-        match found.remove(&ask.task.id) {
-            Some(report) => drop(ask.answer.send(Ok(report))),
-            None => asking.clone().spawn_one(ask),
+        match found.get(&ask.task.id) {
+            Some(report) => drop(ask.answer.send(Ok(report.clone()))),
+            None => missing.push(ask),
         }
     }
+    one_by_one(&asking, missing);
+}
+
+/// Asks for each task by itself, once however many jobs share it.
+fn one_by_one(asking: &Arc<Asking>, asks: Vec<Ask>) {
+    let mut by_task: HashMap<TaskId, Vec<Ask>> = HashMap::new();
+    for ask in asks {
+        by_task.entry(ask.task.id.clone()).or_default().push(ask);
+    }
+    by_task.into_values().for_each(|asks| asking.clone().spawn_one(asks));
 }
 
 impl Asking {
-    fn spawn_one(self: Arc<Self>, ask: Ask) {
+    fn spawn_one(self: Arc<Self>, asks: Vec<Ask>) {
         tokio::spawn(async move {
-            let exchange = self.vendor.poll(&TaskRef { step: ask.step, id: &ask.task.id });
-            let _ = ask.answer.send(self.driver.drive(exchange, None, &self.meter).await);
+            let Some(Ask { step, task, .. }) = asks.first() else { return };
+            let exchange = self.vendor.poll(&TaskRef { step: *step, id: &task.id });
+            let result = self.driver.drive(exchange, None, &self.meter).await;
+            for ask in asks {
+                let _ = ask.answer.send(match &result {
+                    Ok(report) => Ok(report.clone()),
+                    Err(Stopped::Fault(fault)) => Err(Stopped::Fault(fault.clone())),
+                    Err(Stopped::LeaseShort) => Err(Stopped::LeaseShort),
+                });
+            }
         });
     }
 }

@@ -17,8 +17,9 @@ use crate::address::CallbackAddress;
 use crate::driver::{Driver, DriverSettings};
 use crate::looks::Looks;
 use crate::meter::Meter;
+use crate::pack::Packer;
 use crate::tend::tend;
-use crate::work::Bench;
+use crate::work::{Bench, To};
 
 /// How this role works.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -122,13 +123,17 @@ pub async fn run(
     for vendor in vendors.iter() {
         let name = &vendor.card().name;
         let meter = Meter::start(store.clone(), name.clone());
-        let bench = Arc::new(Bench {
+        let to = Arc::new(To {
             store: store.clone(),
             vendor: vendor.clone(),
             driver: driver.clone(),
-            looks: Looks::start(vendor.clone(), driver.clone(), meter.clone()),
-            meter,
+            meter: meter.clone(),
             address: address.clone(),
+        });
+        let bench = Arc::new(Bench {
+            looks: Looks::start(vendor.clone(), driver.clone(), meter),
+            packer: Packer::start(store.clone(), to.clone()),
+            to,
         });
         for (stage, queue) in [
             (Stage::Submit, settings.submit),

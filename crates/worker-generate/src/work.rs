@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use songmill_core::job::{Attempt, State, Via};
-use songmill_core::{Event, Fault, FaultKind, JobId, Stage, TaskId};
+use songmill_core::{Event, Fault, FaultKind, JobId, SongRequest, Stage, TaskId};
 use songmill_store::{Lease, Store};
 use songmill_vendors::{Callback, Order, TaskRef, Vendor, Watched};
 
@@ -11,15 +11,22 @@ use crate::address::CallbackAddress;
 use crate::driver::{Driver, Stopped};
 use crate::looks::Looks;
 use crate::meter::Meter;
+use crate::pack::{Packer, Submits};
 use crate::watch;
 
 /// What work needs.
 pub(crate) struct Bench {
+    pub(crate) to: Arc<To>,
+    pub(crate) looks: Looks,
+    pub(crate) packer: Packer,
+}
+
+/// What talking to a vendor needs.
+pub(crate) struct To {
     pub(crate) store: Store,
     pub(crate) vendor: Arc<dyn Vendor>,
     pub(crate) driver: Driver,
     pub(crate) meter: Meter,
-    pub(crate) looks: Looks,
     pub(crate) address: Arc<CallbackAddress>,
 }
 
@@ -34,7 +41,7 @@ pub(crate) struct Misplaced {
 
 impl Bench {
     /// Does what the job waits for and says what happened.
-    pub(crate) async fn work(&self, lease: &Lease) -> Result<Event, Misplaced> {
+    pub(crate) async fn work(&self, lease: &Arc<Lease>) -> Result<Event, Misplaced> {
         match (lease.stage, &lease.job.state) {
             (Stage::Submit, State::Submitting(attempt)) => Ok(self.submit(lease, *attempt).await),
             (Stage::Resolve, State::Submitting(attempt) | State::Uncertain { attempt, .. }) => {
@@ -50,9 +57,9 @@ impl Bench {
         }
     }
 
-    async fn submit(&self, lease: &Lease, attempt: Attempt) -> Event {
+    async fn submit(&self, lease: &Arc<Lease>, attempt: Attempt) -> Event {
         let number = attempt.number;
-        if self.store.now() > lease.job.until {
+        if self.to.store.now() > lease.job.until {
             // It waited past its deadline: the machine says what that means.
             return Event::HandedBack { attempt: number };
         }
@@ -60,17 +67,9 @@ impl Bench {
             Ok(song) => song,
             Err(error) => return Event::SubmitFailed { attempt: number, fault: unreadable(&error) },
         };
-        let url = self.url(lease, number);
-        let exchange = match self.vendor.submit(&self.order(lease, number, &song, &url)) {
-            Ok(exchange) => exchange,
-            Err(fault) => return Event::SubmitFailed { attempt: number, fault },
-        };
-        let result = self.driver.drive(exchange, Some(lease), &self.meter).await;
-        watch::submitted(&self.store, lease, &result).await;
-        match result {
-            Ok(accepted) => Event::Accepted { attempt: number, accepted },
-            Err(Stopped::Fault(fault)) => Event::SubmitFailed { attempt: number, fault },
-            Err(Stopped::LeaseShort) => Event::HandedBack { attempt: number },
+        match self.to.vendor.pack(&song) {
+            Some(pack) => self.packer.submit(lease.clone(), song, pack).await,
+            None => self.to.submit(lease.clone(), song).await,
         }
     }
 
@@ -80,13 +79,14 @@ impl Bench {
             Ok(song) => song,
             Err(error) => return Event::LookFailed { attempt: number, fault: unreadable(&error) },
         };
-        let url = self.url(lease, number);
-        let Some(exchange) = self.vendor.find(&self.order(lease, number, &song, &url), attempt.since) else {
+        let url = self.to.url(lease, number);
+        let order = self.to.order(lease, number, &song, &url);
+        let Some(exchange) = self.to.vendor.find(&order, attempt.since) else {
             return Event::CannotTell { attempt: number };
         };
-        let asked = self.store.now();
-        let result = self.driver.drive(exchange, Some(lease), &self.meter).await;
-        watch::asked(&self.store, lease, &result).await;
+        let asked = self.to.store.now();
+        let result = self.to.driver.drive(exchange, Some(lease), &self.to.meter).await;
+        watch::asked(&self.to.store, lease, &result).await;
         match result {
             Ok(Some(task)) => Event::Found { attempt: number, task },
             Ok(None) => Event::NotFound { attempt: number, asked },
@@ -96,13 +96,13 @@ impl Bench {
 
     async fn poll(&self, lease: &Lease, attempt: Attempt, task: &TaskId) -> Event {
         let number = attempt.number;
-        let asked = self.store.now();
+        let asked = self.to.store.now();
         let watched = Watched { id: task.clone(), since: attempt.since };
         let result = self.looks.look(lease.job.step_kind(), watched).await;
-        watch::asked(&self.store, lease, &result).await;
+        watch::asked(&self.to.store, lease, &result).await;
         match result {
             Ok(report) => {
-                watch::reported(&self.store, lease, &report).await;
+                watch::reported(&self.to.store, lease, &report).await;
                 Event::Reported {
                     attempt: number,
                     vendor: lease.vendor.clone(),
@@ -117,20 +117,49 @@ impl Bench {
 
     async fn cancel(&self, lease: &Lease, attempt: Attempt, task: &TaskId) -> Event {
         let number = attempt.number;
-        let Some(exchange) = self.vendor.cancel(&TaskRef { step: lease.job.step_kind(), id: task }) else {
+        let Some(exchange) = self.to.vendor.cancel(&TaskRef { step: lease.job.step_kind(), id: task }) else {
             let fault = Fault::new(FaultKind::Rejected, "cannot_cancel", "the vendor cannot stop a task");
             return Event::CancelFailed { attempt: number, fault };
         };
-        let result = self.driver.drive(exchange, Some(lease), &self.meter).await;
-        watch::asked(&self.store, lease, &result).await;
+        let result = self.to.driver.drive(exchange, Some(lease), &self.to.meter).await;
+        watch::asked(&self.to.store, lease, &result).await;
         match result {
             Ok(()) => Event::CancelDone { attempt: number },
             Err(stopped) => Event::CancelFailed { attempt: number, fault: stopped.into_fault() },
         }
     }
+}
+
+impl Submits for To {
+    async fn submit(&self, lease: Arc<Lease>, song: SongRequest) -> Event {
+        let attempt = lease.job.submissions;
+        let url = self.url(&lease, attempt);
+        let exchange = match self.vendor.submit(&self.order(&lease, attempt, &song, &url)) {
+            Ok(exchange) => exchange,
+            Err(fault) => return Event::SubmitFailed { attempt, fault },
+        };
+        let result = self.driver.drive(exchange, Some(&lease), &self.meter).await;
+        watch::submitted(&self.store, &lease, &result).await;
+        match result {
+            Ok(accepted) => Event::Accepted { attempt, accepted },
+            Err(Stopped::Fault(fault)) => Event::SubmitFailed { attempt, fault },
+            Err(Stopped::LeaseShort) => Event::HandedBack { attempt },
+        }
+    }
+}
+
+impl To {
+    /// The job and the attempt that a submission is known by at the vendor's: those of the one that was submitted.
+    fn known_by(lease: &Lease, attempt: u32) -> (JobId, u32) {
+        match lease.job.packed {
+            Some(packed) if attempt == lease.job.submissions => (packed.job, packed.attempt),
+            _ => (lease.job.id, attempt),
+        }
+    }
 
     fn url(&self, lease: &Lease, attempt: u32) -> String {
-        self.address.of(&lease.vendor, lease.job.id, attempt)
+        let (job, attempt) = Self::known_by(lease, attempt);
+        self.address.of(&lease.vendor, job, attempt)
     }
 
     fn order<'a>(
@@ -140,8 +169,9 @@ impl Bench {
         song: &'a songmill_core::SongRequest,
         url: &'a str,
     ) -> Order<'a> {
+        let (job, attempt) = Self::known_by(lease, attempt);
         Order {
-            job: lease.job.id,
+            job,
             attempt,
             step: lease.job.step_kind(),
             song,

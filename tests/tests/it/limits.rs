@@ -329,3 +329,36 @@ fn callbacks_that_go_quiet_are_noticed_and_looked_for() -> Result<()> {
     assert!(log.contains("callbacks of replicate have gone quiet"), "it is said");
     world.audit()
 }
+
+#[test]
+fn equal_songs_share_a_task_when_that_is_asked_for_and_each_job_has_its_own() -> Result<()> {
+    let line = json!({
+        "custom_id": "t", "vendor": "tencent", "prompt": "海边的清晨，轻快的旋律", "options": { "tencent": { "pack": true } },
+    });
+    let world = World::start(&["generation_ms=[500, 900]"])?.with_callbacks();
+    let _others = world.serve(&["deliver", "listener"])?;
+    world.submit("b", &many(40, &[line]))?;
+    let mut worker = world.serve_as("generate-0", &["generate"], &[])?;
+    // Those that die in between leave nobody who is paid for twice.
+    for round in 1..4 {
+        std::thread::sleep(Duration::from_millis(60 * round));
+        worker.crash();
+        worker = world.serve_as(&format!("generate-{round}"), &["generate"], &[])?;
+    }
+    assert_eq!(world.settled("b")?, json!({ "completed": 40 }));
+    let stats = world.stats()?;
+    let tasks = number(&stats["vendors"]["tencent"]["tasks_created"]);
+    assert!(tasks < 12, "{tasks} tasks for 40 songs");
+    let results = world.results("b")?;
+    let sums: std::collections::BTreeSet<_> =
+        results.iter().map(|job| (job["task"].to_string(), job["assets"][0]["sha256"].to_string())).collect();
+    // The simulator makes the same tune again now and then.
+    assert!(sums.len() > 30, "each has a song of its own: {}", results[0]);
+    assert!(
+        results
+            .iter()
+            .all(|job| job["maybe_paid_twice"] == 0 && job["assets"].as_array().map(Vec::len) == Some(1))
+    );
+    drop(worker);
+    world.audit()
+}

@@ -1,5 +1,6 @@
 //! What can happen to a job. Past tense; each is heard of late, doubled or out of order without harm.
 
+use super::record::Packed;
 use crate::fault::Fault;
 use crate::id::{TaskId, VendorName};
 use crate::report::{Asset, Product, Report};
@@ -55,6 +56,13 @@ pub enum Event {
     HandedBack {
         /// The attempt that was not begun.
         attempt: u32,
+    },
+    /// The submission is shared with other jobs; nothing has been sent yet.
+    Packed {
+        /// Which submission.
+        attempt: u32,
+        /// With whom.
+        into: Packed,
     },
     /// The vendor's gate is shut while the job waits for it.
     Shut {

@@ -50,6 +50,20 @@ pub struct Trace {
     pub traceparent: Option<String>,
 }
 
+/// A submission that several jobs share: one of them is submitted, for all of their songs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packed {
+    /// The job that is submitted.
+    #[serde(rename = "j")]
+    pub job: JobId,
+    /// Which submission of that job.
+    #[serde(rename = "n")]
+    pub attempt: u32,
+    /// Which of the songs is this job's, from 0.
+    #[serde(rename = "k")]
+    pub place: u32,
+}
+
 /// A job's record without its id and request, which are kept beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -113,6 +127,9 @@ pub struct Job {
     /// Lyrics that a finished step gave: kept, never paid for again.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub lyrics: Option<Lyrics>,
+    /// The task that its latest submission shares with other jobs.
+    #[serde(rename = "pk", default, skip_serializing_if = "Option::is_none")]
+    pub packed: Option<Packed>,
     /// Why it left each route that it is not with any more, in their order.
     #[serde(rename = "fo", default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
@@ -195,6 +212,7 @@ impl Job {
             rounds: 0,
             cancel_asked: false,
             lyrics: None,
+            packed: None,
             left: Vec::new(),
             priority: Priority::Normal,
             asked_seconds: 0,

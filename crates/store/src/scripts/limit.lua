@@ -1,6 +1,7 @@
 -- A vendor's limits, as the whole fleet sees them: one hash.
 --   buckets, prefix c (submissions) or r (everything else): `t` when the next request may be made if none is saved up,
---     in ms; `r` requests a minute learned from refusals, as of `c`, `b` of which limit; `p` until when the vendor wants none; `n` requests
+--     in ms; `r` requests a minute learned from refusals, as of `c`, `b` of which limit (0: the vendor named it; it grows
+--     from there by a tenth each time); `p` until when the vendor wants none; `n` requests
 --     in the minute begun at `w`, and `o` in the one before
 --   gate: `shut` until when no submission is made (0: until an operator opens it), `by` what shut it (locked, failing,
 --     hand; or trial: it opens then, unless the submission fails after all that was let through), `code`, `words`, `since`, `trips` how often in a row; `probe` until when one submission is under way that
@@ -42,8 +43,13 @@ end
 local function rate_now(now, bucket, most)
   local learned = bucket.r
   if not learned then return most end
-  local base = most > 0 and most or bucket.b or USUAL
-  local rate = learned + math.floor((now - bucket.c) / GROWS_EVERY) * base * GROWS_BY
+  local times = math.min(math.floor((now - bucket.c) / GROWS_EVERY), 1000)
+  local rate
+  if bucket.b == 0 then
+    rate = learned * (1 + 2 * GROWS_BY) ^ times
+  else
+    rate = learned + times * GROWS_BY * (most > 0 and most or bucket.b or USUAL)
+  end
   return most > 0 and math.min(rate, most) or rate
 end
 
@@ -84,11 +90,11 @@ end
 local function learn(now, bucket, most, told, wait)
   local rate = rate_now(now, bucket, most)
   if told > 0 then
-    bucket.r, bucket.c, bucket.b = told, now, bucket.b or told
+    bucket.r, bucket.c, bucket.b = told, now, 0
   elseif now - (bucket.c or 0) > TOGETHER then
     -- Where no limit was known there is one now: below what was done in the last minute.
     local seen = (bucket.n or 0) + (bucket.o or 0) * math.max(0, 1 - (now - (bucket.w or now)) / 60000)
-    local base = most > 0 and most or bucket.b or math.max(seen, USUAL)
+    local base = most > 0 and most or (bucket.b or 0) > 0 and bucket.b or math.max(seen, USUAL)
     bucket.r, bucket.c, bucket.b = math.max(LEAVES * (rate > 0 and rate or base), LEAST * base, 1), now, base
   end
   bucket.p = math.max(bucket.p or 0, now + wait)

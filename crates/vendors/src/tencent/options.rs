@@ -13,6 +13,9 @@ pub struct Options {
     /// How many songs, 1 to 100; takes the place of `count`.
     #[schemars(range(min = 1, max = 100))]
     pub song_quantity: Option<u32>,
+    /// Whether this song may be made in one task with others that are asked for in the same words: up to 100, which is
+    /// one submission. Each job still has its own song.
+    pub pack: Option<bool>,
     /// The emotion; takes the place of `mood`. `warm` and `angry` need type `multitrack`.
     pub emotion: Option<Emotion>,
     /// The genre; takes the place of `genre`. Not with type `multitrack`.

@@ -49,6 +49,20 @@ fn waits_are_found_wherever_they_stand() {
     for (prose, wait) in cases {
         assert_eq!(wait_in_prose(prose), wait.map(Duration::from_secs_f64), "{prose}");
     }
+    let rates = [
+        (
+            "Your rate limit for creating predictions is reduced to 6 requests per minute with a burst of 1 requests",
+            Some(6),
+        ),
+        ("at most 60 requests/min", Some(60)),
+        ("10 requests a minute.", Some(10)),
+        ("0 requests per minute", None),
+        ("6 requests per second", None),
+        ("Your rate limit resets in ~30s.", None),
+    ];
+    for (prose, rate) in rates {
+        assert_eq!(rate_in_prose(prose), rate, "{prose}");
+    }
     let headers = |name: &'static str, value: &'static str| {
         HeaderMap::from_iter([(name.parse().unwrap(), HeaderValue::from_static(value))])
     };

@@ -20,10 +20,13 @@ impl Turn<'_> {
         if self.job.cancel_asked {
             return self.cancel("the task had ended");
         }
-        match product {
+        match self.own_of(attempt, product) {
             Product::Audio(outputs) if outputs.is_empty() => {
-                let fault =
-                    Fault::new(FaultKind::Unavailable, "output_missing", "the task ended without audio");
+                let fault = Fault::new(
+                    FaultKind::Unavailable,
+                    "output_missing",
+                    "the task ended without audio for it",
+                );
                 self.attempt_failed(attempt, &fault)
             }
             Product::Audio(outputs) => {
@@ -51,6 +54,16 @@ impl Turn<'_> {
                     Fault::new(FaultKind::Garbled, "output_missing", "lyrics came where a song was due");
                 self.attempt_failed(attempt, &fault)
             }
+        }
+    }
+
+    /// Of a task that it shares with other jobs, a job's own song.
+    fn own_of(&self, attempt: Attempt, product: Product) -> Product {
+        match (self.job.packed, product) {
+            (Some(packed), Product::Audio(outputs)) if attempt.number == self.job.submissions => {
+                Product::Audio(outputs.into_iter().nth(packed.place as usize).into_iter().collect())
+            }
+            (_, product) => product,
         }
     }
 

@@ -20,6 +20,7 @@ impl Turn<'_> {
             Event::Claimed => {
                 self.job.submissions = self.job.submissions.saturating_add(1);
                 self.job.state = State::Submitting(Attempt { number: self.job.submissions, since: self.now });
+                self.job.packed = None;
                 // The store has it looked after as soon as the lease ends; nothing else may do so earlier.
                 self.job.due = self.now + self.vendor_policy().settle.get();
                 Changed::Yes
@@ -37,6 +38,14 @@ impl Turn<'_> {
             Event::HandedBack { attempt: number } if *number == attempt.number && doubt.is_none() => {
                 self.undo();
                 self.queue_now()
+            }
+            Event::Packed { attempt: number, into } if *number == attempt.number && doubt.is_none() => {
+                self.job.packed = Some(*into);
+                if into.job != self.job.id {
+                    let words = format!("with attempt {} of job {}", into.attempt, into.job);
+                    self.job.note(self.now, "packed", words);
+                }
+                Changed::Yes
             }
             Event::Accepted { attempt: number, accepted } if *number == attempt.number => {
                 self.accepted(attempt, accepted)
