@@ -154,6 +154,9 @@ pub struct Job {
     /// Submissions that are known not to have been done, or not charged for.
     #[serde(rename = "nd", default, skip_serializing_if = "is_zero")]
     pub undone: u32,
+    /// Submissions of this route and step that were made again though nobody could tell what had become of them.
+    #[serde(rename = "db", default, skip_serializing_if = "is_zero")]
+    pub doubts: u32,
     /// What it is doing.
     #[serde(rename = "s")]
     pub state: State,
@@ -221,6 +224,7 @@ impl Job {
             spent: 0,
             confirmed: 0,
             undone: 0,
+            doubts: 0,
             state: State::Queued,
             due: created,
             history: Vec::new(),
@@ -275,6 +279,11 @@ impl Job {
     /// Whether there is another vendor that it may go to after this one.
     pub fn has_next_route(&self) -> bool {
         (self.route as usize) + 1 < self.routes.len()
+    }
+
+    /// Whether it may go on to the next vendor it names: never from doubt.
+    pub fn may_fail_over(&self) -> bool {
+        self.has_next_route() && self.doubts == 0 && !self.cancel_asked
     }
 
     /// Submissions of which it is not known whether they created a paid task.

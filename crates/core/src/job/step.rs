@@ -121,6 +121,8 @@ impl Turn<'_> {
         }
         if job.possibly_paid() == 0 {
             job.undone = job.undone.saturating_sub(1);
+        } else if job.doubts >= job.possibly_paid() {
+            job.doubts -= 1;
         }
         job.confirmed += 1;
         job.spent = job.spent.saturating_add(job.price);

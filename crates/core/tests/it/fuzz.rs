@@ -4,7 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use songmill_core::job::{
-    Accepted, Choice, JobPolicy, OnUnknown, Route, StateName, StepKind, VendorPolicy, Via, explain, step,
+    Accepted, Choice, JobPolicy, OnUnknown, Packed, Route, StateName, StepKind, VendorPolicy, Via, explain,
+    step,
 };
 use songmill_core::time::Span;
 use songmill_core::{
@@ -81,6 +82,12 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => attempt().prop_map(|attempt| Event::Heard { attempt }),
         3 => (attempt(), fault()).prop_map(|(attempt, fault)| Event::PollFailed { attempt, fault }),
         1 => Just(Event::CancelAsked),
+        2 => fault().prop_map(|fault| Event::Shut { fault }),
+        1 => Just(Event::DeadlinePassed),
+        1 => (attempt(), 0..3u32).prop_map(|(attempt, place)| Event::Packed {
+            attempt,
+            into: Packed { job: JobId::derive("t", "packed"), attempt, place },
+        }),
         2 => attempt().prop_map(|attempt| Event::CancelDone { attempt }),
         2 => (attempt(), fault()).prop_map(|(attempt, fault)| Event::CancelFailed { attempt, fault }),
         1 => Just(stored()),

@@ -109,6 +109,14 @@ impl World {
             let number = origin.attempt.number;
             self.tasks.iter_mut().filter(|task| task.attempt == number).for_each(|task| task.wasted = true);
         }
+        if after.job.route != self.job.route {
+            let in_doubt = matches!(was, StateName::Uncertain | StateName::Held) && !told_of_its_end(event);
+            let earlier = self.job.doubts > 0 && !matches!(event, Event::Reported { .. });
+            let by_operator = *event == Event::RetryAsked;
+            assert!(by_operator || !in_doubt && !earlier, "a path from doubt\n{}", self.log.join("\n"));
+        }
+        let settled = after.job.confirmed + after.job.undone;
+        assert!(settled <= after.job.submissions, "{settled} of {}", after.job.submissions);
         self.due = if *event == Event::Claimed { self.now + LEASE } else { after.job.due };
         self.job = after.job;
     }
@@ -166,6 +174,11 @@ impl World {
     }
 
     fn submit(&mut self) {
+        if self.tape.chance(8) {
+            // Its vendor's gate is shut: it may go on to the next one it names.
+            self.tell(&Event::Shut { fault: Fault::new(FaultKind::Locked, "shut_by_hand", "") });
+            return;
+        }
         self.tell(&Event::Claimed);
         let attempt = self.job.submissions;
         let failed = |kind, secs: Option<u64>| Event::SubmitFailed {
@@ -425,5 +438,15 @@ proptest! {
             world.deliver(0);
             prop_assert_eq!(&world.job, &before);
         }
+    }
+}
+
+/// Whether an event says what became of a submission: then there is no doubt about it any more.
+fn told_of_its_end(event: &Event) -> bool {
+    match event {
+        Event::Reported { report, .. } => *report != Report::Pending,
+        Event::SubmitFailed { fault, .. } => !matches!(fault.kind, FaultKind::Unknown | FaultKind::Garbled),
+        Event::NotFound { .. } => true,
+        _ => false,
     }
 }

@@ -78,7 +78,7 @@ impl Turn<'_> {
     /// The vendor's account needs an operator; another vendor will do, if the caller named one.
     pub(super) fn locked(&mut self, fault: &Fault) -> Changed {
         self.effects.push(Effect::Alert(fault.clone()));
-        if self.job.has_next_route() {
+        if self.job.may_fail_over() {
             return self.next_route(fault);
         }
         // The gate is shut for all; the job need not wait longer than that.
@@ -89,7 +89,7 @@ impl Turn<'_> {
 
     /// The vendor's gate is shut while the job waits: another vendor will do, if the caller named one.
     pub(super) fn shut(&mut self, fault: &Fault) -> Changed {
-        if self.job.has_next_route() { self.next_route(fault) } else { Changed::No }
+        if self.job.may_fail_over() { self.next_route(fault) } else { Changed::No }
     }
 
     /// The job waits in the queue and its deadline may have passed.
@@ -154,9 +154,9 @@ impl Turn<'_> {
         self.doubt(self.earlier(last), Doubt { fault, looks: 0, heard: true, fails: 0 })
     }
 
-    /// On to the next vendor the caller named, or to the end.
+    /// On to the next vendor the caller named, or to the end; never from doubt.
     pub(super) fn next_route(&mut self, fault: &Fault) -> Changed {
-        if self.job.cancel_asked || !self.job.has_next_route() {
+        if !self.job.may_fail_over() {
             return self.fail(fault);
         }
         let from = self.job.vendor().clone();
@@ -183,6 +183,7 @@ impl Turn<'_> {
         self.job.first = self.job.submissions.saturating_add(1);
         self.job.paid = 0;
         self.job.strikes = 0;
+        self.job.doubts = 0;
     }
 
     /// It cannot be known whether a paid task exists, or what became of it: the policy decides.
@@ -203,6 +204,7 @@ impl Turn<'_> {
                     return self.fail(fault);
                 }
                 self.job.maybe_paid_twice = self.job.maybe_paid_twice.saturating_add(1);
+                self.job.doubts = self.job.doubts.saturating_add(1);
                 self.job.note(self.now, "resubmitted", format!("by policy, in doubt: {fault}"));
                 let due = self.now + self.wait_after(fault, self.job.paid);
                 self.queue(due, Some(fault))

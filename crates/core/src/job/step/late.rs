@@ -79,6 +79,7 @@ impl Turn<'_> {
                     self.count_paid();
                 }
                 self.job.maybe_paid_twice = self.job.maybe_paid_twice.saturating_add(1);
+                self.job.doubts = self.job.doubts.saturating_add(1);
                 self.job.note(self.now, "resolved", "an operator had it submitted again");
                 self.job.until = self.now + self.policy.jobs.deadline.get();
                 self.queue_now()
