@@ -79,6 +79,10 @@ pub struct SongRequest {
     /// The file format to deliver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<Format>,
+    /// The language of the words that are sung, as ISO 639 has it, such as `zh` or `en`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[a-z]{2,3}$"))]
+    pub language: Option<String>,
     /// How urgent it is beside its tenant's others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
@@ -195,11 +199,12 @@ pub enum Field {
     Title,
     ReferenceAudio,
     Format,
+    Language,
 }
 
 impl Field {
     /// Every field, in the order of the form.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Prompt,
         Self::Style,
         Self::Lyrics,
@@ -214,6 +219,7 @@ impl Field {
         Self::Title,
         Self::ReferenceAudio,
         Self::Format,
+        Self::Language,
     ];
 
     /// The field's name in the request.
@@ -233,6 +239,7 @@ impl Field {
             Self::Title => "title",
             Self::ReferenceAudio => "reference_audio",
             Self::Format => "format",
+            Self::Language => "language",
         }
     }
 }
@@ -312,6 +319,7 @@ impl SongRequest {
             Field::Title => self.title.is_some(),
             Field::ReferenceAudio => self.reference_audio.is_some(),
             Field::Format => self.format.is_some(),
+            Field::Language => self.language.is_some(),
         }
     }
 

@@ -62,6 +62,8 @@ pub struct Card {
     pub title: &'static str,
     /// The fields of a song request that it can honour.
     pub honours: &'static [Field],
+    /// The languages that it is known to sing or understand, as ISO 639 has them, where it honours `language`.
+    pub languages: &'static [&'static str],
     /// How many songs one task can make.
     pub most_songs: u32,
     /// Whether it calls back when a task ends.

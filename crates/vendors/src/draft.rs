@@ -29,6 +29,14 @@ impl<'a> Draft<'a> {
                 draft.leave_out(field, &format!("cannot be honoured by {}", card.title));
             }
         }
+        if let Some(language) = &song.language
+            && card.honours.contains(&Field::Language)
+            && !card.languages.contains(&language.as_str())
+        {
+            let fault =
+                format!("is {language}, and {} is known for {}", card.title, card.languages.join(", "));
+            draft.leave_out(Field::Language, &fault);
+        }
         if song.songs() > card.most_songs {
             let fault =
                 format!("is {}, and one task of {} makes {}", song.songs(), card.title, card.most_songs);
@@ -162,6 +170,7 @@ mod tests {
             name: songmill_core::VendorName::new("acme").unwrap(),
             title: "Acme",
             honours: &[Field::Prompt],
+            languages: &[],
             most_songs: 2,
             calls_back: false,
             policy: Default::default(),

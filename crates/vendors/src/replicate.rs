@@ -132,6 +132,7 @@ impl Replicate {
                 Field::ReferenceAudio,
                 Field::Format,
             ],
+            languages: &[],
             most_songs: 1,
             calls_back: true,
             policy: policy(),

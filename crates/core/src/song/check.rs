@@ -76,6 +76,11 @@ impl SongRequest {
                 "set it later, or leave one out",
             );
         }
+        let is_code =
+            |text: &String| matches!(text.len(), 2..=3) && text.bytes().all(|b| b.is_ascii_lowercase());
+        if let Some(language) = self.language.as_ref().filter(|language| !is_code(language)) {
+            wrong.push("language", format!("is {language:?}"), "use a code of ISO 639 such as zh or en");
+        }
         if self.lyrics.is_some() && self.lyrics_prompt.is_some() {
             wrong.push(
                 "lyrics_prompt",
