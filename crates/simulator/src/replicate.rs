@@ -212,7 +212,7 @@ async fn list(
                 }
             };
         let skip = query.cursor.as_deref().and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
-        let found = world.list(V, skip, PAGE + 1, |task| (after..=before).contains(&task.created));
+        let found = world.list(V, skip, PAGE + 1, after..=before, |_| true);
         let more = found.len() > PAGE;
         let results: Vec<Value> =
             found.iter().take(PAGE).map(|(task, phase)| show(&world, task, *phase)).collect();

@@ -129,7 +129,9 @@ fn list(world: &World, sent: &Map<String, Value>) -> Response {
     let wanted = sent.get("listJobsRequest").and_then(|request| request.get("customId")?.as_str());
     let Some(wanted) = wanted else { return refuse(world, "invalid parameter: customId is required") };
     let jobs: Vec<Value> = world
-        .list(V, 0, 100, |task| task.request.get("customId").and_then(Value::as_str) == Some(wanted))
+        .list(V, 0, 100, 0..=u64::MAX, |task| {
+            task.request.get("customId").and_then(Value::as_str) == Some(wanted)
+        })
         .iter()
         .map(|(task, phase)| show(task, *phase))
         .collect();

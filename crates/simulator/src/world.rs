@@ -219,22 +219,28 @@ impl World {
         Some((task.clone(), phase))
     }
 
-    /// Newest first, those that `wanted` lets through, at most so many after skipping so many.
+    /// Newest first, those made in a span of time that are wanted, at most so many after skipping so many.
     pub(crate) fn list(
         &self,
         vendor: Vendor,
         skip: usize,
         most: usize,
+        made: std::ops::RangeInclusive<u64>,
         wanted: impl Fn(&Task) -> bool,
     ) -> Vec<(Task, Phase)> {
         let faults = self.faults(vendor);
-        let visible = now().saturating_sub(faults.lookup_lag_ms);
+        let visible = now().saturating_sub(faults.lookup_lag_ms).min(*made.end());
         let mut tasks = self.tasks(vendor);
+        // They stand in the order of their making; one that is forgotten stands nowhere.
+        let made_by = |moment: u64| {
+            tasks.order.partition_point(|id| tasks.by_id.get(id).is_none_or(|task| task.created <= moment))
+        };
+        let from = made.start().checked_sub(1).map_or(0, made_by);
         let ids: Vec<String> = tasks
             .order
-            .iter()
+            .range(from..made_by(visible).max(from))
             .rev()
-            .filter(|id| tasks.by_id.get(*id).is_some_and(|task| task.created <= visible && wanted(task)))
+            .filter(|id| tasks.by_id.get(*id).is_some_and(&wanted))
             .skip(skip)
             .take(most)
             .cloned()

@@ -18,6 +18,9 @@ use crate::{Scale, machine, queues};
 const IDLE: Duration = Duration::from_secs(10);
 /// How long a task takes while lags are measured: longer than it takes to submit them all.
 const TASK: Duration = Duration::from_secs(60);
+/// What Replicate allows, and how many of its tasks a page shows.
+const READS_A_MINUTE: f64 = 3000.0;
+const PAGE: f64 = 100.0;
 
 pub(crate) async fn run(report: &mut Report, scale: Scale) -> Result<()> {
     let count = scale.of(100_000);
@@ -74,8 +77,13 @@ async fn idle(report: &mut Report, count: usize) -> Result<()> {
 /// Nobody calls back: the time from the end of a task to our knowing of it.
 async fn discovery(report: &mut Report, count: usize) -> Result<()> {
     let millis = TASK.as_millis();
-    let world = World::start_plain(&[&format!("generation_ms=[{millis}, {millis}]")])?
-        .with("retention.events=10000000");
+    // As Replicate has it: 3,000 requests a minute, a hundred tasks on a page of its list.
+    let world = World::start_plain(&[
+        &format!("generation_ms=[{millis}, {millis}]"),
+        &format!("faults.reads_most={READS_A_MINUTE}"),
+    ])?
+    .with("retention.events=10000000")
+    .with(format!("policy.vendors.replicate.limits.reads_per_minute={READS_A_MINUTE}"));
     let roles = OURS[..1].iter().map(|role| world.serve(&[role])).collect::<Result<Vec<Process>>>()?;
     let store = in_flight(&world, count).await?;
     let begun = Instant::now();
@@ -90,18 +98,32 @@ async fn discovery(report: &mut Report, count: usize) -> Result<()> {
     }
     let after = cpu(&world, &roles)?;
     let mut lags = lags(&store).await?;
-    let polls = world.stats()?["vendors"]["replicate"]["polls"].as_f64().unwrap_or(f64::NAN);
+    let books = &world.stats()?["vendors"]["replicate"];
+    let number = |name: &str| books[name].as_f64().unwrap_or(f64::NAN);
+    let requests = number("polls") + number("look_ups");
+    // To look at each of them once takes so long with the requests that are allowed.
+    let sweep = count as f64 / PAGE / (READS_A_MINUTE / 60.0);
+    report.add("one look at each of them, as the read budget allows it", sweep, "s");
     report.add(
         format!("discovery lag without callbacks, {count} in flight, p50"),
         percentile(&mut lags, 50.0),
         "s",
     );
-    report.add(
-        format!("discovery lag without callbacks, {count} in flight, p99"),
-        percentile(&mut lags, 99.0),
-        "s",
-    );
-    report.add("discovery: looks per song", polls / count as f64, "");
+    report
+        .add(
+            format!("discovery lag without callbacks, {count} in flight, p99"),
+            percentile(&mut lags, 99.0),
+            "s",
+        )
+        .mark(Mark::Most(1.25 * sweep + 2.0));
+    report.add("discovery: requests per song", requests / count as f64, "");
+    report
+        .add(
+            "discovery: requests beyond the limit",
+            books["over_limit"]["reads"].as_f64().unwrap_or(f64::NAN),
+            "",
+        )
+        .mark(Mark::Most(0.0));
     report.add(
         "discovery: generate's CPU per 1,000 songs",
         (after[0] - before[0]) * 1000.0 / count as f64,

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use songmill_core::song::Field;
 use songmill_core::{FaultKind, Product, Report};
 use songmill_vendors::inference_sh::{Callbacks, InferenceSh, Infra, Numbering, Settings};
-use songmill_vendors::{Accepted, Delivery, Exchange, Reading, Refusal, Secret, Vendor};
+use songmill_vendors::{Accepted, Delivery, Exchange, Reading, Refusal, Secret, Vendor, Watched};
 
 use crate::bytes::*;
 
@@ -389,4 +389,30 @@ fn a_callback_that_contradicts_itself_decides_nothing_even_when_callbacks_are_be
         let reading = delivered(Callbacks::Accept, body);
         assert_eq!((reading.report, reading.believed), (Report::Pending, false), "{body}");
     }
+}
+
+#[test]
+fn many_tasks_are_looked_at_with_one_request_and_the_rest_by_themselves() {
+    let vendor = vendor();
+    let tasks = ["live", "done", "bare", "away"].map(|id| Watched { id: task_id(id), since: SINCE });
+    let first = vendor.poll_many(&tasks).unwrap();
+    assert!(show_exchange(&first).contains("/tasks/list"), "{}", show_exchange(&first));
+    let output = serde_json::json!({ "generated_audio": "https://cloud.inference.sh/t/a/b.flac" });
+    let made = "2023-11-14T22:13:21Z";
+    let items = serde_json::json!([
+        { "id": "other", "status": 10, "output": output, "created_at": made },
+        { "id": "done", "status": 10, "output": output, "created_at": made },
+        { "id": "bare", "status": 10, "created_at": made },
+        { "id": "live", "status": 7, "created_at": made },
+    ]);
+    let page =
+        serde_json::json!({ "data": { "items": items, "next_cursor": "c2", "has_next": true } }).to_string();
+    // One that is older than all of them ends the search.
+    let older = listed(&[("t0", "", "2023-11-14T22:12:19Z")], "c3");
+    let second = then(first.read(reply(200, page)));
+    let found = end(second.read(reply(200, older))).unwrap();
+    let ids: Vec<_> = found.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["done", "live"], "what shows no audio here, or does not show, is asked for by itself");
+    assert!(matches!(&found[0].1, Report::Done(Product::Audio(outputs)) if outputs.len() == 1));
+    assert_eq!(found[1].1, Report::Pending);
 }

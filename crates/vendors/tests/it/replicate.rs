@@ -7,7 +7,7 @@ use songmill_core::song::Field;
 use songmill_core::time::Span;
 use songmill_core::{FaultKind, Product, Report, Timestamp};
 use songmill_vendors::replicate::{Replicate, Settings, Unsigned};
-use songmill_vendors::{Accepted, Delivery, Reading, Refusal, Secret, Vendor};
+use songmill_vendors::{Accepted, Delivery, Reading, Refusal, Secret, Vendor, Watched};
 
 use crate::bytes::*;
 
@@ -391,4 +391,40 @@ fn settings_show_no_secret_and_name_what_they_do_not_know() {
     }
     let unknown = serde_json::from_str::<Settings>(r#"{"tokn":"x"}"#).unwrap_err().to_string();
     assert!(unknown.contains("tokn"), "{unknown}");
+}
+
+#[test]
+fn many_predictions_are_looked_at_with_one_request_and_the_rest_by_themselves() {
+    let vendor = vendor();
+    let watched = |id: &str, later: u64| Watched {
+        id: task_id(id),
+        since: SINCE + std::time::Duration::from_secs(later),
+    };
+    let tasks = [watched("live", 0), watched("done", 5), watched("bare", 9), watched("away", 9)];
+    let first = vendor.poll_many(&tasks).unwrap();
+    assert_snapshot!(show_exchange(&first), @r"
+    [free] GET https://api.replicate.com/v1/predictions?created_after=2023-11-14T22%3A13%3A10Z&created_before=2023-11-14T22%3A13%3A39Z
+    authorization: Bearer r8_secret
+    ");
+    let items = serde_json::json!([
+        { "id": "somebody-elses", "status": "succeeded", "output": "https://replicate.delivery/x.wav" },
+        { "id": "done", "status": "succeeded", "output": "https://replicate.delivery/a.wav", "metrics": { "predict_time": 2.5 } },
+        { "id": "bare", "status": "succeeded", "output": null },
+        { "id": "live", "status": "processing" },
+        { "no": "prediction" },
+    ]);
+    let page = serde_json::json!({ "next": null, "results": items }).to_string();
+    let found = end(first.read(reply(200, page))).unwrap();
+    let ids: Vec<_> = found.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["done", "live"], "what shows no audio here, or does not show, is asked for by itself");
+    assert_eq!(found[1].1, Report::Pending);
+    let Report::Done(Product::Audio(outputs)) = &found[0].1 else { panic!("{found:?}") };
+    assert_eq!(outputs[0].worked_ms, Some(2500), "what it is charged by");
+    // Pages that show none of them end before they cost more than asking one by one.
+    let other = listed(
+        &[("p9", "", "2023-11-14T22:13:21Z")],
+        Some("https://api.replicate.com/v1/predictions?cursor=b"),
+    );
+    let second = then(vendor.poll_many(&tasks).unwrap().read(reply(200, other.clone())));
+    assert_eq!(end(second.read(reply(200, other))).unwrap(), []);
 }
