@@ -78,7 +78,7 @@ impl Default for Limits {
 }
 
 /// What a vendor charges, in the currency of [`Money`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Price {
     /// For lyrics.
@@ -89,6 +89,14 @@ pub struct Price {
     pub second: f64,
     /// For each second that the vendor works on a task: known only when it has ended.
     pub work_second: f64,
+    /// How many such seconds are reserved for a song before it is known; a minute where nothing is said.
+    pub work_s: f64,
+}
+
+impl Default for Price {
+    fn default() -> Self {
+        Self { lyrics: 0.0, song: 0.0, second: 0.0, work_second: 0.0, work_s: 60.0 }
+    }
 }
 
 /// What songs cost, and how much may be spent.
@@ -135,7 +143,10 @@ impl Money {
         let Some(price) = self.prices.get(vendor) else { return 0 };
         micros(match step {
             StepKind::Lyrics => price.lyrics,
-            StepKind::Song => price.of_songs(asked.songs, asked.seconds),
+            StepKind::Song => {
+                let work = price.work_second * price.work_s.max(1.0) * f64::from(asked.songs.max(1));
+                price.of_songs(asked.songs, asked.seconds) + work
+            }
         })
     }
 
@@ -169,12 +180,12 @@ mod tests {
     #[test]
     fn a_submission_costs_what_the_table_says() {
         let vendor = VendorName::new("acme").unwrap();
-        let price = Price { lyrics: 0.01, song: 0.02, second: 0.001, work_second: 0.0005 };
+        let price = Price { lyrics: 0.01, song: 0.02, second: 0.001, work_second: 0.0005, work_s: 20.0 };
         let money = Money { prices: BTreeMap::from([(vendor.clone(), price)]), ..Money::default() };
         let asked = Asked { seconds: 30, songs: 4 };
         assert_eq!(money.expected(&vendor, StepKind::Lyrics, asked), 10_000);
-        assert_eq!(money.expected(&vendor, StepKind::Song, asked), 200_000);
-        assert_eq!(money.expected(&vendor, StepKind::Song, Asked::default()), 80_000);
+        assert_eq!(money.expected(&vendor, StepKind::Song, asked), 240_000);
+        assert_eq!(money.expected(&vendor, StepKind::Song, Asked::default()), 90_000);
         assert_eq!(money.expected(&VendorName::new("other").unwrap(), StepKind::Song, asked), 0);
         let stem = Output { part: Some("vocal".into()), ..Output::at("a") };
         let outputs = [Output { worked_ms: Some(10_000), ..Output::at("b") }, stem];

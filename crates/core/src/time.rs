@@ -22,6 +22,11 @@ impl Timestamp {
         self.0
     }
 
+    /// Whole days since 1970-01-01, UTC.
+    pub const fn day(self) -> u64 {
+        self.0 / 86_400_000
+    }
+
     /// Whole seconds since 1970-01-01T00:00:00Z.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000

@@ -8,11 +8,10 @@ use songmill_core::{JobId, Stage, Timestamp, VendorName};
 
 use crate::commit::COMMIT_CHUNK;
 use crate::connection::StoreError;
-use crate::lease::Lease;
+use crate::lease::{Lease, Watch};
 use crate::record::decode;
 use crate::scripts::{CLAIM, Call, EXTEND, SUBMIT};
 use crate::store::Store;
-use crate::tenant::day;
 
 /// The jobs that a claim took, and when there will be more.
 pub(crate) struct Claims {
@@ -86,8 +85,12 @@ impl Store {
                     let job = self.begun(job, began);
                     let request = (!request.is_empty()).then(|| request.into());
                     let place = (stage, vendor.clone());
-                    let watched = watched > 0;
-                    claims.leases.push(Lease::new(job, place, request, fence, (claimed, lease), watched));
+                    let watch = match watched {
+                        0 => Watch::None,
+                        1 => Watch::Wanted,
+                        _ => Watch::Probe,
+                    };
+                    claims.leases.push(Lease::new(job, place, request, fence, (claimed, lease), watch));
                 }
                 Err(error) => claims.unreadable.push(error),
             }
@@ -116,10 +119,12 @@ impl Store {
             keys.limits(vendor),
             keys.queue(Stage::Poll, vendor),
             keys.queue(Stage::Cancel, vendor),
-            keys.ledger(day(self.now())),
         ]);
         self.common(&mut call, claimant, most, lease);
-        call.arg(keys.batch_prefix()).arg(keys.tenant_prefix()).arg(vendor.as_str());
+        call.arg(keys.batch_prefix())
+            .arg(keys.tenant_prefix())
+            .arg(vendor.as_str())
+            .arg(keys.ledger_prefix());
         let policy = self.policy();
         let (limits, money) = (policy.vendor(vendor).limits, &policy.money);
         call.arg(limits.in_flight).arg(limits.creates_per_minute).arg(limits.creates_burst);

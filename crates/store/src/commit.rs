@@ -7,7 +7,6 @@ use crate::connection::StoreError;
 use crate::record::encode;
 use crate::scripts::COMMIT;
 use crate::store::{Logged, Store};
-use crate::tenant::day;
 
 /// What is to become of a job, if its version is still the one that was read.
 pub(crate) struct Commit<'a> {
@@ -45,7 +44,7 @@ impl Store {
                 Some(batch) => [keys.batch(batch), keys.members(batch), keys.refused(batch)],
                 None => [record.clone(), record.clone(), record.clone()],
             };
-            let ledger = keys.ledger(day(before.state.attempt().map_or(self.now(), |attempt| attempt.since)));
+            let ledger = keys.ledger(u64::from(before.booked));
             named.extend([record, leaves, enters, tenant, batch, members, refused, ledger]);
         }
         let mut call = COMMIT.call(&named);

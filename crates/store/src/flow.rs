@@ -19,6 +19,8 @@ pub enum Signal<'a> {
     Failing(&'a Fault),
     /// Every submission will fail for as long as the vendor says, or until one goes through.
     Down(&'a Fault),
+    /// A submission that was let through a shut gate was not made.
+    Unprobed,
     /// There were too many submissions.
     CreatesThrottled(&'a Fault),
     /// There were too many other requests.
@@ -126,6 +128,9 @@ impl Store {
         match signal {
             Signal::Answered => {
                 call.arg("ok").arg(millis(policy.poll_first.get().saturating_mul(3)));
+            }
+            Signal::Unprobed => {
+                call.arg("unprobed");
             }
             Signal::Locked(fault) => {
                 let own = policy.locked_wait.get();
@@ -268,7 +273,7 @@ fn millis(span: Duration) -> u64 {
 }
 
 /// Lanes looked at for jobs that may go to another vendor.
-const LANES: usize = 256;
+const LANES: usize = 10_000;
 
 impl Store {
     /// Ends waiting jobs whose own deadline has passed; how many were looked at.
@@ -281,47 +286,62 @@ impl Store {
             return Ok(0);
         }
         let ids = over.iter().filter_map(|id| id.parse::<JobId>().ok());
-        let ended = ids.map(|id| async move { self.apply(id, &Event::DeadlinePassed).await.map(drop) });
-        futures_util::future::try_join_all(ended).await?;
+        let ended = ids.map(|id| async move { (id, self.apply(id, &Event::DeadlinePassed).await) });
+        for (id, ended) in futures_util::future::join_all(ended).await {
+            match ended {
+                Ok(_) => {}
+                // It cannot be read, and holds up nobody.
+                Err(error) if error.is_of_a_job() => {
+                    tracing::error!(job.id = %id, %error, "the deadline of a job cannot be seen to");
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let mut done = redis::cmd("ZREM");
         done.arg(&key).arg(&over);
         done.query_async::<()>(&mut self.connection()).await?;
         Ok(over.len())
     }
 
-    /// Jobs that may be submitted to a vendor now but name others behind it, after skipping so many of each lane.
-    pub async fn waiting_with_others(
+    /// The lanes of jobs that may be submitted to a vendor now but name others behind it.
+    pub async fn lanes_with_others(&self, vendor: &VendorName) -> Result<Vec<String>, StoreError> {
+        let mut nodes = vec![(String::new(), self.keys().share(vendor))];
+        for _ in 0..3 {
+            let mut ask = redis::pipe();
+            nodes.iter().for_each(|(_, node)| {
+                ask.cmd("ZRANGE").arg(node).arg(0).arg(LANES - 1);
+            });
+            if nodes.is_empty() {
+                return Ok(Vec::new());
+            }
+            let kids: Vec<Vec<String>> = ask.query_async(&mut self.connection()).await?;
+            let below = nodes.iter().zip(kids).flat_map(|((path, node), kids)| {
+                let name = move |kid: &String| match path.as_str() {
+                    "" => kid.clone(),
+                    path => format!("{path}:{kid}"),
+                };
+                kids.into_iter().map(move |kid| (name(&kid), format!("{node}:{kid}"))).collect::<Vec<_>>()
+            });
+            nodes = below.take(LANES).collect();
+        }
+        Ok(nodes.into_iter().map(|(lane, _)| lane).filter(|lane| lane.ends_with('+')).collect())
+    }
+
+    /// Jobs of a lane, after skipping so many.
+    pub async fn in_lane(
         &self,
         vendor: &VendorName,
+        lane: &str,
         skip: usize,
         most: usize,
     ) -> Result<Vec<Job>, StoreError> {
-        let mut connection = self.connection();
-        let share = self.keys().share(vendor);
-        let mut nodes = vec![(String::new(), share)];
-        for _ in 0..3 {
-            let mut below = Vec::new();
-            for (path, node) in &nodes {
-                let mut ask = redis::cmd("ZRANGE");
-                ask.arg(node).arg(0).arg(LANES - 1);
-                let kids: Vec<String> = ask.query_async(&mut connection).await?;
-                let name = |kid: &String| if path.is_empty() { kid.clone() } else { format!("{path}:{kid}") };
-                below.extend(kids.iter().map(|kid| (name(kid), format!("{node}:{kid}"))));
-            }
-            nodes = below;
-        }
-        let mut found = Vec::new();
-        for (lane, _) in nodes.iter().filter(|(lane, _)| lane.ends_with('+')).take(LANES) {
-            let mut ask = redis::cmd("ZRANGE");
-            let key = format!("{}:{lane}", self.keys().queue(Stage::Submit, vendor));
-            ask.arg(key).arg(skip).arg(skip + most - found.len() - 1);
-            let ids: Vec<String> = ask.query_async(&mut connection).await?;
-            let ids: Vec<JobId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-            found.extend(self.load_many(&ids).await?.into_iter().flatten().map(|stored| stored.job));
-            if found.len() >= most {
-                break;
-            }
-        }
-        Ok(found)
+        let mut ask = redis::cmd("ZRANGE");
+        let key = format!("{}:{lane}", self.keys().queue(Stage::Submit, vendor));
+        ask.arg(key).arg(skip).arg(skip + most.max(1) - 1);
+        let ids: Vec<String> = ask.query_async(&mut self.connection()).await?;
+        let ids: Vec<JobId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        let found = self.load_each(&ids).await?;
+        // One that cannot be read waits for an operator where it is.
+        Ok(found.into_iter().filter_map(|stored| Some(stored.ok()??.job)).collect())
     }
 }

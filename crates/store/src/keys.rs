@@ -46,7 +46,11 @@ impl Keys {
 
     /// Hash: what was spent on a day (since 1970): `{what}|{vendor}|{tenant}`, and in all `=` and `={tenant}`.
     pub(crate) fn ledger(&self, day: u64) -> String {
-        format!("{}:s:{day}", self.tag)
+        format!("{}{day}", self.ledger_prefix())
+    }
+
+    pub(crate) fn ledger_prefix(&self) -> String {
+        format!("{}:s:", self.tag)
     }
 
     /// Sorted set of jobs that have a deadline of their own, by deadline.

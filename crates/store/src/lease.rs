@@ -6,6 +6,18 @@ use std::time::{Duration, Instant};
 
 use songmill_core::{Job, SongRequest, Stage, VendorName};
 
+/// What a vendor's gate has to do with a submission.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// Nothing: all is well.
+    #[default]
+    None,
+    /// It wants to know how the submission ends, be it well.
+    Wanted,
+    /// It is shut, and this one was let through to find out.
+    Probe,
+}
+
 /// A claimed job. Whoever holds it may work on it until the lease runs out; the version it was claimed at is
 /// its fence.
 #[derive(Debug)]
@@ -20,8 +32,8 @@ pub struct Lease {
     pub request: Option<Arc<str>>,
     /// Claims in a row without an outcome, this one included.
     pub claims: u32,
-    /// Whether the vendor's gate wants to know how the submission ends, be it well.
-    pub watched: bool,
+    /// What the vendor's gate has to do with it.
+    pub watch: Watch,
     pub(crate) version: u64,
     claimed: Instant,
     /// Milliseconds from `claimed` to the end of the lease; zero when it was lost.
@@ -35,10 +47,10 @@ impl Lease {
         request: Option<Arc<str>>,
         (version, claims): (u64, u32),
         (claimed, lasts): (Instant, Duration),
-        watched: bool,
+        watch: Watch,
     ) -> Self {
         let lasts_ms = AtomicU64::new(millis(lasts));
-        Self { job, stage, vendor, request, claims, watched, version, claimed, lasts_ms }
+        Self { job, stage, vendor, request, claims, watch, version, claimed, lasts_ms }
     }
 
     /// Whether the lease lasts at least so much longer. Ask right before anything that must not happen twice:

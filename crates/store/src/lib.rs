@@ -43,7 +43,7 @@ pub use facts::{Facts, Told};
 pub use flow::{Bucket, Flow, Gate, Grant, ShutBy, Signal};
 pub use idempotent::{Begun, Doing};
 pub use index::{Cursor, Filter, Page};
-pub use lease::Lease;
+pub use lease::{Lease, Watch};
 pub use notice::{Claimed, NewNotice, Notice, NoticeState, NoticeType, Taken, Try, Untold};
 pub use queue::{Outcome, QueueSettings, StageQueue};
 pub use spend::{Purse as DayPurse, Spent};

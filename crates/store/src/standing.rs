@@ -93,7 +93,7 @@ impl Store {
         let flow = self.flow(place.vendor).await?;
         match (place.stage, due) {
             (Stage::Submit, Some(due)) => Ok(Standing::Time(due)),
-            (Stage::Submit, None) => self.in_lane(job, flow, asked, &queue).await,
+            (Stage::Submit, None) => self.ready(job, flow, asked, &queue).await,
             (Stage::Resolve | Stage::Poll | Stage::Cancel | Stage::Collect, Some(due)) => {
                 Ok(if stored.claims > 0 { Standing::Lease(due) } else { Standing::Time(due) })
             }
@@ -109,7 +109,7 @@ impl Store {
     }
 
     /// One that may be submitted now.
-    async fn in_lane(&self, job: &Job, flow: Flow, asked: bool, queue: &str) -> Result<Standing, StoreError> {
+    async fn ready(&self, job: &Job, flow: Flow, asked: bool, queue: &str) -> Result<Standing, StoreError> {
         if let Some(gate) = flow.gate {
             return Ok(Standing::Gate(gate));
         }

@@ -71,7 +71,7 @@ const DAY_MS: u64 = 86_400_000;
 
 /// The day since 1970, UTC.
 pub(crate) fn day(now: Timestamp) -> u64 {
-    now.as_millis() / DAY_MS
+    now.day()
 }
 
 impl Usage {

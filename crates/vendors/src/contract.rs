@@ -35,8 +35,8 @@ pub trait Vendor: Send + Sync {
     fn poll(&self, task: &TaskRef<'_>) -> Exchange<Report>;
 
     /// Asks how many tasks are at once, those of one step; `None` where the vendor has no list. What it answers may
-    /// leave some of them out: they are asked for one by one.
-    fn poll_many(&self, tasks: &[Watched]) -> Option<Exchange<Vec<(TaskId, Report)>>> {
+    /// leave some of them out: they are asked for one by one. And it may tell of the end of others that are ours.
+    fn poll_many(&self, tasks: &[Watched]) -> Option<Exchange<Vec<Seen>>> {
         let _ = tasks;
         None
     }
@@ -135,6 +135,24 @@ pub struct Watched {
     pub id: TaskId,
     /// When its submission began.
     pub since: Timestamp,
+}
+
+/// What a list shows of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// The vendor's id of it.
+    pub task: TaskId,
+    /// How it is.
+    pub report: Report,
+    /// Which submission of ours created it, where the list shows our callback address.
+    pub ours: Option<(JobId, u32)>,
+}
+
+/// Which submission a callback address names, whatever its base and key: `…/callbacks/{vendor}/{job}/{attempt}/…`.
+pub(crate) fn marked(vendor: &VendorName, address: &str) -> Option<(JobId, u32)> {
+    let (_, rest) = address.split_once(&format!("/callbacks/{vendor}/"))?;
+    let mut parts = rest.split('/');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// Whether an exchange may cost money.

@@ -18,7 +18,7 @@ pub mod tolerant;
 
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use contract::{
-    Accepted, Callback, Card, Delivery, Exchange, Next, Order, Plan, Reading, Refusal, TaskRef, Vendor,
+    Accepted, Callback, Card, Delivery, Exchange, Next, Order, Plan, Reading, Refusal, Seen, TaskRef, Vendor,
     Watched,
 };
 pub use registry::{Settings, Vendors};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use songmill_core::{Fault, FaultKind, Report, TaskId, Timestamp};
 
-use crate::contract::Watched;
+use crate::contract::{Seen, Watched};
 use crate::tolerant::Object;
 
 /// What is looked for in a list.
@@ -29,12 +29,12 @@ pub(crate) fn incomplete(words: &str) -> Fault {
 }
 
 /// What an item of a list says of its task; none where it must be asked for by itself.
-type ReadItem = dyn Fn(&Object) -> Option<(TaskId, Report)> + Send;
+type ReadItem = dyn Fn(&Object) -> Option<Seen> + Send;
 
-/// Looks for what many tasks are doing.
+/// Looks for what many tasks are doing; the ends of others of ours that stand beside them are taken along.
 pub(crate) struct Looks {
     wanted: HashSet<TaskId>,
-    found: Vec<(TaskId, Report)>,
+    found: Vec<Seen>,
     read: Box<ReadItem>,
     /// Whether an item is older than all that are wanted.
     is_older: Box<dyn Fn(&Object) -> bool + Send>,
@@ -43,7 +43,7 @@ pub(crate) struct Looks {
 impl Looks {
     pub(crate) fn of(
         tasks: &[Watched],
-        read: impl Fn(&Object) -> Option<(TaskId, Report)> + Send + 'static,
+        read: impl Fn(&Object) -> Option<Seen> + Send + 'static,
         is_older: impl Fn(&Object) -> bool + Send + 'static,
     ) -> Self {
         let wanted = tasks.iter().map(|task| task.id.clone()).collect();
@@ -52,14 +52,14 @@ impl Looks {
 }
 
 impl Search for Looks {
-    type Found = Vec<(TaskId, Report)>;
+    type Found = Vec<Seen>;
 
     fn page(&mut self, items: &[&Object]) -> Option<Result<Self::Found, Fault>> {
         for item in items {
-            if let Some((id, report)) = (self.read)(item)
-                && self.wanted.remove(&id)
-            {
-                self.found.push((id, report));
+            let Some(seen) = (self.read)(item) else { continue };
+            let is_news = seen.ours.is_some() && seen.report != Report::Pending;
+            if self.wanted.remove(&seen.task) || is_news {
+                self.found.push(seen);
             }
         }
         let over = self.wanted.is_empty() || items.iter().any(|item| (self.is_older)(item));
@@ -79,10 +79,12 @@ impl Search for Looks {
 /// than asking for each of them, even if it is in vain.
 pub(crate) fn span(tasks: &[Watched]) -> (Timestamp, Timestamp, u32) {
     let made = || tasks.iter().map(|task| task.since);
-    let most = u32::try_from(tasks.len() / 3).unwrap_or(u32::MAX).max(2);
+    let most = u32::try_from(tasks.len() / 3).unwrap_or(u32::MAX).clamp(2, MOST_PAGES);
     (made().min().unwrap_or_default(), made().max().unwrap_or_default(), most)
 }
 
+/// Pages of one search: an exchange has not many more requests.
+const MOST_PAGES: u32 = 24;
 /// How far the vendor's clock may be from ours, and how long a submission usually takes: what is missed so is asked for
 /// by itself.
-pub(crate) const SLACK: Duration = Duration::from_secs(10);
+pub(crate) const SLACK: Duration = Duration::from_secs(3);

@@ -4,12 +4,13 @@
 //! whole, is asked for by itself.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use songmill_core::job::StepKind;
-use songmill_core::{Report, TaskId};
-use songmill_vendors::{TaskRef, Vendor, Watched};
+use songmill_core::job::{StepKind, Via};
+use songmill_core::{Event, FaultKind, Report, TaskId, Timestamp};
+use songmill_store::Store;
+use songmill_vendors::{Seen, TaskRef, Vendor, Watched};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -34,11 +35,16 @@ struct Ask {
 
 /// What asking needs.
 struct Asking {
+    store: Store,
     vendor: Arc<dyn Vendor>,
     driver: Driver,
     meter: Meter,
+    /// When the list is tried again after it failed.
+    again: Mutex<Option<Instant>>,
 }
 
+/// How long a list that failed is not asked for.
+const WITHOUT: Duration = Duration::from_secs(30);
 /// How long others are waited for.
 const GATHER: Duration = Duration::from_millis(15);
 /// The fewest that are asked for together.
@@ -47,9 +53,9 @@ const FEW: usize = 4;
 const MANY: usize = 400;
 
 impl Looks {
-    pub(crate) fn start(vendor: Arc<dyn Vendor>, driver: Driver, meter: Meter) -> Self {
+    pub(crate) fn start(store: Store, vendor: Arc<dyn Vendor>, driver: Driver, meter: Meter) -> Self {
         let (asks, asked) = mpsc::unbounded_channel();
-        let asking = Arc::new(Asking { vendor, driver, meter });
+        let asking = Arc::new(Asking { store, vendor, driver, meter, again: Mutex::default() });
         let gatherer = AbortOnDropHandle::new(tokio::spawn(gather(asking, asked)));
         Self(Arc::new(Inner { asks, _gatherer: gatherer }))
     }
@@ -75,7 +81,7 @@ async fn gather(asking: Arc<Asking>, mut asked: mpsc::UnboundedReceiver<Ask>) {
         {
             asks.push(ask);
         }
-        if !lists {
+        if !lists || asking.does_without() {
             one_by_one(&asking, asks);
             continue;
         }
@@ -93,24 +99,37 @@ async fn gather(asking: Arc<Asking>, mut asked: mpsc::UnboundedReceiver<Ask>) {
 async fn many(asking: Arc<Asking>, asks: Vec<Ask>) {
     let tasks: Vec<Watched> = asks.iter().map(|ask| ask.task.clone()).collect();
     let Some(exchange) = asking.vendor.poll_many(&tasks) else { return };
-    let found: HashMap<TaskId, Report> = match asking.driver.drive(exchange, None, &asking.meter).await {
-        Ok(found) => found.into_iter().collect(),
-        Err(Stopped::Fault(fault)) => {
-            // What keeps the list away keeps the tasks away.
+    let asked = asking.store.now();
+    let found = match asking.driver.drive(exchange, None, &asking.meter).await {
+        Ok(found) => found,
+        // Asking for each would be refused as well.
+        Err(Stopped::Fault(fault)) if matches!(fault.kind, FaultKind::Throttled | FaultKind::Locked) => {
             let answers = asks.into_iter().map(|ask| ask.answer.send(Err(Stopped::Fault(fault.clone()))));
             answers.for_each(drop);
             return;
         }
+        // What is wrong with the list says nothing of the tasks.
+        Err(Stopped::Fault(fault)) => {
+            tracing::warn!(vendor = %asking.vendor.card().name, %fault, "tasks are asked for one by one: there is no list");
+            *asking.again.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + WITHOUT);
+            return one_by_one(&asking, asks);
+        }
         Err(Stopped::LeaseShort) => return,
     };
-    let mut missing = Vec::new();
+    let mut found: HashMap<TaskId, Seen> = found.into_iter().map(|seen| (seen.task.clone(), seen)).collect();
+    let (mut missing, mut told) = (Vec::new(), Vec::new());
     for ask in asks {
         match found.get(&ask.task.id) {
-            Some(report) => drop(ask.answer.send(Ok(report.clone()))),
+            Some(seen) => {
+                told.push(seen.task.clone());
+                let _ = ask.answer.send(Ok(seen.report.clone()));
+            }
             None => missing.push(ask),
         }
     }
     one_by_one(&asking, missing);
+    told.iter().for_each(|task| drop(found.remove(task)));
+    asking.tell(found.into_values().collect(), asked).await;
 }
 
 /// Asks for each task by itself, once however many jobs share it.
@@ -123,6 +142,28 @@ fn one_by_one(asking: &Arc<Asking>, asks: Vec<Ask>) {
 }
 
 impl Asking {
+    /// Tells jobs that nobody has asked for yet how their tasks have ended: they stood on the same page.
+    async fn tell(&self, ended: Vec<Seen>, asked: Timestamp) {
+        let vendor = &self.vendor.card().name;
+        let told = ended.into_iter().filter_map(|Seen { task, report, ours }| {
+            let (job, attempt) = ours?;
+            let (vendor, task, via) = (vendor.clone(), Some(task), Via::Poll { asked });
+            Some((job, Event::Reported { attempt, vendor, task, report, via }))
+        });
+        let told = told.map(|(job, event)| async move { self.store.apply(job, &event).await });
+        for result in futures_util::future::join_all(told).await {
+            if let Err(error) = result {
+                // It is found when its own look is due.
+                tracing::debug!(%vendor, %error, "an end that was seen is not written down yet");
+            }
+        }
+    }
+
+    fn does_without(&self) -> bool {
+        let again = *self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        again.is_some_and(|again| Instant::now() < again)
+    }
+
     fn spawn_one(self: Arc<Self>, asks: Vec<Ask>) {
         tokio::spawn(async move {
             let Some(Ask { step, task, .. }) = asks.first() else { return };

@@ -89,8 +89,13 @@ async fn gather(store: Store, submits: Arc<impl Submits>, mut asked: mpsc::Unbou
 
 /// Submits a group as one task.
 async fn pack(store: Store, submits: Arc<impl Submits>, mut group: Vec<Ask>) {
-    if group.len() > 1 {
+    // One that drops out changes the places of those behind it: all are written anew.
+    while group.len() > 1 {
+        let before = group.len();
         group = shared(&store, group).await;
+        if group.len() == before {
+            break;
+        }
     }
     let Some(first) = group.first() else { return };
     let mut song = first.song.clone();
@@ -110,26 +115,27 @@ async fn shared(store: &Store, group: Vec<Ask>) -> Vec<Ask> {
     let (job, attempt) = (leader.id, leader.submissions);
     let written = group.iter().enumerate().map(|(place, ask)| {
         let place = u32::try_from(place).unwrap_or(u32::MAX);
-        let event =
-            Event::Packed { attempt: ask.lease.job.submissions, into: Packed { job, attempt, place } };
-        let id = ask.lease.job.id;
-        async move { matches!(store.apply(id, &event).await, Ok(Applied::Changed(job)) if is_ready(&job)) }
+        let (id, into) = (ask.lease.job.id, Packed { job, attempt, place });
+        let event = Event::Packed { attempt: ask.lease.job.submissions, into };
+        async move {
+            match store.apply(id, &event).await {
+                Ok(Applied::Changed(job) | Applied::Unchanged(job)) => is_ready(&job, into),
+                Ok(Applied::NoSuchJob) | Err(_) => false,
+            }
+        }
     });
     let written = futures_util::future::join_all(written).await;
-    if !written[0] {
-        // Whose submission it would be is not to be submitted: all of them come again.
-        group.into_iter().for_each(hand_back);
-        return Vec::new();
-    }
+    let leads = written[0];
     let mut stay = Vec::new();
     for (ask, written) in group.into_iter().zip(written) {
-        if written { stay.push(ask) } else { hand_back(ask) }
+        // Without the one whose submission it would be, all of them come again.
+        if leads && written { stay.push(ask) } else { hand_back(ask) }
     }
     stay
 }
 
-fn is_ready(job: &songmill_core::Job) -> bool {
-    matches!(job.state, State::Submitting(_)) && !job.cancel_asked
+fn is_ready(job: &songmill_core::Job, into: Packed) -> bool {
+    matches!(job.state, State::Submitting(_)) && !job.cancel_asked && job.packed == Some(into)
 }
 
 fn hand_back(ask: Ask) {
@@ -142,6 +148,7 @@ fn of_attempt(event: &Event, attempt: u32) -> Event {
     match event.clone() {
         Event::Accepted { accepted, .. } => Event::Accepted { attempt, accepted },
         Event::SubmitFailed { fault, .. } => Event::SubmitFailed { attempt, fault },
+        Event::ProbeFailed { fault, .. } => Event::ProbeFailed { attempt, fault },
         _ => Event::HandedBack { attempt },
     }
 }

@@ -131,7 +131,7 @@ pub async fn run(
             address: address.clone(),
         });
         let bench = Arc::new(Bench {
-            looks: Looks::start(vendor.clone(), driver.clone(), meter),
+            looks: Looks::start(store.clone(), vendor.clone(), driver.clone(), meter),
             packer: Packer::start(store.clone(), to.clone()),
             to,
         });

@@ -5,40 +5,42 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use songmill_core::{Event, Fault, VendorName};
-use songmill_store::{Gate, ShutBy, Store, StoreError};
+use songmill_store::{Applied, Gate, ShutBy, Store, StoreError};
 use songmill_vendors::Vendors;
 
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(1);
-/// Jobs looked at in one round, each of those past their deadline and those that may go elsewhere.
-const MOST: usize = 512;
+/// Jobs whose deadline is seen to in one round.
+const OVERDUE: usize = 512;
+/// Jobs of a lane, and of all of them, that are looked at in one round.
+const OF_A_LANE: usize = 64;
+const OF_ALL: usize = 1024;
+
+/// How far each lane of each vendor has been looked through.
+type Places = BTreeMap<(VendorName, String), usize>;
 
 /// Goes round until it is dropped. Every process does; what another has done already changes nothing.
 pub(crate) async fn tend(store: Store, vendors: Vendors) {
-    let mut from = BTreeMap::new();
+    let mut places = Places::new();
     loop {
         tokio::time::sleep(ROUND).await;
-        if let Err(error) = round(&store, &vendors, &mut from).await {
+        if let Err(error) = round(&store, &vendors, &mut places).await {
             tracing::warn!(%error, "deadlines and shut gates are seen to as soon as redis answers");
         }
     }
 }
 
-async fn round(
-    store: &Store,
-    vendors: &Vendors,
-    from: &mut BTreeMap<VendorName, usize>,
-) -> Result<(), StoreError> {
-    store.end_overdue(MOST).await?;
+async fn round(store: &Store, vendors: &Vendors, places: &mut Places) -> Result<(), StoreError> {
+    store.end_overdue(OVERDUE).await?;
     let mut shut = BTreeMap::new();
     for name in vendors.names() {
         if let Some(gate) = store.flow(name).await?.gate {
             shut.insert(name.clone(), gate);
         }
     }
+    places.retain(|(vendor, _), _| shut.contains_key(vendor));
     for (name, gate) in shut.iter().filter(|(_, gate)| stays_shut(gate)) {
-        let from = from.entry(name.clone()).or_default();
-        divert(store, name, &gate.fault(), &shut, from).await?;
+        divert(store, name, &gate.fault(), &shut, places).await?;
     }
     Ok(())
 }
@@ -57,25 +59,37 @@ async fn divert(
     vendor: &VendorName,
     fault: &Fault,
     shut: &BTreeMap<VendorName, Gate>,
-    from: &mut usize,
+    places: &mut Places,
 ) -> Result<(), StoreError> {
-    let waiting = store.waiting_with_others(vendor, *from, MOST).await?;
-    if waiting.is_empty() {
-        *from = 0;
-        return Ok(());
-    }
-    let event = Event::Shut { fault: fault.clone() };
-    let mut stayed = 0;
-    for job in &waiting {
-        match job.routes.get(job.route as usize + 1) {
-            Some(next) if !shut.contains_key(&next.vendor) => {
-                store.apply(job.id, &event).await?;
+    let mut lanes = store.lanes_with_others(vendor).await?;
+    places.retain(|(of, lane), _| of != vendor || lanes.contains(lane));
+    // Those that were looked at least come first.
+    lanes.sort_by_key(|lane| places.get(&(vendor.clone(), lane.clone())).copied().unwrap_or(0));
+    let event = Event::Shut { vendor: vendor.clone(), fault: fault.clone() };
+    let (mut looked, mut gone) = (0, 0);
+    for lane in lanes {
+        if looked >= OF_ALL {
+            break;
+        }
+        let place = places.entry((vendor.clone(), lane.clone())).or_default();
+        let waiting = store.in_lane(vendor, &lane, *place, OF_A_LANE).await?;
+        if waiting.is_empty() {
+            *place = 0;
+            continue;
+        }
+        looked += waiting.len();
+        for job in &waiting {
+            let next = job.routes.get(job.route as usize + 1).map(|route| &route.vendor);
+            let open = next.is_some_and(|next| !shut.contains_key(next));
+            // Those that stay are looked at again when all others of the lane have been.
+            match open && matches!(store.apply(job.id, &event).await?, Applied::Changed(_)) {
+                true => gone += 1,
+                false => *place += 1,
             }
-            _ => stayed += 1,
         }
     }
-    // Those that stay are looked at again when all others have been.
-    *from += stayed;
-    tracing::info!(%vendor, jobs = waiting.len() - stayed, "{vendor} is shut: jobs go on to the next vendor they name");
+    if gone > 0 {
+        tracing::info!(%vendor, jobs = gone, "{vendor} is shut: jobs go on to the next vendor they name");
+    }
     Ok(())
 }

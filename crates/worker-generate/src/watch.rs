@@ -1,7 +1,7 @@
 //! What requests tell of a vendor: its limits and its gate learn from them.
 
-use songmill_core::{Fault, FaultKind, Report};
-use songmill_store::{Lease, Signal, Store, StoreError};
+use songmill_core::{Event, Fault, FaultKind, Report};
+use songmill_store::{Lease, Signal, Store, StoreError, Watch};
 use songmill_vendors::contract::is_down;
 
 use crate::driver::Stopped;
@@ -9,9 +9,9 @@ use crate::driver::Stopped;
 /// Tells what came of a submission, before the job itself is told.
 pub(crate) async fn submitted<T>(store: &Store, lease: &Lease, result: &Result<T, Stopped>) {
     let signal = match result {
-        Ok(_) if lease.watched => Signal::Answered,
+        Ok(_) if lease.watch != Watch::None => Signal::Answered,
         Err(Stopped::Fault(fault)) => match fault.kind {
-            FaultKind::Rejected if lease.watched => Signal::Answered,
+            FaultKind::Rejected if lease.watch != Watch::None => Signal::Answered,
             FaultKind::Rejected => return,
             FaultKind::Locked => Signal::Locked(fault),
             FaultKind::Throttled => Signal::CreatesThrottled(fault),
@@ -19,9 +19,24 @@ pub(crate) async fn submitted<T>(store: &Store, lease: &Lease, result: &Result<T
             // Nobody knows how many tasks a vendor has made that does not answer: it is left alone.
             FaultKind::Unavailable | FaultKind::Unknown | FaultKind::Garbled => Signal::Failing(fault),
         },
-        Ok(_) | Err(Stopped::LeaseShort) => return,
+        Ok(_) | Err(Stopped::LeaseShort) => return unsent(store, lease).await,
     };
     tell(store, lease, signal).await;
+}
+
+/// Tells that a submission was not made after all: another one may find out whether the gate can open.
+pub(crate) async fn unsent(store: &Store, lease: &Lease) {
+    if lease.watch == Watch::Probe {
+        tell(store, lease, Signal::Unprobed).await;
+    }
+}
+
+/// What became of a submission, as the machine is told: one that was let through a shut gate and not done is no strike.
+pub(crate) fn failed(lease: &Lease, attempt: u32, fault: Fault) -> Event {
+    if lease.watch == Watch::Probe && fault.kind == FaultKind::Unavailable {
+        return Event::ProbeFailed { attempt, fault };
+    }
+    Event::SubmitFailed { attempt, fault }
 }
 
 /// Tells what came of a look, a look-up or a cancel.

@@ -61,14 +61,22 @@ impl Bench {
         let number = attempt.number;
         if self.to.store.now() > lease.job.until {
             // It waited past its deadline: the machine says what that means.
+            watch::unsent(&self.to.store, lease).await;
             return Event::HandedBack { attempt: number };
         }
         let song = match lease.song() {
             Ok(song) => song,
-            Err(error) => return Event::SubmitFailed { attempt: number, fault: unreadable(&error) },
+            Err(error) => {
+                watch::unsent(&self.to.store, lease).await;
+                return Event::SubmitFailed { attempt: number, fault: unreadable(&error) };
+            }
         };
         match self.to.vendor.pack(&song) {
-            Some(pack) => self.packer.submit(lease.clone(), song, pack).await,
+            // Tenants know nothing of each other.
+            Some((key, most)) => {
+                let key = format!("{} {key}", lease.job.tenant);
+                self.packer.submit(lease.clone(), song, (key, most)).await
+            }
             None => self.to.submit(lease.clone(), song).await,
         }
     }
@@ -136,13 +144,16 @@ impl Submits for To {
         let url = self.url(&lease, attempt);
         let exchange = match self.vendor.submit(&self.order(&lease, attempt, &song, &url)) {
             Ok(exchange) => exchange,
-            Err(fault) => return Event::SubmitFailed { attempt, fault },
+            Err(fault) => {
+                watch::unsent(&self.store, &lease).await;
+                return Event::SubmitFailed { attempt, fault };
+            }
         };
         let result = self.driver.drive(exchange, Some(&lease), &self.meter).await;
         watch::submitted(&self.store, &lease, &result).await;
         match result {
             Ok(accepted) => Event::Accepted { attempt, accepted },
-            Err(Stopped::Fault(fault)) => Event::SubmitFailed { attempt, fault },
+            Err(Stopped::Fault(fault)) => watch::failed(&lease, attempt, fault),
             Err(Stopped::LeaseShort) => Event::HandedBack { attempt },
         }
     }

@@ -84,11 +84,11 @@ pub(crate) fn claim_and_commit(redis: &Redis, claims: usize, commits: usize, job
         redis.cli(&["zadd", &key(&format!("w:replicate{node}")), "0", child])?;
     }
     let hash = load(redis, SUBMIT)?;
-    let names = ["claim:1", "l:replicate", "q:poll:replicate", "q:cancel:replicate", "s:20778"];
+    let names = ["claim:1", "l:replicate", "q:poll:replicate", "q:cancel:replicate"];
     let keys = [vec![submit.clone(), resolve.clone()], names.map(key).to_vec()].concat();
     let claims_text = claims.to_string();
     let mut args = vec![&*claims_text, "60000", "{sm:0}:j:", "5000", "1", "", "{sm:0}:b:", "{sm:0}:t:"];
-    args.extend(["replicate", "0", "0", "0", "0", "0", "0"]);
+    args.extend(["replicate", "{sm:0}:s:", "0", "0", "0", "0", "0", "0"]);
     let calls = redis_benchmark(redis, 4, jobs / claims, &command(&hash, &keys, &strings(&args)))?;
     let claimed = calls * claims as f64;
     let committed = commit(redis, commits, jobs, &resolve, &submit)?;

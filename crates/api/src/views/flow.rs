@@ -209,7 +209,8 @@ pub struct Blocked {
 }
 
 impl Blocked {
-    pub(crate) fn of(standing: &Standing, vendor: &VendorName, currency: &str) -> Self {
+    /// An operator is told what others do, too.
+    pub(crate) fn of(standing: &Standing, vendor: &VendorName, currency: &str, operator: bool) -> Self {
         let (by, words, until) = match standing {
             Standing::Over => (Blocker::Nothing, "nothing: it has ended".to_owned(), None),
             Standing::Operator => {
@@ -239,16 +240,20 @@ impl Blocked {
                 };
                 (Blocker::Rate, words, Some(bucket.next as u64))
             }
+            Standing::Money(purse) if purse.of == PurseOf::Day && !operator => {
+                (Blocker::Money, "the cap on all that is spent today would be passed".into(), None)
+            }
             Standing::Money(purse) => (Blocker::Money, of_money(purse, currency), None),
             Standing::Share { ahead, tenants } => {
-                let words = match (ahead, tenants) {
-                    (0, _) => format!("it is the next of its own; {tenants} tenants share {vendor}"),
-                    (ahead, 0 | 1) => format!("{ahead} jobs are before it"),
-                    (ahead, tenants) => {
-                        format!(
-                            "{ahead} jobs are before it in its batch and class; {tenants} tenants share {vendor}"
-                        )
-                    }
+                let others = match (tenants, operator) {
+                    (0 | 1, _) => String::new(),
+                    (tenants, true) => format!("; {tenants} tenants share {vendor}"),
+                    (_, false) => format!("; others share {vendor}"),
+                };
+                let words = match ahead {
+                    0 => format!("it is the next of its batch and class{others}"),
+                    1 => format!("1 job is before it in its batch and class{others}"),
+                    ahead => format!("{ahead} jobs are before it in its batch and class{others}"),
                 };
                 (Blocker::Share, words, None)
             }

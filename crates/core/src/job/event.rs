@@ -66,6 +66,15 @@ pub enum Event {
     },
     /// The vendor's gate is shut while the job waits for it.
     Shut {
+        /// Whose.
+        vendor: VendorName,
+        /// Why.
+        fault: Fault,
+    },
+    /// A submission that was let through a shut gate, to find out, was not done: that is no strike.
+    ProbeFailed {
+        /// Which submission.
+        attempt: u32,
         /// Why.
         fault: Fault,
     },

@@ -148,6 +148,9 @@ pub struct Job {
     /// What its tasks have cost, or will when they are done, in millionths.
     #[serde(rename = "sp", default, skip_serializing_if = "is_nothing")]
     pub spent: u64,
+    /// The day since 1970, UTC, on which the latest submission was booked.
+    #[serde(rename = "dy", default, skip_serializing_if = "is_zero")]
+    pub booked: u32,
     /// Submissions that are known to have created a task.
     #[serde(rename = "cf", default, skip_serializing_if = "is_zero")]
     pub confirmed: u32,
@@ -222,6 +225,7 @@ impl Job {
             asked_songs: 0,
             price: 0,
             spent: 0,
+            booked: 0,
             confirmed: 0,
             undone: 0,
             doubts: 0,

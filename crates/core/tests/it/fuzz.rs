@@ -82,7 +82,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => attempt().prop_map(|attempt| Event::Heard { attempt }),
         3 => (attempt(), fault()).prop_map(|(attempt, fault)| Event::PollFailed { attempt, fault }),
         1 => Just(Event::CancelAsked),
-        2 => fault().prop_map(|fault| Event::Shut { fault }),
+        2 => (prop::sample::select(vec![vendor("a"), vendor("b")]), fault()).prop_map(|(vendor, fault)| Event::Shut { vendor, fault }),
+        1 => (attempt(), fault()).prop_map(|(attempt, fault)| Event::ProbeFailed { attempt, fault }),
         1 => Just(Event::DeadlinePassed),
         1 => (attempt(), 0..3u32).prop_map(|(attempt, place)| Event::Packed {
             attempt,

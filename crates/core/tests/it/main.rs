@@ -7,6 +7,7 @@ mod explaining;
 mod fuzz;
 mod generating;
 mod holding;
+mod moving;
 mod permutations;
 mod records;
 mod resolving;

@@ -176,7 +176,10 @@ impl World {
     fn submit(&mut self) {
         if self.tape.chance(8) {
             // Its vendor's gate is shut: it may go on to the next one it names.
-            self.tell(&Event::Shut { fault: Fault::new(FaultKind::Locked, "shut_by_hand", "") });
+            self.tell(&Event::Shut {
+                vendor: self.job.vendor().clone(),
+                fault: Fault::new(FaultKind::Locked, "shut_by_hand", ""),
+            });
             return;
         }
         self.tell(&Event::Claimed);

@@ -32,7 +32,8 @@ local function activate(share, lane)
     if redis.call('ZSCORE', node, child) then return end
     local parked = node .. '!'
     local far = redis.call('ZMSCORE', parked, child, '=')
-    redis.call('ZADD', node, math.max(tonumber(far[1] or 0), tonumber(far[2] or 0)), child)
+    local others = far[2] or redis.call('ZRANGE', node, 0, 0, 'WITHSCORES')[2]
+    redis.call('ZADD', node, math.max(tonumber(far[1] or 0), tonumber(others or 0)), child)
     if far[1] then redis.call('ZREM', parked, child) end
   end
 end
@@ -67,7 +68,9 @@ end
 
 -- The lane of a waiting job's record: what `Job::lane` says.
 local function lane_in(record)
-  local job = cjson.decode(record)
+  local read, job = pcall(cjson.decode, record)
+  -- One that cannot be read is handed out all the same: whoever gets it says so.
+  if not read or type(job) ~= 'table' or type(job.r) ~= 'table' then return 'default:n:' end
   local class = job.pr == 'high' and 'h' or job.pr == 'low' and 'l' or 'n'
   local more = #job.r > (job.ri or 0) + 1 and '+' or ''
   return (job.w or 'default') .. ':' .. class .. ':' .. (job.b or '') .. more
@@ -120,7 +123,10 @@ function Tree:pick(next_of, node)
     for i, kid in ipairs(node.kids) do
       if not first or kid.far < node.kids[first].far then first = i end
     end
-    if not first then return nil end
+    if not first then
+      if node.cut then self.more = true end
+      return nil
+    end
     local kid = node.kids[first]
     local below = self:below(node, kid)
     local id, job

@@ -1,6 +1,7 @@
 -- What submissions and requests tell of a vendor, and what an operator says of its gate.
 -- KEYS: 1 the vendor's limits, 2 its submit queue
 -- ARGV: 1 wake channel, 2 what:
+--   'unprobed': the submission that was let through tells nothing
 --   'ok' how long its task takes to fail, in ms: a submission was answered
 --   'locked' code, words, wait in ms, longest wait in ms: key, plan or balance refuse; the gate is shut
 --   'failing' code, words, wait, longest wait, how many in a row shut the gate, how many this counts for
@@ -20,6 +21,12 @@ if what == 'throttled' then
   local bucket = bucket_of(redis.call('HMGET', limits, unpack(fields_of(prefix))), 1)
   learn(now, bucket, tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]))
   keep(limits, prefix, bucket)
+  if prefix == 'c' then redis.call('HDEL', limits, 'probe') end
+  return 0
+end
+
+if what == 'unprobed' then
+  if redis.call('HDEL', limits, 'probe') == 1 then wake() end
   return 0
 end
 

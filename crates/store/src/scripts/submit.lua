@@ -2,11 +2,12 @@
 -- is money left. The intent is written before anything is sent: a job moves to the resolve queue, due when the lease
 -- ends, so a worker that dies leaves it on its way.
 -- KEYS: 1 queue of those that wait for their time, 2 resolve queue, 3 this worker's last claim, 4 the vendor's limits,
---   5 poll queue, 6 cancel queue, 7 what is spent today
+--   5 poll queue, 6 cancel queue
 -- ARGV: 1 most jobs, 2 lease in ms, 3 prefix of records, 4 longest sleep in ms, 5 number of the claim, 6 'again' when
---   the reply to the claim of this number was lost, 7 prefix of batches, 8 prefix of tenants, 9 vendor, 10 most jobs
---   under way (0: any number), 11 most submissions a minute (0: any number), 12 how many of them at once (0: a
---   hundredth), then what may be spent in millionths (0: anything): 13 today, 14 today for a tenant, 15 for a batch
+--   the reply to the claim of this number was lost, 7 prefix of batches, 8 prefix of tenants, 9 vendor, 10 prefix of
+--   what is spent on a day, 11 most jobs under way (0: any number), 12 most submissions a minute (0: any number), 13 how
+--   many of them at once (0: a hundredth), then what may be spent in millionths (0: anything): 14 today, 15 today for a
+--   tenant, 16 for a batch
 local queue, share, limits = KEYS[1], share_of(KEYS[1]), KEYS[4]
 local most, longest = tonumber(ARGV[1]), tonumber(ARGV[4])
 local claim = taking({
@@ -48,9 +49,10 @@ if shut then
     return claim.out
   else
     most, probing = 1, true
+    claim.out[3] = 2
   end
 end
-local cap = tonumber(ARGV[10])
+local cap = tonumber(ARGV[11])
 if cap > 0 then
   local room = cap - redis.call('ZCARD', KEYS[2]) - redis.call('ZCARD', KEYS[5]) - redis.call('ZCARD', KEYS[6])
   if room <= 0 then
@@ -60,7 +62,7 @@ if cap > 0 then
   most = math.min(most, room)
 end
 local bucket = bucket_of(known, 6)
-local rate, burst = tonumber(ARGV[11]), tonumber(ARGV[12])
+local rate, burst = tonumber(ARGV[12]), tonumber(ARGV[13])
 local allowed, next_at = may(now, most, bucket, rate, burst)
 if allowed == 0 then
   claim:sleep(queue, math.max(next_at, now + 10), longest, 0)
@@ -68,8 +70,8 @@ if allowed == 0 then
 end
 
 -- What may be spent, and what is spent already, asked once each.
-local ledger = KEYS[7]
-local limits_of_money = { tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]) }
+local ledger = ARGV[10] .. math.floor(now / 86400000)
+local limits_of_money = { tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]) }
 local purses = {}
 local function purse(name, key, field, most_key, most_field, otherwise)
   local found = purses[name]

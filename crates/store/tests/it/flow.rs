@@ -1,10 +1,15 @@
 //! Limits and fair shares: the scripts' arithmetic under an invented clock, and gates, money and lanes in the store.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
+use songmill_core::job::StateName;
+use songmill_core::{Event, Fault, FaultKind, Limits, Stage};
+use songmill_store::{Signal, Standing, Store, TenantQuota, Watch};
 
-use crate::tools::Redis;
+use crate::queues::{Work, queue, run_with};
+use crate::tools::{Redis, accepted, enqueue_for, rejected, until, vendor};
 
 const LIMIT: &str = include_str!("../../src/scripts/limit.lua");
 const SHARE: &str = include_str!("../../src/scripts/share.lua");
@@ -243,4 +248,112 @@ fn who_comes_late_is_next_and_gains_nothing_by_going_and_coming() {
     assert!(ids[..2].contains(&"late:n:b/1".to_owned()), "it is next: {:?}", &ids[..4]);
     let late = by(&ids, tenant)["late"];
     assert!((95..=115).contains(&late), "{late} of 1100 for one of eleven");
+}
+
+async fn state(store: &Store, id: songmill_core::JobId) -> StateName {
+    store.load(id).await.unwrap().unwrap().job.state.name()
+}
+
+#[tokio::test]
+async fn who_has_no_money_left_keeps_nobody_from_being_served() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    for n in 0..5 {
+        let tenant = format!("poor{n}");
+        let quota = TenantQuota { spend_per_day: Some(1), ..TenantQuota::default() };
+        store.set_quota(&tenant.parse().unwrap(), quota).await.unwrap();
+        enqueue_for(&store, &tenant, 3, 1_000_000).await;
+    }
+    let rich = enqueue_for(&store, "rich", 2, 1_000_000).await;
+    // One at a time, as while a gate is half open.
+    let worker = run_with(queue(&store, Stage::Submit, 1, Duration::from_secs(30)), Work::accepting());
+    for id in rich {
+        until("it is served", async || state(&store, id).await == StateName::Generating).await;
+    }
+    let poor = store.load(songmill_core::JobId::derive("poor0", "0")).await.unwrap().unwrap();
+    assert!(
+        matches!(store.standing(&poor).await.unwrap(), Standing::Money(purse) if purse.price == 1_000_000)
+    );
+    assert_eq!(store.audit().await.unwrap().breaches, [], "they wait for money, and are looked at again");
+    // More of it, and they go on by themselves.
+    store.set_quota(&"poor0".parse().unwrap(), TenantQuota::default()).await.unwrap();
+    until("it goes on", async || state(&store, poor.job.id).await == StateName::Generating).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_shut_gate_lets_one_through_to_find_out_and_opens_when_that_goes_well() {
+    let redis = Redis::start(&[]);
+    let brief = songmill_core::time::Span::millis(300);
+    let limits = Limits { breaker: 3, breaker_wait: brief, breaker_most: brief, ..Limits::default() };
+    let store = redis.store_of(|policy| policy.vendors.get_mut(&vendor()).unwrap().limits = limits).await;
+    let fault = Fault::new(FaultKind::Unavailable, "vendor_error", "oh no");
+    for n in 1..=3 {
+        assert_eq!(store.signal(&vendor(), Signal::Failing(&fault)).await.unwrap(), n == 3, "{n}");
+    }
+    // Those that were under way fail or succeed as well: that changes nothing.
+    store.signal(&vendor(), Signal::Answered).await.unwrap();
+    store.signal(&vendor(), Signal::Failing(&fault)).await.unwrap();
+    let gate = store.flow(&vendor()).await.unwrap().gate.unwrap();
+    assert_eq!((gate.code.as_str(), gate.words.as_str(), gate.trips), ("vendor_error", "oh no", 1));
+    let ids = enqueue_for(&store, "t", 20, 0).await;
+    let work = Work::holding();
+    let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), work.clone());
+    until("one is let through", async || !work.leases().is_empty()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let leases = work.leases();
+    assert_eq!((leases.len(), leases[0].watch), (1, Watch::Probe));
+    // It tells nothing: another one may.
+    store.signal(&vendor(), Signal::Unprobed).await.unwrap();
+    until("another is let through", async || work.leases().len() == 2).await;
+    assert!(store.signal(&vendor(), Signal::Answered).await.unwrap(), "it opens");
+    work.release();
+    for id in ids {
+        until("all go on", async || state(&store, id).await == StateName::Generating).await;
+    }
+    assert_eq!(store.flow(&vendor()).await.unwrap().gate, None);
+    worker.stop().await;
+    assert_eq!(store.audit().await.unwrap().breaches, []);
+}
+
+#[tokio::test]
+async fn a_gate_that_is_shut_by_hand_stays_shut_until_it_is_opened() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    assert!(store.shut_gate(&vendor(), None, "the invoice").await.unwrap());
+    let fault = Fault::new(FaultKind::Locked, "key_refused", "");
+    store.signal(&vendor(), Signal::Locked(&fault)).await.unwrap();
+    store.signal(&vendor(), Signal::Answered).await.unwrap();
+    let ids = enqueue_for(&store, "t", 1, 0).await;
+    let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), Work::accepting());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let waits = store.load(ids[0]).await.unwrap().unwrap();
+    let Standing::Gate(gate) = store.standing(&waits).await.unwrap() else { panic!() };
+    assert_eq!((gate.code.as_str(), gate.words.as_str(), gate.until), ("shut_by_hand", "the invoice", None));
+    assert!(store.open_gate(&vendor()).await.unwrap());
+    until("it goes on at once", async || state(&store, ids[0]).await == StateName::Generating).await;
+    // And for a time: it opens by itself.
+    let soon = store.now() + Duration::from_millis(400);
+    store.shut_gate(&vendor(), Some(soon), "").await.unwrap();
+    let ids = enqueue_for(&store, "u", 1, 0).await;
+    until("its time is over", async || state(&store, ids[0]).await == StateName::Generating).await;
+    assert!(store.now() >= soon);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn the_ledger_says_what_was_begun_and_what_came_of_it() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let ids = enqueue_for(&store, "t", 3, 250_000).await;
+    for id in &ids {
+        // As a claim would: what is begun is reserved by the claim alone.
+        store.apply(*id, &Event::Claimed).await.unwrap();
+    }
+    store.apply(ids[0], &accepted(1)).await.unwrap();
+    store.apply(ids[1], &rejected(1)).await.unwrap();
+    let spent: Vec<_> = store.spent(1, None).await.unwrap().into_values().collect();
+    assert_eq!(spent.len(), 1);
+    assert_eq!((spent[0].confirmed, spent[0].not_done, spent[0].cost), (1, 1, 250_000));
+    assert_eq!(store.spent(1, Some(&"other".parse().unwrap())).await.unwrap().len(), 0, "tenants are apart");
 }

@@ -19,12 +19,36 @@ use crate::tools::*;
 
 /// What a worker of these tests does.
 #[derive(Clone, Default)]
-struct Work {
+pub(crate) struct Work {
     takes: Duration,
     panics: bool,
+    accepts: bool,
+    holds: Option<Arc<tokio::sync::Semaphore>>,
+    leases: Arc<std::sync::Mutex<Vec<Arc<Lease>>>>,
     busy: Arc<AtomicUsize>,
     busiest: Arc<AtomicUsize>,
     begun: Arc<AtomicUsize>,
+}
+
+impl Work {
+    /// Takes every submission.
+    pub(crate) fn accepting() -> Self {
+        Self { accepts: true, ..Self::default() }
+    }
+
+    /// The same, but waits with each until it is released.
+    pub(crate) fn holding() -> Self {
+        Self { holds: Some(Arc::new(tokio::sync::Semaphore::new(0))), ..Self::accepting() }
+    }
+
+    pub(crate) fn release(&self) {
+        self.holds.as_ref().unwrap().add_permits(1000);
+    }
+
+    /// What was claimed so far.
+    pub(crate) fn leases(&self) -> Vec<Arc<Lease>> {
+        self.leases.lock().unwrap().clone()
+    }
 }
 
 pub(crate) struct Worker {
@@ -51,7 +75,7 @@ pub(crate) fn run(queue: StageQueue) -> Worker {
     run_with(queue, Work::default())
 }
 
-fn run_with(queue: StageQueue, work: Work) -> Worker {
+pub(crate) fn run_with(queue: StageQueue, work: Work) -> Worker {
     let stop = queue.stop_token();
     let worker = WorkerBuilder::new("the same name").backend(queue).data(work).catch_panic().build(handle);
     let running: BoxFuture<'static, _> = Box::pin(worker.run());
@@ -65,6 +89,10 @@ async fn handle(lease: Arc<Lease>, work: Data<Work>) -> Result<Event, BoxDynErro
     work.begun.fetch_add(1, Ordering::SeqCst);
     let busy = work.busy.fetch_add(1, Ordering::SeqCst) + 1;
     work.busiest.fetch_max(busy, Ordering::SeqCst);
+    work.leases.lock().unwrap().push(lease.clone());
+    if let Some(holds) = &work.holds {
+        holds.acquire().await?.forget();
+    }
     tokio::time::sleep(work.takes).await;
     assert!(!work.panics, "for a test");
     work.busy.fetch_sub(1, Ordering::SeqCst);
@@ -72,11 +100,12 @@ async fn handle(lease: Arc<Lease>, work: Data<Work>) -> Result<Event, BoxDynErro
         State::Uncertain { attempt, .. } | State::Submitting(attempt) if lease.stage == Stage::Resolve => {
             Event::NotFound { attempt: attempt.number, asked: Timestamp::from_millis(u64::MAX) }
         }
+        _ if work.accepts => accepted(lease.job.submissions),
         _ => rejected(lease.job.submissions),
     })
 }
 
-fn queue(store: &Store, stage: Stage, concurrency: usize, lease: Duration) -> StageQueue {
+pub(crate) fn queue(store: &Store, stage: Stage, concurrency: usize, lease: Duration) -> StageQueue {
     let lease = Span::millis(lease.as_millis() as u64);
     StageQueue::start(store.clone(), stage, vendor(), QueueSettings { concurrency, lease })
 }

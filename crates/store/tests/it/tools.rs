@@ -53,6 +53,13 @@ impl Redis {
         }
     }
 
+    /// A store with other limits or prices.
+    pub(crate) async fn store_of(&self, set: impl FnOnce(&mut Policy)) -> Store {
+        let mut policy = policy();
+        set(&mut policy);
+        Store::connect(&self.settings(), Retention::default(), policy).await.unwrap()
+    }
+
     pub(crate) async fn store(&self) -> Store {
         self.store_with(Retention::default()).await
     }
@@ -116,6 +123,20 @@ pub(crate) fn new_job(store: &Store, n: usize) -> NewJob {
         Job::new(JobId::derive("t", &n.to_string()), vec![route], now, now + Duration::from_secs(3600));
     job.batch = Some(batch().name);
     NewJob { job, request: Arc::from(format!(r#"{{"prompt":"song {n}"}}"#)), content: None }
+}
+
+/// Takes so many jobs of a tenant in, without a batch, at this price in millionths.
+pub(crate) async fn enqueue_for(store: &Store, tenant: &str, count: usize, price: u64) -> Vec<JobId> {
+    let jobs: Vec<_> = (0..count)
+        .map(|n| {
+            let mut new = new_job(store, n);
+            new.job.id = JobId::derive(tenant, &n.to_string());
+            (new.job.tenant, new.job.batch, new.job.price) = (tenant.parse().unwrap(), None, price);
+            new
+        })
+        .collect();
+    store.enqueue(None, &jobs).await.unwrap();
+    jobs.iter().map(|new| new.job.id).collect()
 }
 
 pub(crate) async fn enqueue(store: &Store, count: usize) -> Vec<JobId> {

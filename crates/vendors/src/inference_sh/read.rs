@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use songmill_core::{Fault, FaultKind, Product, Report, TaskId};
+use songmill_core::{Fault, FaultKind, Product, Report, TaskId, VendorName};
 
 use super::wire::{State, Task, is_refusal, unwrap};
 use super::{Numbering, Settings, fault, list};
-use crate::contract::{Cost, Exchange, Next, Watched};
+use crate::contract::{Cost, Exchange, Next, Seen, Watched, marked};
 use crate::pages::{Looks, SLACK, span};
-use crate::tolerant::{BODY_MAX, Object, Reply, get, post_empty, value};
+use crate::tolerant::{BODY_MAX, Object, Reply, get, post_empty, text, value};
 
 /// How often a completed task without output is asked for.
 const OUTPUT_LOOKS: u32 = 2;
@@ -53,7 +53,12 @@ fn whole(settings: Arc<Settings>, id: TaskId, look: u32) -> Exchange<Report> {
 }
 
 /// Asks how many tasks are at once: the newest, back to the oldest of these.
-pub(super) fn poll_many(settings: &Arc<Settings>, tasks: &[Watched]) -> Exchange<Vec<(TaskId, Report)>> {
+pub(super) fn poll_many(
+    settings: &Arc<Settings>,
+    name: &VendorName,
+    tasks: &[Watched],
+) -> Exchange<Vec<Seen>> {
+    let name = name.clone();
     let (first, _, most) = span(tasks);
     let numbering = settings.numbering;
     let read = move |item: &Object| {
@@ -62,7 +67,8 @@ pub(super) fn poll_many(settings: &Arc<Settings>, tasks: &[Watched]) -> Exchange
         if task.state == State::Completed && task.outputs.is_empty() {
             return None;
         }
-        Some((task.id.clone(), report(&task)?))
+        let ours = text(item, &["webhook"]).and_then(|at| marked(&name, at));
+        Some(Seen { report: report(&task)?, task: task.id, ours })
     };
     let is_older = move |item: &Object| list::made(item).is_some_and(|made| made < first - SLACK);
     let pages = list::Pages { settings: settings.clone(), most, cursor: None };

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use songmill_core::{Fault, FaultKind, Output, Product, Report, TaskId};
+use songmill_core::{Fault, FaultKind, Output, Product, Report, TaskId, VendorName};
 
 use super::wire::{Prediction, Status};
 use super::{Settings, list};
-use crate::contract::{Cost, Exchange, Next, Watched};
+use crate::contract::{Cost, Exchange, Next, Seen, Watched, marked};
 use crate::pages::{Looks, SLACK, span};
-use crate::tolerant::{Object, Reply, blot, get, post_empty};
+use crate::tolerant::{Object, Reply, blot, get, post_empty, text};
 
 /// How long after its end a prediction's audio can be had.
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -32,14 +32,20 @@ pub(super) fn poll(settings: &Settings, task: &TaskId) -> Exchange<Report> {
 }
 
 /// Asks how many predictions are at once: those that were made in the span of time in which these were.
-pub(super) fn poll_many(settings: &Arc<Settings>, tasks: &[Watched]) -> Exchange<Vec<(TaskId, Report)>> {
+pub(super) fn poll_many(
+    settings: &Arc<Settings>,
+    name: &VendorName,
+    tasks: &[Watched],
+) -> Exchange<Vec<Seen>> {
+    let name = name.clone();
     let (first, last, most) = span(tasks);
-    let read = |item: &Object| {
+    let read = move |item: &Object| {
         // What has ended but shows no audio here is asked for by itself.
         let prediction = Prediction::read(item).ok()?;
         let bare = prediction.status == Status::Succeeded && prediction.output.is_empty();
         let report = report(&prediction);
-        (!bare).then_some((prediction.id, report))
+        let ours = text(item, &["webhook", "webhook_completed"]).and_then(|at| marked(&name, at));
+        (!bare).then_some(Seen { task: prediction.id, report, ours })
     };
     let uri = list::made(settings, first - SLACK, Some(last + SLACK));
     let looks = Looks::of(tasks, read, |_| false);

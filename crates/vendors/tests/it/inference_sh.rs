@@ -411,8 +411,8 @@ fn many_tasks_are_looked_at_with_one_request_and_the_rest_by_themselves() {
     let older = listed(&[("t0", "", "2023-11-14T22:12:19Z")], "c3");
     let second = then(first.read(reply(200, page)));
     let found = end(second.read(reply(200, older))).unwrap();
-    let ids: Vec<_> = found.iter().map(|(id, _)| id.as_str()).collect();
+    let ids: Vec<_> = found.iter().map(|seen| seen.task.as_str()).collect();
     assert_eq!(ids, ["done", "live"], "what shows no audio here, or does not show, is asked for by itself");
-    assert!(matches!(&found[0].1, Report::Done(Product::Audio(outputs)) if outputs.len() == 1));
-    assert_eq!(found[1].1, Report::Pending);
+    assert!(matches!(&found[0].report, Report::Done(Product::Audio(outputs)) if outputs.len() == 1));
+    assert_eq!(found[1].report, Report::Pending);
 }

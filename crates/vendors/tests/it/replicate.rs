@@ -403,7 +403,7 @@ fn many_predictions_are_looked_at_with_one_request_and_the_rest_by_themselves() 
     let tasks = [watched("live", 0), watched("done", 5), watched("bare", 9), watched("away", 9)];
     let first = vendor.poll_many(&tasks).unwrap();
     assert_snapshot!(show_exchange(&first), @r"
-    [free] GET https://api.replicate.com/v1/predictions?created_after=2023-11-14T22%3A13%3A10Z&created_before=2023-11-14T22%3A13%3A39Z
+    [free] GET https://api.replicate.com/v1/predictions?created_after=2023-11-14T22%3A13%3A17Z&created_before=2023-11-14T22%3A13%3A32Z
     authorization: Bearer r8_secret
     ");
     let items = serde_json::json!([
@@ -411,14 +411,18 @@ fn many_predictions_are_looked_at_with_one_request_and_the_rest_by_themselves() 
         { "id": "done", "status": "succeeded", "output": "https://replicate.delivery/a.wav", "metrics": { "predict_time": 2.5 } },
         { "id": "bare", "status": "succeeded", "output": null },
         { "id": "live", "status": "processing" },
+        { "id": "ours", "status": "failed", "error": "E1000", "webhook": format!("https://x.example.com{}k.mac", mark(&vendor)) },
+        { "id": "ours-too", "status": "processing", "webhook": format!("https://x.example.com{}k.mac", mark(&vendor)) },
         { "no": "prediction" },
     ]);
     let page = serde_json::json!({ "next": null, "results": items }).to_string();
     let found = end(first.read(reply(200, page))).unwrap();
-    let ids: Vec<_> = found.iter().map(|(id, _)| id.as_str()).collect();
-    assert_eq!(ids, ["done", "live"], "what shows no audio here, or does not show, is asked for by itself");
-    assert_eq!(found[1].1, Report::Pending);
-    let Report::Done(Product::Audio(outputs)) = &found[0].1 else { panic!("{found:?}") };
+    let ids: Vec<_> = found.iter().map(|seen| seen.task.as_str()).collect();
+    // What shows no audio here, or does not show, is asked for by itself; an end of ours that was not asked for is told.
+    assert_eq!(ids, ["done", "live", "ours"]);
+    assert_eq!(found[1].report, Report::Pending);
+    assert_eq!(found[2].ours, Some((songmill_core::JobId::from_bytes([7; 16]), 3)));
+    let Report::Done(Product::Audio(outputs)) = &found[0].report else { panic!("{found:?}") };
     assert_eq!(outputs[0].worked_ms, Some(2500), "what it is charged by");
     // Pages that show none of them end before they cost more than asking one by one.
     let other = listed(

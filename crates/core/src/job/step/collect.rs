@@ -3,7 +3,7 @@
 use super::fate::poison;
 use super::{Changed, Turn};
 use crate::fault::{Fault, FaultKind};
-use crate::id::TaskId;
+use crate::id::{TaskId, VendorName};
 use crate::job::event::{Accepted, Event};
 use crate::job::policy::backoff;
 use crate::job::record::StepKind;
@@ -31,10 +31,9 @@ impl Turn<'_> {
             }
             Product::Audio(outputs) => {
                 let vendor = self.job.vendor().clone();
-                let actual = self.policy.money.actual(&vendor, self.job.asked(), &outputs);
                 // Asked for anew it costs nothing more.
                 if self.job.rounds == 0 {
-                    self.job.spent = self.job.spent.saturating_sub(self.job.price).saturating_add(actual);
+                    self.book(&vendor, &outputs);
                 }
                 self.collect(Origin { vendor, attempt, task }, outputs)
             }
@@ -55,6 +54,12 @@ impl Turn<'_> {
                 self.attempt_failed(attempt, &fault)
             }
         }
+    }
+
+    /// What a task has really cost takes the place of what was expected.
+    pub(super) fn book(&mut self, vendor: &VendorName, outputs: &[Output]) {
+        let actual = self.policy.money.actual(vendor, self.job.asked(), outputs);
+        self.job.spent = self.job.spent.saturating_sub(self.job.price).saturating_add(actual);
     }
 
     /// Of a task that it shares with other jobs, a job's own song.

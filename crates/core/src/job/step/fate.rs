@@ -75,9 +75,11 @@ impl Turn<'_> {
         self.queue(due, Some(fault))
     }
 
-    /// The vendor's account needs an operator; another vendor will do, if the caller named one.
+    /// The vendor takes no submissions, or its account needs an operator; another one will do, if the caller named one.
     pub(super) fn locked(&mut self, fault: &Fault) -> Changed {
-        self.effects.push(Effect::Alert(fault.clone()));
+        if fault.kind == FaultKind::Locked {
+            self.effects.push(Effect::Alert(fault.clone()));
+        }
         if self.job.may_fail_over() {
             return self.next_route(fault);
         }

@@ -154,12 +154,16 @@ impl Turn<'_> {
         match product {
             Product::Audio(outputs) if !outputs.is_empty() => {
                 self.job.note(self.now, "reported", words);
+                // One of an earlier vendor's is booked with this one: better there than nowhere.
+                self.confirm();
+                self.book(vendor, outputs);
                 let attempt = self.earlier(number);
                 let origin = Origin { vendor: vendor.clone(), attempt, task: task.cloned() };
                 self.collect(origin, outputs.clone())
             }
             Product::Lyrics(_) if self.job.step_kind() == StepKind::Lyrics => {
                 self.job.note(self.now, "reported", words);
+                self.confirm();
                 self.finish(self.earlier(number), task.cloned(), product.clone())
             }
             Product::Audio(_) | Product::Lyrics(_) => Changed::No,

@@ -21,12 +21,13 @@ impl Turn<'_> {
                 self.job.submissions = self.job.submissions.saturating_add(1);
                 self.job.state = State::Submitting(Attempt { number: self.job.submissions, since: self.now });
                 self.job.packed = None;
+                self.job.booked = u32::try_from(self.now.day()).unwrap_or(u32::MAX);
                 // The store has it looked after as soon as the lease ends; nothing else may do so earlier.
                 self.job.due = self.now + self.vendor_policy().settle.get();
                 Changed::Yes
             }
             Event::CancelAsked => self.cancel("before it was submitted"),
-            Event::Shut { fault } => self.shut(fault),
+            Event::Shut { vendor, fault } if vendor == self.job.vendor() => self.shut(fault),
             Event::DeadlinePassed => self.deadline(),
             _ => self.late(event),
         }
@@ -39,7 +40,9 @@ impl Turn<'_> {
                 self.undo();
                 self.queue_now()
             }
-            Event::Packed { attempt: number, into } if *number == attempt.number && doubt.is_none() => {
+            Event::Packed { attempt: number, into }
+                if *number == attempt.number && doubt.is_none() && self.job.packed != Some(*into) =>
+            {
                 self.job.packed = Some(*into);
                 if into.job != self.job.id {
                     let words = format!("with attempt {} of job {}", into.attempt, into.job);
@@ -54,6 +57,11 @@ impl Turn<'_> {
             Event::Found { attempt: number, task } if *number == attempt.number => self.found(attempt, task),
             Event::SubmitFailed { attempt: number, fault } if *number == attempt.number => {
                 self.submit_failed(attempt, doubt, fault)
+            }
+            Event::ProbeFailed { attempt: number, fault } if *number == attempt.number && doubt.is_none() => {
+                self.job.note(self.now, "probe_failed", format!("attempt {}: {fault}", attempt.number));
+                self.undo();
+                self.locked(fault)
             }
             Event::NotFound { attempt: number, asked } if *number == attempt.number => {
                 self.not_found(attempt, doubt.unwrap_or_else(lost), *asked)
