@@ -43,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) quota: songmill_store::Quota,
     /// What songs cost, and how much may be spent.
     pub(crate) money: Money,
+    /// Files that are submitted again and again.
+    pub(crate) schedule: Vec<crate::schedule::Schedule>,
     pub(crate) log: Log,
 }
 

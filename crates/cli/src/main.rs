@@ -19,6 +19,7 @@ mod plan;
 mod progress;
 mod redis_server;
 mod roles;
+mod schedule;
 mod show;
 mod sim;
 mod submit;

@@ -45,11 +45,14 @@ pub(crate) enum Role {
     Listener,
     /// Serves the control API
     Api,
+    /// Submits files at their times (the setting schedule)
+    Schedule,
 }
 
 impl Role {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Generate, Self::Deliver, Self::Listener, Self::Api];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Generate, Self::Deliver, Self::Listener, Self::Api, Self::Schedule];
 }
 
 /// `songmill up`.
@@ -119,6 +122,7 @@ pub(crate) async fn serve_until(
     strict: bool,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let producer = context.producer();
     let api = if roles.contains(&Role::Api) { Some(context.api(shutdown.clone())?) } else { None };
     let Context { config, store, vendors } = context;
     let mut facts = store.facts().await.context("cannot ask redis what it is like")?;
@@ -160,6 +164,17 @@ pub(crate) async fn serve_until(
                 tasks.spawn(async move {
                     server.run(api, stop).await;
                     Ok(())
+                });
+            }
+            Role::Schedule if config.schedule.is_empty() => {
+                if roles.len() == 1 {
+                    return Err(usage("schedule: none is set; see `songmill config --default`"));
+                }
+            }
+            Role::Schedule => {
+                let (schedules, producer) = (config.schedule.clone(), producer.clone());
+                tasks.spawn(async move {
+                    crate::schedule::run(schedules, store, producer, stop).await.context("schedule")
                 });
             }
             Role::Listener => {

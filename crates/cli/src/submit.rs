@@ -254,7 +254,7 @@ async fn upload(
 }
 
 /// Tells uploads apart.
-fn upload_id() -> Result<String> {
+pub(crate) fn upload_id() -> Result<String> {
     Ok(format!("{:x}", getrandom::u64().context("no random bytes from the system")?))
 }
 

@@ -47,7 +47,7 @@ impl Outlook {
                 (flow.most_in_flight > 0).then(|| f64::from(flow.most_in_flight) / takes_s.max(0.1));
             let per_second = [by_rate, by_room].into_iter().flatten().reduce(f64::min);
             let prospect = Prospect {
-                shut: flow.gate.is_some(),
+                shut: flow.gate.is_some_and(|gate| gate.keeps_shut(store.now())),
                 ahead: flow.ready + flow.later,
                 per_second,
                 takes_s,

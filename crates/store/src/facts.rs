@@ -185,6 +185,21 @@ impl Store {
         Ok(first.into_iter().next().zip(last.into_iter().next()).map(|(first, last)| (first.0, last.0)))
     }
 
+    /// Whether something was marked as done, and not too long ago.
+    pub async fn is_marked(&self, what: &str) -> Result<bool, StoreError> {
+        Ok(redis::cmd("EXISTS").arg(self.keys().mark(what)).query_async(&mut self.connection()).await?)
+    }
+
+    /// Marks something as done, for so long.
+    pub async fn mark(&self, what: &str, kept: std::time::Duration) -> Result<(), StoreError> {
+        let mut set = redis::cmd("SET");
+        set.arg(self.keys().mark(what))
+            .arg(1)
+            .arg("PX")
+            .arg(u64::try_from(kept.as_millis()).unwrap_or(u64::MAX));
+        Ok(set.query_async(&mut self.connection()).await?)
+    }
+
     /// How many jobs ever ended, by vendor and state, such as `replicate:completed`.
     pub async fn totals(&self) -> Result<BTreeMap<String, u64>, StoreError> {
         let mut ask = redis::cmd("HGETALL");

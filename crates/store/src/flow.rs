@@ -59,6 +59,11 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// Whether nothing is let through now: its time has not come, or one that was let through is under way.
+    pub fn keeps_shut(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| until > now) || self.probe.is_some()
+    }
+
     /// What shut it, as the fault that jobs fail over with.
     pub fn fault(&self) -> Fault {
         use songmill_core::FaultKind::{Locked, Unavailable};

@@ -53,6 +53,11 @@ impl Keys {
         format!("{}:s:", self.tag)
     }
 
+    /// String: something was done.
+    pub(crate) fn mark(&self, what: &str) -> String {
+        format!("{}:done:{what}", self.tag)
+    }
+
     /// Sorted set of jobs that have a deadline of their own, by deadline.
     pub(crate) fn deadlines(&self) -> String {
         format!("{}:deadlines", self.tag)

@@ -51,7 +51,15 @@ impl Counted {
                 }
                 match via {
                     Via::Callback if has_ended => count("came".into()),
-                    Via::Poll { .. } if has_ended && nudged.as_millis() == 0 && before.rounds == 0 => {
+                    // Only the one that was submitted is called back for all that share its task; and what stood beside
+                    // others in a list was not asked for.
+                    Via::Poll { asked }
+                        if has_ended
+                            && nudged.as_millis() == 0
+                            && before.rounds == 0
+                            && asked.as_millis() > 0
+                            && before.packed.is_none_or(|packed| packed.job == before.id) =>
+                    {
                         let calling =
                             self.0.lock().unwrap_or_else(PoisonError::into_inner).calling.contains(vendor);
                         if calling {

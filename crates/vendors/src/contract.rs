@@ -24,6 +24,11 @@ pub trait Vendor: Send + Sync {
     /// answered with a `rejected` fault, and nothing is sent.
     fn submit(&self, order: &Order<'_>) -> Result<Exchange<Accepted>, Fault>;
 
+    /// How many songs one submission of a request makes: what it costs goes by that.
+    fn songs(&self, song: &SongRequest) -> u32 {
+        song.songs().clamp(1, self.card().most_songs)
+    }
+
     /// What makes requests equal that may be made as one task of up to so many songs; `None` where the caller did not
     /// ask for that, or the vendor cannot. A request that is packed makes one song.
     fn pack(&self, song: &SongRequest) -> Option<(String, usize)> {
@@ -36,8 +41,8 @@ pub trait Vendor: Send + Sync {
 
     /// Asks how many tasks are at once, those of one step; `None` where the vendor has no list. What it answers may
     /// leave some of them out: they are asked for one by one. And it may tell of the end of others that are ours.
-    fn poll_many(&self, tasks: &[Watched]) -> Option<Exchange<Vec<Seen>>> {
-        let _ = tasks;
+    fn poll_many(&self, tasks: &[Watched], within: Within) -> Option<Exchange<Listed>> {
+        let _ = (tasks, within);
         None
     }
 
@@ -137,6 +142,41 @@ pub struct Watched {
     pub since: Timestamp,
 }
 
+/// How much earlier and later than its submission began the vendor may say that a task was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slack {
+    /// Earlier: the vendor's clock is behind ours.
+    pub before: Duration,
+    /// Later: the submission took so long, or the vendor's clock is ahead.
+    pub after: Duration,
+}
+
+impl Default for Slack {
+    fn default() -> Self {
+        Self { before: Duration::from_secs(3), after: Duration::from_secs(3) }
+    }
+}
+
+/// Which part of a list is looked through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Within {
+    /// Around the moments of submission.
+    pub slack: Slack,
+    /// Only what was made before: where an earlier search ended.
+    pub before: Option<Timestamp>,
+}
+
+/// What a list shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listed {
+    /// Tasks that were asked for, and others of ours that have ended.
+    pub seen: Vec<Seen>,
+    /// Whether all of it was looked through: what was asked for and is not there is not in the list.
+    pub whole: bool,
+    /// Otherwise, where a search for the rest goes on, if the vendor can be asked for that.
+    pub before: Option<Timestamp>,
+}
+
 /// What a list shows of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
@@ -144,15 +184,29 @@ pub struct Seen {
     pub task: TaskId,
     /// How it is.
     pub report: Report,
-    /// Which submission of ours created it, where the list shows our callback address.
-    pub ours: Option<(JobId, u32)>,
+    /// Which submission created it, where the list shows a callback address: ours only if its token is.
+    pub mark: Option<Mark>,
+    /// When it was made, by the vendor's clock.
+    pub made: Option<Timestamp>,
 }
 
-/// Which submission a callback address names, whatever its base and key: `…/callbacks/{vendor}/{job}/{attempt}/…`.
-pub(crate) fn marked(vendor: &VendorName, address: &str) -> Option<(JobId, u32)> {
+/// The submission that a callback address names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The job.
+    pub job: JobId,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What says that we wrote it; not checked yet.
+    pub token: String,
+}
+
+/// Reads a callback address, whatever its base: `…/callbacks/{vendor}/{job}/{attempt}/{token}`.
+pub(crate) fn marked(vendor: &VendorName, address: &str) -> Option<Mark> {
     let (_, rest) = address.split_once(&format!("/callbacks/{vendor}/"))?;
     let mut parts = rest.split('/');
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    let (job, attempt) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some(Mark { job, attempt, token: parts.next()?.to_owned() })
 }
 
 /// Whether an exchange may cost money.

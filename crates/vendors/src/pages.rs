@@ -1,11 +1,10 @@
 //! Looking through a vendor's list of tasks, page by page.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use songmill_core::{Fault, FaultKind, Report, TaskId, Timestamp};
 
-use crate::contract::{Seen, Watched};
+use crate::contract::{Listed, Seen, Watched, Within};
 use crate::tolerant::Object;
 
 /// What is looked for in a list.
@@ -38,6 +37,9 @@ pub(crate) struct Looks {
     read: Box<ReadItem>,
     /// Whether an item is older than all that are wanted.
     is_older: Box<dyn Fn(&Object) -> bool + Send>,
+    /// When the last item was made, where a search can go on from there.
+    last: Option<Timestamp>,
+    goes_on: bool,
 }
 
 impl Looks {
@@ -47,44 +49,61 @@ impl Looks {
         is_older: impl Fn(&Object) -> bool + Send + 'static,
     ) -> Self {
         let wanted = tasks.iter().map(|task| task.id.clone()).collect();
-        Self { wanted, found: Vec::new(), read: Box::new(read), is_older: Box::new(is_older) }
+        Self {
+            wanted,
+            found: Vec::new(),
+            read: Box::new(read),
+            is_older: Box::new(is_older),
+            last: None,
+            goes_on: false,
+        }
+    }
+
+    /// The same, where the vendor can be asked for what was made before a moment.
+    pub(crate) fn going_on(self) -> Self {
+        Self { goes_on: true, ..self }
+    }
+
+    fn listed(&mut self, whole: bool) -> Listed {
+        let before = self.last.filter(|_| self.goes_on && !whole);
+        Listed { seen: std::mem::take(&mut self.found), whole, before }
     }
 }
 
 impl Search for Looks {
-    type Found = Vec<Seen>;
+    type Found = Listed;
 
     fn page(&mut self, items: &[&Object]) -> Option<Result<Self::Found, Fault>> {
         for item in items {
             let Some(seen) = (self.read)(item) else { continue };
-            let is_news = seen.ours.is_some() && seen.report != Report::Pending;
+            self.last = seen.made.or(self.last);
+            let is_news = seen.mark.is_some() && seen.report != Report::Pending;
             if self.wanted.remove(&seen.task) || is_news {
                 self.found.push(seen);
             }
         }
         let over = self.wanted.is_empty() || items.iter().any(|item| (self.is_older)(item));
-        over.then(|| Ok(std::mem::take(&mut self.found)))
+        over.then(|| Ok(self.listed(true)))
     }
 
-    fn end(self) -> Result<Self::Found, Fault> {
-        Ok(self.found)
+    fn end(mut self) -> Result<Self::Found, Fault> {
+        Ok(self.listed(true))
     }
 
-    fn unfinished(self) -> Result<Self::Found, Fault> {
-        Ok(self.found)
+    fn unfinished(mut self) -> Result<Self::Found, Fault> {
+        Ok(self.listed(false))
     }
 }
 
-/// When the first and the last of some tasks were submitted, and how many pages are looked at for them: fewer requests
-/// than asking for each of them, even if it is in vain.
-pub(crate) fn span(tasks: &[Watched]) -> (Timestamp, Timestamp, u32) {
+/// When the first and the last of some tasks may have been made, and how many pages are looked at for them: fewer
+/// requests than asking for each of them, even if it is in vain.
+pub(crate) fn span(tasks: &[Watched], within: Within) -> (Timestamp, Timestamp, u32) {
     let made = || tasks.iter().map(|task| task.since);
     let most = u32::try_from(tasks.len() / 3).unwrap_or(u32::MAX).clamp(2, MOST_PAGES);
-    (made().min().unwrap_or_default(), made().max().unwrap_or_default(), most)
+    let (first, last) = (made().min().unwrap_or_default(), made().max().unwrap_or_default());
+    let last = last + within.slack.after;
+    (first - within.slack.before, within.before.map_or(last, |before| before.min(last)), most)
 }
 
 /// Pages of one search: an exchange has not many more requests.
-const MOST_PAGES: u32 = 24;
-/// How far the vendor's clock may be from ours, and how long a submission usually takes: what is missed so is asked for
-/// by itself.
-pub(crate) const SLACK: Duration = Duration::from_secs(3);
+const MOST_PAGES: u32 = 48;

@@ -17,7 +17,8 @@ use songmill_core::time::Span;
 use songmill_core::{Fault, Limits, Report, SongRequest, TaskId, Timestamp, VendorName};
 
 use crate::contract::{
-    Accepted, Card, Delivery, Exchange, Order, Plan, Reading, Refusal, Seen, TaskRef, Vendor, Watched,
+    Accepted, Card, Delivery, Exchange, Listed, Order, Plan, Reading, Refusal, TaskRef, Vendor, Watched,
+    Within,
 };
 use crate::draft::Draft;
 use crate::{BaseUrl, Secret};
@@ -187,8 +188,8 @@ impl Vendor for Replicate {
         read::poll(&self.settings, task.id)
     }
 
-    fn poll_many(&self, tasks: &[Watched]) -> Option<Exchange<Vec<Seen>>> {
-        Some(read::poll_many(&self.settings, &self.card.name, tasks))
+    fn poll_many(&self, tasks: &[Watched], within: Within) -> Option<Exchange<Listed>> {
+        Some(read::poll_many(&self.settings, &self.card.name, tasks, within))
     }
 
     fn find(&self, order: &Order<'_>, since: Timestamp) -> Option<Exchange<Option<TaskId>>> {

@@ -220,11 +220,19 @@ impl Vendor for Tencent {
         exchange::get(self, task.id)
     }
 
+    fn songs(&self, song: &SongRequest) -> u32 {
+        let own = own_quantity(song, &self.card.name).and_then(serde_json::Value::as_u64);
+        let own = own.and_then(|own| u32::try_from(own).ok());
+        own.unwrap_or(song.songs()).clamp(1, self.card.most_songs)
+    }
+
     fn pack(&self, song: &SongRequest) -> Option<(String, usize)> {
         let mut draft = Draft::new(&self.card, song);
         let input = input::draft(song, &self.settings, &mut draft);
         let asked = song.options.get(&self.card.name).and_then(|own| own.get("pack"));
-        let packs = asked == Some(&serde_json::Value::Bool(true)) && input.quantity == 1;
+        // A number of its own would take the place of how many share the task.
+        let alone = input.quantity == 1 && own_quantity(song, &self.card.name).is_none();
+        let packs = asked == Some(&serde_json::Value::Bool(true)) && alone;
         packs.then(|| (format!("{input:?}"), self.card.most_songs as usize))
     }
 
@@ -239,6 +247,11 @@ impl Vendor for Tencent {
     fn read_delivery(&self, delivery: &Delivery<'_>, _now: Timestamp) -> Result<Reading, Refusal> {
         delivery::read(&self.settings, delivery)
     }
+}
+
+/// How many songs are asked for in the vendor's own words.
+fn own_quantity<'a>(song: &'a SongRequest, name: &VendorName) -> Option<&'a serde_json::Value> {
+    song.options.get(name)?.get("song_quantity").filter(|value| !value.is_null())
 }
 
 /// Our own id of a submission; at most 63 ASCII characters.

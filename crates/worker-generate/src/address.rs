@@ -2,6 +2,7 @@
 
 use songmill_core::callback::CallbackKeys;
 use songmill_core::{JobId, VendorName};
+use songmill_vendors::contract::Mark;
 
 /// Where vendors call back.
 #[derive(Clone, Debug)]
@@ -22,6 +23,11 @@ impl CallbackAddress {
     /// Whether vendors can reach us.
     pub fn is_live(&self) -> bool {
         self.base.is_some()
+    }
+
+    /// Whether we wrote the address that a task carries.
+    pub(crate) fn is_ours(&self, vendor: &VendorName, mark: &Mark) -> bool {
+        self.keys.verify(vendor.as_str(), mark.job, mark.attempt, &mark.token)
     }
 
     /// The address of one attempt.

@@ -31,7 +31,7 @@ impl Default for DriverSettings {
 }
 
 /// Requests of one exchange at the most (upload, put, submit; pages of a look-up).
-const HOPS: usize = 32;
+const HOPS: usize = 64;
 
 /// Why an exchange came to nothing.
 #[derive(Debug)]
@@ -77,11 +77,24 @@ impl Driver {
         lease: Option<&Lease>,
         meter: &Meter,
     ) -> Result<T, Stopped> {
+        self.drive_on(exchange, lease, meter, false).await
+    }
+
+    /// The same, where the vendor's limit has allowed the first request already.
+    pub(crate) async fn drive_on<T>(
+        &self,
+        exchange: Exchange<T>,
+        lease: Option<&Lease>,
+        meter: &Meter,
+        mut allowed: bool,
+    ) -> Result<T, Stopped> {
         let mut exchange = exchange;
         for _ in 0..HOPS {
             let (request, cost, read) = exchange.into_parts();
             if cost == Cost::Free {
-                meter.take().await;
+                if !std::mem::take(&mut allowed) {
+                    meter.take().await;
+                }
             } else if !lease.is_some_and(|lease| lease.is_held_for(self.settings.request_timeout.get())) {
                 return Err(Stopped::LeaseShort);
             }

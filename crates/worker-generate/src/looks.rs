@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use songmill_core::job::{StepKind, Via};
 use songmill_core::{Event, FaultKind, Report, TaskId, Timestamp};
 use songmill_store::Store;
-use songmill_vendors::{Seen, TaskRef, Vendor, Watched};
+use songmill_vendors::{Seen, Slack, TaskRef, Vendor, Watched, Within};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::address::CallbackAddress;
 use crate::driver::{Driver, Stopped};
 use crate::meter::Meter;
+use crate::work::To;
 
 /// Asks how tasks are.
 #[derive(Clone)]
@@ -39,10 +41,18 @@ struct Asking {
     vendor: Arc<dyn Vendor>,
     driver: Driver,
     meter: Meter,
+    address: Arc<CallbackAddress>,
     /// When the list is tried again after it failed.
     again: Mutex<Option<Instant>>,
+    /// How much the vendor's moments of making differ from ours of submitting, as far as lists have shown.
+    slack: Mutex<Slack>,
 }
 
+/// Searches for one group, each going on where the last one ended.
+const SEARCHES: u32 = 20;
+/// Beyond what was seen, in ms, and of how many it is believed.
+const MARGIN_MS: u64 = 300;
+const ENOUGH: usize = 50;
 /// How long a list that failed is not asked for.
 const WITHOUT: Duration = Duration::from_secs(30);
 /// How long others are waited for.
@@ -50,12 +60,21 @@ const GATHER: Duration = Duration::from_millis(15);
 /// The fewest that are asked for together.
 const FEW: usize = 4;
 /// The most that are asked for together.
-const MANY: usize = 400;
+const MANY: usize = 2048;
 
 impl Looks {
-    pub(crate) fn start(store: Store, vendor: Arc<dyn Vendor>, driver: Driver, meter: Meter) -> Self {
+    pub(crate) fn start(to: &To) -> Self {
+        let To { store, vendor, driver, meter, address, .. } = to;
         let (asks, asked) = mpsc::unbounded_channel();
-        let asking = Arc::new(Asking { store, vendor, driver, meter, again: Mutex::default() });
+        let asking = Arc::new(Asking {
+            store: store.clone(),
+            vendor: vendor.clone(),
+            driver: driver.clone(),
+            meter: meter.clone(),
+            address: address.clone(),
+            again: Mutex::default(),
+            slack: Mutex::default(),
+        });
         let gatherer = AbortOnDropHandle::new(tokio::spawn(gather(asking, asked)));
         Self(Arc::new(Inner { asks, _gatherer: gatherer }))
     }
@@ -70,11 +89,13 @@ impl Looks {
 }
 
 async fn gather(asking: Arc<Asking>, mut asked: mpsc::UnboundedReceiver<Ask>) {
-    let lists = asking.vendor.poll_many(&[]).is_some();
+    let lists = asking.vendor.poll_many(&[], Within::default()).is_some();
     while let Some(first) = asked.recv().await {
         let mut asks = vec![first];
-        if lists {
+        if lists && !asking.does_without() {
             tokio::time::sleep(GATHER).await;
+            // While the limit has us wait more are asked for, and go along.
+            asking.meter.take().await;
         }
         while asks.len() < MANY
             && let Ok(ask) = asked.try_recv()
@@ -82,73 +103,93 @@ async fn gather(asking: Arc<Asking>, mut asked: mpsc::UnboundedReceiver<Ask>) {
             asks.push(ask);
         }
         if !lists || asking.does_without() {
-            one_by_one(&asking, asks);
-            continue;
+            one_by_one(&asking, asks, false);
+        } else if asks.len() < FEW {
+            one_by_one(&asking, asks, true);
+        } else {
+            // Those that were made together stand together in the list.
+            asks.sort_unstable_by_key(|ask| ask.task.since);
+            tokio::spawn(many(asking.clone(), asks));
         }
-        if asks.len() < FEW {
-            one_by_one(&asking, asks);
-            continue;
-        }
-        // Those that were made together stand together in the list.
-        asks.sort_unstable_by_key(|ask| ask.task.since);
-        tokio::spawn(many(asking.clone(), asks));
     }
 }
 
-/// Asks for many at once, and for those by themselves of which nothing was heard.
-async fn many(asking: Arc<Asking>, asks: Vec<Ask>) {
-    let tasks: Vec<Watched> = asks.iter().map(|ask| ask.task.clone()).collect();
-    let Some(exchange) = asking.vendor.poll_many(&tasks) else { return };
-    let asked = asking.store.now();
-    let found = match asking.driver.drive(exchange, None, &asking.meter).await {
-        Ok(found) => found,
-        // Asking for each would be refused as well.
-        Err(Stopped::Fault(fault)) if matches!(fault.kind, FaultKind::Throttled | FaultKind::Locked) => {
-            let answers = asks.into_iter().map(|ask| ask.answer.send(Err(Stopped::Fault(fault.clone()))));
-            answers.for_each(drop);
-            return;
-        }
-        // What is wrong with the list says nothing of the tasks.
-        Err(Stopped::Fault(fault)) => {
-            tracing::warn!(vendor = %asking.vendor.card().name, %fault, "tasks are asked for one by one: there is no list");
-            *asking.again.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + WITHOUT);
-            return one_by_one(&asking, asks);
-        }
-        Err(Stopped::LeaseShort) => return,
-    };
-    let mut found: HashMap<TaskId, Seen> = found.into_iter().map(|seen| (seen.task.clone(), seen)).collect();
-    let (mut missing, mut told) = (Vec::new(), Vec::new());
-    for ask in asks {
-        match found.get(&ask.task.id) {
-            Some(seen) => {
-                told.push(seen.task.clone());
-                let _ = ask.answer.send(Ok(seen.report.clone()));
+/// Asks for many at once, and for those by themselves that the list does not show; the limit has allowed one request.
+async fn many(asking: Arc<Asking>, mut asks: Vec<Ask>) {
+    let (mut allowed, mut within) = (true, Within { slack: asking.slack(), before: None });
+    let mut searches = 0;
+    while !asks.is_empty() {
+        let tasks: Vec<Watched> = asks.iter().map(|ask| ask.task.clone()).collect();
+        let Some(exchange) = asking.vendor.poll_many(&tasks, within) else { return };
+        let sent = asking.driver.drive_on(exchange, None, &asking.meter, std::mem::take(&mut allowed)).await;
+        let listed = match sent {
+            Ok(listed) => listed,
+            // Asking for each would be refused as well.
+            Err(Stopped::Fault(fault)) if matches!(fault.kind, FaultKind::Throttled | FaultKind::Locked) => {
+                for ask in asks {
+                    let _ = ask.answer.send(Err(Stopped::Fault(fault.clone())));
+                }
+                return;
             }
-            None => missing.push(ask),
+            // What is wrong with the list says nothing of the tasks.
+            Err(Stopped::Fault(fault)) => {
+                let vendor = &asking.vendor.card().name;
+                tracing::warn!(%vendor, %fault, "tasks are asked for one by one for a while: there is no list");
+                *asking.again.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + WITHOUT);
+                return one_by_one(&asking, asks, false);
+            }
+            Err(Stopped::LeaseShort) => return,
+        };
+        let mut found: HashMap<TaskId, Seen> =
+            listed.seen.into_iter().map(|seen| (seen.task.clone(), seen)).collect();
+        let (mut missing, mut offsets) = (Vec::new(), Vec::new());
+        for ask in asks {
+            match found.remove(&ask.task.id) {
+                Some(seen) => {
+                    let offset = |made: Timestamp| {
+                        made.as_millis().cast_signed() - ask.task.since.as_millis().cast_signed()
+                    };
+                    offsets.extend(seen.made.map(offset));
+                    let _ = ask.answer.send(Ok(seen.report));
+                }
+                None => missing.push(ask),
+            }
         }
+        asking.learn(&offsets, listed.whole && !missing.is_empty());
+        asking.tell(found.into_values().collect()).await;
+        // As long as the list goes on the rest is looked for there: every page tells of ends, too.
+        searches += 1;
+        if listed.before.is_none() || missing.len() < FEW || searches >= SEARCHES {
+            return one_by_one(&asking, missing, false);
+        }
+        within.before = listed.before;
+        asks = missing;
     }
-    one_by_one(&asking, missing);
-    told.iter().for_each(|task| drop(found.remove(task)));
-    asking.tell(found.into_values().collect(), asked).await;
 }
 
 /// Asks for each task by itself, once however many jobs share it.
-fn one_by_one(asking: &Arc<Asking>, asks: Vec<Ask>) {
+fn one_by_one(asking: &Arc<Asking>, asks: Vec<Ask>, mut allowed: bool) {
     let mut by_task: HashMap<TaskId, Vec<Ask>> = HashMap::new();
     for ask in asks {
         by_task.entry(ask.task.id.clone()).or_default().push(ask);
     }
-    by_task.into_values().for_each(|asks| asking.clone().spawn_one(asks));
+    // One request may have been allowed already.
+    for asks in by_task.into_values() {
+        asking.clone().spawn_one(asks, std::mem::take(&mut allowed));
+    }
 }
 
 impl Asking {
     /// Tells jobs that nobody has asked for yet how their tasks have ended: they stood on the same page.
-    async fn tell(&self, ended: Vec<Seen>, asked: Timestamp) {
+    async fn tell(&self, ended: Vec<Seen>) {
         let vendor = &self.vendor.card().name;
-        let told = ended.into_iter().filter_map(|Seen { task, report, ours }| {
-            let (job, attempt) = ours?;
-            let (vendor, task, via) = (vendor.clone(), Some(task), Via::Poll { asked });
-            Some((job, Event::Reported { attempt, vendor, task, report, via }))
+        let told = ended.into_iter().filter_map(|Seen { task, report, mark, .. }| {
+            // Another installation may use the same account.
+            let mark = mark.filter(|mark| self.address.is_ours(vendor, mark))?;
+            // Not asked for by itself: it says nothing of whether callbacks come.
+            let via = Via::Poll { asked: Timestamp::default() };
+            let (vendor, task) = (vendor.clone(), Some(task));
+            Some((mark.job, Event::Reported { attempt: mark.attempt, vendor, task, report, via }))
         });
         let told = told.map(|(job, event)| async move { self.store.apply(job, &event).await });
         for result in futures_util::future::join_all(told).await {
@@ -159,16 +200,36 @@ impl Asking {
         }
     }
 
+    fn slack(&self) -> Slack {
+        *self.slack.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over how far moments have differed, in ms; when a task was not where it should stand, the most is allowed.
+    fn learn(&self, offsets: &[i64], missed: bool) {
+        let (Some(least), Some(most)) = (offsets.iter().min(), offsets.iter().max()) else { return };
+        let span = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0) + MARGIN_MS);
+        let found = Slack { before: span(-least), after: span(*most) };
+        let mut slack = self.slack.lock().unwrap_or_else(PoisonError::into_inner);
+        *slack = if missed {
+            let usual = Slack::default();
+            Slack { before: usual.before.max(found.before), after: usual.after.max(found.after) }
+        } else if offsets.len() >= ENOUGH {
+            found
+        } else {
+            Slack { before: slack.before.max(found.before), after: slack.after.max(found.after) }
+        };
+    }
+
     fn does_without(&self) -> bool {
         let again = *self.again.lock().unwrap_or_else(PoisonError::into_inner);
         again.is_some_and(|again| Instant::now() < again)
     }
 
-    fn spawn_one(self: Arc<Self>, asks: Vec<Ask>) {
+    fn spawn_one(self: Arc<Self>, asks: Vec<Ask>, allowed: bool) {
         tokio::spawn(async move {
             let Some(Ask { step, task, .. }) = asks.first() else { return };
             let exchange = self.vendor.poll(&TaskRef { step: *step, id: &task.id });
-            let result = self.driver.drive(exchange, None, &self.meter).await;
+            let result = self.driver.drive_on(exchange, None, &self.meter, allowed).await;
             for ask in asks {
                 let _ = ask.answer.send(match &result {
                     Ok(report) => Ok(report.clone()),

@@ -50,18 +50,16 @@ impl Packer {
         Self(Arc::new(Inner { asks, _gatherer: gatherer }))
     }
 
-    /// Submits a job, together with others of the same key if there are any.
+    /// Submits a job, together with others of the same key if there are any. None when it is not known what came of it.
     pub(crate) async fn submit(
         &self,
         lease: Arc<Lease>,
         song: SongRequest,
         (key, most): (String, usize),
-    ) -> Event {
-        let attempt = lease.job.submissions;
+    ) -> Option<Event> {
         let (answer, answered) = oneshot::channel();
         let _ = self.0.asks.send(Ask { lease, song, key, most, answer });
-        // Only before anything is sent can the answer be missing: then the look-up finds nothing.
-        answered.await.unwrap_or(Event::HandedBack { attempt })
+        answered.await.ok()
     }
 }
 
@@ -115,8 +113,9 @@ async fn shared(store: &Store, group: Vec<Ask>) -> Vec<Ask> {
     let (job, attempt) = (leader.id, leader.submissions);
     let written = group.iter().enumerate().map(|(place, ask)| {
         let place = u32::try_from(place).unwrap_or(u32::MAX);
-        let (id, into) = (ask.lease.job.id, Packed { job, attempt, place });
-        let event = Event::Packed { attempt: ask.lease.job.submissions, into };
+        let (id, own) = (ask.lease.job.id, ask.lease.job.submissions);
+        let into = Packed { job, attempt, own, place };
+        let event = Event::Packed { attempt: own, into };
         async move {
             match store.apply(id, &event).await {
                 Ok(Applied::Changed(job) | Applied::Unchanged(job)) => is_ready(&job, into),

@@ -1,6 +1,7 @@
 //! One worker for each vendor and stage, until told to stop.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use apalis::layers::WorkerBuilderExt as _;
 use apalis::prelude::{Data, WorkerBuilder};
@@ -45,7 +46,7 @@ impl Default for Settings {
         Self {
             submit: of(32),
             resolve: of(8),
-            poll: of(256),
+            poll: of(2048),
             cancel: of(8),
             http: DriverSettings::default(),
             drain: Span::secs(30),
@@ -122,16 +123,16 @@ pub async fn run(
     let mut stops = Vec::new();
     for vendor in vendors.iter() {
         let name = &vendor.card().name;
-        let meter = Meter::start(store.clone(), name.clone());
         let to = Arc::new(To {
             store: store.clone(),
             vendor: vendor.clone(),
             driver: driver.clone(),
-            meter: meter.clone(),
+            meter: Meter::start(store.clone(), name.clone()),
             address: address.clone(),
+            uneasy: AtomicBool::new(false),
         });
         let bench = Arc::new(Bench {
-            looks: Looks::start(store.clone(), vendor.clone(), driver.clone(), meter),
+            looks: Looks::start(&to),
             packer: Packer::start(store.clone(), to.clone()),
             to,
         });

@@ -1,5 +1,7 @@
 //! What requests tell of a vendor: its limits and its gate learn from them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use songmill_core::{Event, Fault, FaultKind, Report};
 use songmill_store::{Lease, Signal, Store, StoreError, Watch};
 use songmill_vendors::contract::is_down;
@@ -7,11 +9,19 @@ use songmill_vendors::contract::is_down;
 use crate::driver::Stopped;
 
 /// Tells what came of a submission, before the job itself is told.
-pub(crate) async fn submitted<T>(store: &Store, lease: &Lease, result: &Result<T, Stopped>) {
+pub(crate) async fn submitted<T>(
+    store: &Store,
+    uneasy: &AtomicBool,
+    lease: &Lease,
+    result: &Result<T, Stopped>,
+) {
+    // Those that were claimed before the first failure count as well: failures in a row are meant.
+    let answered = matches!(result, Ok(_) | Err(Stopped::Fault(Fault { kind: FaultKind::Rejected, .. })));
+    let wanted = lease.watch != Watch::None || (answered && uneasy.swap(false, Ordering::Relaxed));
     let signal = match result {
-        Ok(_) if lease.watch != Watch::None => Signal::Answered,
+        Ok(_) if wanted => Signal::Answered,
         Err(Stopped::Fault(fault)) => match fault.kind {
-            FaultKind::Rejected if lease.watch != Watch::None => Signal::Answered,
+            FaultKind::Rejected if wanted => Signal::Answered,
             FaultKind::Rejected => return,
             FaultKind::Locked => Signal::Locked(fault),
             FaultKind::Throttled => Signal::CreatesThrottled(fault),
@@ -21,6 +31,9 @@ pub(crate) async fn submitted<T>(store: &Store, lease: &Lease, result: &Result<T
         },
         Ok(_) | Err(Stopped::LeaseShort) => return unsent(store, lease).await,
     };
+    if matches!(signal, Signal::Failing(_)) {
+        uneasy.store(true, Ordering::Relaxed);
+    }
     tell(store, lease, signal).await;
 }
 

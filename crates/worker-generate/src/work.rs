@@ -1,6 +1,7 @@
 //! What is done at each stage: ask the vendor, tell the machine.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use songmill_core::job::{Attempt, State, Via};
 use songmill_core::{Event, Fault, FaultKind, JobId, SongRequest, Stage, TaskId};
@@ -28,22 +29,29 @@ pub(crate) struct To {
     pub(crate) driver: Driver,
     pub(crate) meter: Meter,
     pub(crate) address: Arc<CallbackAddress>,
+    /// A submission has failed of which it is not known yet that another one went well.
+    pub(crate) uneasy: AtomicBool,
 }
 
-/// A job that stands in a queue where its state has no business.
+/// Why there is nothing to tell the machine.
 #[derive(Debug, thiserror::Error)]
-#[error("job {job} is {state} and has no work at stage {stage}")]
-pub(crate) struct Misplaced {
-    job: JobId,
-    state: &'static str,
-    stage: Stage,
+pub(crate) enum NoAnswer {
+    /// A job that stands in a queue where its state has no business.
+    #[error("job {job} is {state} and has no work at stage {stage}")]
+    Misplaced { job: JobId, state: &'static str, stage: Stage },
+    /// The work on its submission ended without a word.
+    #[error("what came of submitting job {job} is not known")]
+    Lost { job: JobId },
 }
 
 impl Bench {
     /// Does what the job waits for and says what happened.
-    pub(crate) async fn work(&self, lease: &Arc<Lease>) -> Result<Event, Misplaced> {
+    pub(crate) async fn work(&self, lease: &Arc<Lease>) -> Result<Event, NoAnswer> {
         match (lease.stage, &lease.job.state) {
-            (Stage::Submit, State::Submitting(attempt)) => Ok(self.submit(lease, *attempt).await),
+            (Stage::Submit, State::Submitting(attempt)) => {
+                // Without an answer it is not known what was sent: the lease runs out, and it is looked up.
+                self.submit(lease, *attempt).await.ok_or(NoAnswer::Lost { job: lease.job.id })
+            }
             (Stage::Resolve, State::Submitting(attempt) | State::Uncertain { attempt, .. }) => {
                 Ok(self.resolve(lease, *attempt).await)
             }
@@ -53,22 +61,24 @@ impl Bench {
             (Stage::Cancel, State::Canceling { attempt, task, .. }) => {
                 Ok(self.cancel(lease, *attempt, task).await)
             }
-            (stage, state) => Err(Misplaced { job: lease.job.id, state: state.name().as_str(), stage }),
+            (stage, state) => {
+                Err(NoAnswer::Misplaced { job: lease.job.id, state: state.name().as_str(), stage })
+            }
         }
     }
 
-    async fn submit(&self, lease: &Arc<Lease>, attempt: Attempt) -> Event {
+    async fn submit(&self, lease: &Arc<Lease>, attempt: Attempt) -> Option<Event> {
         let number = attempt.number;
         if self.to.store.now() > lease.job.until {
             // It waited past its deadline: the machine says what that means.
             watch::unsent(&self.to.store, lease).await;
-            return Event::HandedBack { attempt: number };
+            return Some(Event::HandedBack { attempt: number });
         }
         let song = match lease.song() {
             Ok(song) => song,
             Err(error) => {
                 watch::unsent(&self.to.store, lease).await;
-                return Event::SubmitFailed { attempt: number, fault: unreadable(&error) };
+                return Some(Event::SubmitFailed { attempt: number, fault: unreadable(&error) });
             }
         };
         match self.to.vendor.pack(&song) {
@@ -77,7 +87,7 @@ impl Bench {
                 let key = format!("{} {key}", lease.job.tenant);
                 self.packer.submit(lease.clone(), song, (key, most)).await
             }
-            None => self.to.submit(lease.clone(), song).await,
+            None => Some(self.to.submit(lease.clone(), song).await),
         }
     }
 
@@ -97,9 +107,43 @@ impl Bench {
         watch::asked(&self.to.store, lease, &result).await;
         match result {
             Ok(Some(task)) => Event::Found { attempt: number, task },
-            Ok(None) => Event::NotFound { attempt: number, asked },
+            Ok(None) => match self.of_leader(lease, number).await {
+                Some(event) => event,
+                None => Event::NotFound { attempt: number, asked },
+            },
             Err(stopped) => Event::LookFailed { attempt: number, fault: stopped.into_fault() },
         }
+    }
+
+    /// What the job that was submitted for this one as well knows of the task: the callback comes to it alone.
+    async fn of_leader(&self, lease: &Lease, number: u32) -> Option<Event> {
+        let packed = lease.job.packed.filter(|packed| packed.own == number && packed.job != lease.job.id)?;
+        let leader = match self.to.store.load(packed.job).await {
+            Ok(leader) => leader?.job,
+            Err(error) => {
+                let fault = Fault::new(FaultKind::Unavailable, "look_up_incomplete", error.to_string());
+                return Some(Event::LookFailed { attempt: number, fault });
+            }
+        };
+        let task = match &leader.state {
+            State::Generating { attempt, task, .. } | State::Canceling { attempt, task, .. }
+                if attempt.number == packed.attempt =>
+            {
+                Some(task.clone())
+            }
+            State::Collecting { origin, .. } | State::Completed { origin, .. }
+                if origin.attempt.number == packed.attempt =>
+            {
+                origin.task.clone()
+            }
+            State::Uncertain { attempt, doubt } if attempt.number == packed.attempt && doubt.heard => {
+                let words = format!("job {}, which was submitted for it, has been called back", packed.job);
+                let fault = Fault::new(FaultKind::Unavailable, "look_up_incomplete", words);
+                return Some(Event::LookFailed { attempt: number, fault });
+            }
+            _ => None,
+        };
+        task.map(|task| Event::Found { attempt: number, task })
     }
 
     async fn poll(&self, lease: &Lease, attempt: Attempt, task: &TaskId) -> Event {
@@ -150,7 +194,7 @@ impl Submits for To {
             }
         };
         let result = self.driver.drive(exchange, Some(&lease), &self.meter).await;
-        watch::submitted(&self.store, &lease, &result).await;
+        watch::submitted(&self.store, &self.uneasy, &lease, &result).await;
         match result {
             Ok(accepted) => Event::Accepted { attempt, accepted },
             Err(Stopped::Fault(fault)) => watch::failed(&lease, attempt, fault),
@@ -163,7 +207,7 @@ impl To {
     /// The job and the attempt that a submission is known by at the vendor's: those of the one that was submitted.
     fn known_by(lease: &Lease, attempt: u32) -> (JobId, u32) {
         match lease.job.packed {
-            Some(packed) if attempt == lease.job.submissions => (packed.job, packed.attempt),
+            Some(packed) if attempt == packed.own => (packed.job, packed.attempt),
             _ => (lease.job.id, attempt),
         }
     }

@@ -17,7 +17,10 @@ use crate::{Scale, machine, queues};
 /// For how long the processes are watched while nothing happens.
 const IDLE: Duration = Duration::from_secs(10);
 /// How long a task takes while lags are measured: longer than it takes to submit them all.
-const TASK: Duration = Duration::from_secs(60);
+const TASK: Duration = Duration::from_secs(150);
+/// How fast they are submitted while lags are measured: a hundred times what Replicate allows, so that it does not take
+/// hours, but not as fast as we can: a list shows what was made in a span of time.
+const CREATES_A_MINUTE: u32 = 60_000;
 /// What Replicate allows, and how many of its tasks a page shows.
 const READS_A_MINUTE: f64 = 3000.0;
 const PAGE: f64 = 100.0;
@@ -83,6 +86,7 @@ async fn discovery(report: &mut Report, count: usize) -> Result<()> {
         &format!("faults.reads_most={READS_A_MINUTE}"),
     ])?
     .with("retention.events=10000000")
+    .with(format!("policy.vendors.replicate.limits.creates_per_minute={CREATES_A_MINUTE}"))
     .with(format!("policy.vendors.replicate.limits.reads_per_minute={READS_A_MINUTE}"));
     let roles = OURS[..1].iter().map(|role| world.serve(&[role])).collect::<Result<Vec<Process>>>()?;
     let store = in_flight(&world, count).await?;

@@ -6,6 +6,7 @@ mod callbacks;
 mod in_flight;
 mod journeys;
 mod limit;
+mod limits;
 mod machine;
 mod queues;
 mod report;
@@ -44,6 +45,8 @@ enum Section {
     Journeys,
     /// The API: uploads, single songs, looks, notices
     Api,
+    /// How much of a vendor's limits a fleet uses
+    Limits,
     /// Memory, idle CPU and discovery lag with many tasks in flight
     InFlight,
 }
@@ -78,6 +81,7 @@ async fn main() -> Result<()> {
             Section::Callbacks => callbacks::run(&mut report, scale).await?,
             Section::Journeys => journeys::run(&mut report, scale).await?,
             Section::Api => api::run(&mut report, scale).await?,
+            Section::Limits => limits::run(&mut report, scale).await?,
             Section::InFlight => in_flight::run(&mut report, scale).await?,
         }
         report.print_from(from);

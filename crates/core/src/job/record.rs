@@ -59,6 +59,9 @@ pub struct Packed {
     /// Which submission of that job.
     #[serde(rename = "n")]
     pub attempt: u32,
+    /// Which submission of the job that shares it.
+    #[serde(rename = "o")]
+    pub own: u32,
     /// Which of the songs is this job's, from 0.
     #[serde(rename = "k")]
     pub place: u32,
@@ -157,9 +160,10 @@ pub struct Job {
     /// Submissions that are known not to have been done, or not charged for.
     #[serde(rename = "nd", default, skip_serializing_if = "is_zero")]
     pub undone: u32,
-    /// Submissions of this route and step that were made again though nobody could tell what had become of them.
-    #[serde(rename = "db", default, skip_serializing_if = "is_zero")]
-    pub doubts: u32,
+    /// Submissions of this route and step that were made again though nobody could tell what had become of them, and
+    /// whether their task is known.
+    #[serde(rename = "db", default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<(u32, bool)>,
     /// What it is doing.
     #[serde(rename = "s")]
     pub state: State,
@@ -228,7 +232,7 @@ impl Job {
             booked: 0,
             confirmed: 0,
             undone: 0,
-            doubts: 0,
+            doubts: Vec::new(),
             state: State::Queued,
             due: created,
             history: Vec::new(),
@@ -287,7 +291,7 @@ impl Job {
 
     /// Whether it may go on to the next vendor it names: never from doubt.
     pub fn may_fail_over(&self) -> bool {
-        self.has_next_route() && self.doubts == 0 && !self.cancel_asked
+        self.has_next_route() && self.doubts.is_empty() && !self.cancel_asked
     }
 
     /// Submissions of which it is not known whether they created a paid task.

@@ -113,19 +113,25 @@ impl Turn<'_> {
         self.job.paid = self.job.paid.saturating_add(1).min(self.job.submissions);
     }
 
-    /// A submission is known to have created a task; it may have been taken for not done.
-    fn confirm(&mut self) {
+    /// A submission is known to have created a task, though it may have been taken for not done. Says whether that is
+    /// news.
+    fn confirm(&mut self, number: u32) -> bool {
         let job = &mut self.job;
+        if let Some(place) = job.doubts.iter().position(|(doubted, _)| *doubted == number) {
+            let (_, known) = job.doubts.remove(place);
+            if known {
+                return false;
+            }
+        }
         if job.confirmed >= job.submissions {
-            return;
+            return false;
         }
         if job.possibly_paid() == 0 {
             job.undone = job.undone.saturating_sub(1);
-        } else if job.doubts >= job.possibly_paid() {
-            job.doubts -= 1;
         }
         job.confirmed += 1;
         job.spent = job.spent.saturating_add(job.price);
+        true
     }
 
     /// A submission is known not to have created a task.
@@ -163,7 +169,7 @@ impl Turn<'_> {
                     return Changed::No;
                 }
                 self.job.maybe_paid_twice += 1;
-                self.confirm();
+                self.confirm(number);
                 self.job.note(self.now, "paid_twice", format!("attempt {number} is task {task} too"));
                 Changed::Yes
             }

@@ -87,7 +87,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::DeadlinePassed),
         1 => (attempt(), 0..3u32).prop_map(|(attempt, place)| Event::Packed {
             attempt,
-            into: Packed { job: JobId::derive("t", "packed"), attempt, place },
+            into: Packed { job: JobId::derive("t", "packed"), attempt, own: attempt, place },
         }),
         2 => attempt().prop_map(|attempt| Event::CancelDone { attempt }),
         2 => (attempt(), fault()).prop_map(|(attempt, fault)| Event::CancelFailed { attempt, fault }),

@@ -117,7 +117,7 @@ fn a_song_that_comes_late_is_booked_after_all() {
 #[test]
 fn a_job_takes_its_own_song_of_a_task_that_it_shares() {
     let mut story = Story::new();
-    let into = |place| Packed { job: JobId::derive("t", "leader"), attempt: 7, place };
+    let into = |place| Packed { job: JobId::derive("t", "leader"), attempt: 7, own: 1, place };
     story.tell(Event::Claimed);
     story.tell(Event::Packed { attempt: 1, into: into(2) });
     story.ignores(Event::Packed { attempt: 1, into: into(2) });

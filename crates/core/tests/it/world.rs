@@ -111,7 +111,7 @@ impl World {
         }
         if after.job.route != self.job.route {
             let in_doubt = matches!(was, StateName::Uncertain | StateName::Held) && !told_of_its_end(event);
-            let earlier = self.job.doubts > 0 && !matches!(event, Event::Reported { .. });
+            let earlier = !self.job.doubts.is_empty() && !matches!(event, Event::Reported { .. });
             let by_operator = *event == Event::RetryAsked;
             assert!(by_operator || !in_doubt && !earlier, "a path from doubt\n{}", self.log.join("\n"));
         }

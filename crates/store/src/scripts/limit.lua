@@ -91,10 +91,12 @@ local function learn(now, bucket, most, told, wait)
   local rate = rate_now(now, bucket, most)
   if told > 0 then
     bucket.r, bucket.c, bucket.b = told, now, 0
+  elseif bucket.b == 0 then
+    if now - bucket.c > TOGETHER then bucket.r, bucket.c = math.max(LEAVES * rate, 1), now end
   elseif now - (bucket.c or 0) > TOGETHER then
     -- Where no limit was known there is one now: below what was done in the last minute.
     local seen = (bucket.n or 0) + (bucket.o or 0) * math.max(0, 1 - (now - (bucket.w or now)) / 60000)
-    local base = most > 0 and most or (bucket.b or 0) > 0 and bucket.b or math.max(seen, USUAL)
+    local base = most > 0 and most or bucket.b or math.max(seen, USUAL)
     bucket.r, bucket.c, bucket.b = math.max(LEAVES * (rate > 0 and rate or base), LEAST * base, 1), now, base
   end
   bucket.p = math.max(bucket.p or 0, now + wait)

@@ -7,8 +7,8 @@ use songmill_core::{Fault, FaultKind, Product, Report, TaskId, VendorName};
 
 use super::wire::{State, Task, is_refusal, unwrap};
 use super::{Numbering, Settings, fault, list};
-use crate::contract::{Cost, Exchange, Next, Seen, Watched, marked};
-use crate::pages::{Looks, SLACK, span};
+use crate::contract::{Cost, Exchange, Listed, Next, Seen, Watched, Within, marked};
+use crate::pages::{Looks, span};
 use crate::tolerant::{BODY_MAX, Object, Reply, get, post_empty, text, value};
 
 /// How often a completed task without output is asked for.
@@ -57,9 +57,10 @@ pub(super) fn poll_many(
     settings: &Arc<Settings>,
     name: &VendorName,
     tasks: &[Watched],
-) -> Exchange<Vec<Seen>> {
+    within: Within,
+) -> Exchange<Listed> {
     let name = name.clone();
-    let (first, _, most) = span(tasks);
+    let (first, _, most) = span(tasks, within);
     let numbering = settings.numbering;
     let read = move |item: &Object| {
         let task = Task::read(item, numbering).ok()?;
@@ -67,10 +68,10 @@ pub(super) fn poll_many(
         if task.state == State::Completed && task.outputs.is_empty() {
             return None;
         }
-        let ours = text(item, &["webhook"]).and_then(|at| marked(&name, at));
-        Some(Seen { report: report(&task)?, task: task.id, ours })
+        let mark = text(item, &["webhook"]).and_then(|at| marked(&name, at));
+        Some(Seen { report: report(&task)?, task: task.id, mark, made: list::made(item) })
     };
-    let is_older = move |item: &Object| list::made(item).is_some_and(|made| made < first - SLACK);
+    let is_older = move |item: &Object| list::made(item).is_some_and(|made| made < first);
     let pages = list::Pages { settings: settings.clone(), most, cursor: None };
     list::search(pages, Looks::of(tasks, read, is_older))
 }

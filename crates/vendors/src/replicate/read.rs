@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use songmill_core::{Fault, FaultKind, Output, Product, Report, TaskId, VendorName};
 
-use super::wire::{Prediction, Status};
+use super::wire::{Prediction, Status, moment};
 use super::{Settings, list};
-use crate::contract::{Cost, Exchange, Next, Seen, Watched, marked};
-use crate::pages::{Looks, SLACK, span};
+use crate::contract::{Cost, Exchange, Listed, Next, Seen, Watched, Within, marked};
+use crate::pages::{Looks, span};
 use crate::tolerant::{Object, Reply, blot, get, post_empty, text};
 
 /// How long after its end a prediction's audio can be had.
@@ -36,19 +36,20 @@ pub(super) fn poll_many(
     settings: &Arc<Settings>,
     name: &VendorName,
     tasks: &[Watched],
-) -> Exchange<Vec<Seen>> {
+    within: Within,
+) -> Exchange<Listed> {
     let name = name.clone();
-    let (first, last, most) = span(tasks);
+    let (first, last, most) = span(tasks, within);
     let read = move |item: &Object| {
         // What has ended but shows no audio here is asked for by itself.
         let prediction = Prediction::read(item).ok()?;
         let bare = prediction.status == Status::Succeeded && prediction.output.is_empty();
         let report = report(&prediction);
-        let ours = text(item, &["webhook", "webhook_completed"]).and_then(|at| marked(&name, at));
-        (!bare).then_some(Seen { task: prediction.id, report, ours })
+        let mark = text(item, &["webhook", "webhook_completed"]).and_then(|at| marked(&name, at));
+        (!bare).then_some(Seen { task: prediction.id, report, mark, made: moment(item, "created_at") })
     };
-    let uri = list::made(settings, first - SLACK, Some(last + SLACK));
-    let looks = Looks::of(tasks, read, |_| false);
+    let uri = list::made(settings, first, Some(last));
+    let looks = Looks::of(tasks, read, |_| false).going_on();
     list::search(list::Pages { settings: settings.clone(), most }, looks, uri)
 }
 

@@ -12,7 +12,7 @@ use songmill_core::song::Field;
 use songmill_core::{Fault, FaultKind, JobId, SongRequest, TaskId, Timestamp};
 use songmill_vendors::contract::Cost;
 use songmill_vendors::{
-    Callback, Delivery, Exchange, Next, Order, Settings, TaskRef, Vendor, Vendors, Watched,
+    Callback, Delivery, Exchange, Next, Order, Settings, TaskRef, Vendor, Vendors, Watched, Within,
 };
 
 use crate::bytes::*;
@@ -58,7 +58,11 @@ fn said(vendor: &dyn Vendor, reply: &Response<Bytes>) -> Vec<Said> {
         let task = TaskRef { step, id: &id };
         said.push(hand(vendor, &format!("poll {step:?}"), vendor.poll(&task), reply));
         let many = [Watched { id: id.clone(), since: SINCE }];
-        said.extend(vendor.poll_many(&many).map(|exchange| hand(vendor, "poll many", exchange, reply)));
+        said.extend(
+            vendor
+                .poll_many(&many, Within::default())
+                .map(|exchange| hand(vendor, "poll many", exchange, reply)),
+        );
         let more =
             vendor.find(&order.as_order(), SINCE).map(|exchange| hand(vendor, "find", exchange, reply));
         said.extend(more);

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use songmill_core::song::Field;
 use songmill_core::{FaultKind, Product, Report};
 use songmill_vendors::inference_sh::{Callbacks, InferenceSh, Infra, Numbering, Settings};
-use songmill_vendors::{Accepted, Delivery, Exchange, Reading, Refusal, Secret, Vendor, Watched};
+use songmill_vendors::{Accepted, Delivery, Exchange, Reading, Refusal, Secret, Vendor, Watched, Within};
 
 use crate::bytes::*;
 
@@ -395,7 +395,7 @@ fn a_callback_that_contradicts_itself_decides_nothing_even_when_callbacks_are_be
 fn many_tasks_are_looked_at_with_one_request_and_the_rest_by_themselves() {
     let vendor = vendor();
     let tasks = ["live", "done", "bare", "away"].map(|id| Watched { id: task_id(id), since: SINCE });
-    let first = vendor.poll_many(&tasks).unwrap();
+    let first = vendor.poll_many(&tasks, Within::default()).unwrap();
     assert!(show_exchange(&first).contains("/tasks/list"), "{}", show_exchange(&first));
     let output = serde_json::json!({ "generated_audio": "https://cloud.inference.sh/t/a/b.flac" });
     let made = "2023-11-14T22:13:21Z";
@@ -410,7 +410,7 @@ fn many_tasks_are_looked_at_with_one_request_and_the_rest_by_themselves() {
     // One that is older than all of them ends the search.
     let older = listed(&[("t0", "", "2023-11-14T22:12:19Z")], "c3");
     let second = then(first.read(reply(200, page)));
-    let found = end(second.read(reply(200, older))).unwrap();
+    let found = end(second.read(reply(200, older))).unwrap().seen;
     let ids: Vec<_> = found.iter().map(|seen| seen.task.as_str()).collect();
     assert_eq!(ids, ["done", "live"], "what shows no audio here, or does not show, is asked for by itself");
     assert!(matches!(&found[0].report, Report::Done(Product::Audio(outputs)) if outputs.len() == 1));

@@ -7,7 +7,7 @@ use songmill_core::song::Field;
 use songmill_core::time::Span;
 use songmill_core::{FaultKind, Product, Report, Timestamp};
 use songmill_vendors::replicate::{Replicate, Settings, Unsigned};
-use songmill_vendors::{Accepted, Delivery, Reading, Refusal, Secret, Vendor, Watched};
+use songmill_vendors::{Accepted, Delivery, Listed, Reading, Refusal, Secret, Vendor, Watched, Within};
 
 use crate::bytes::*;
 
@@ -401,7 +401,7 @@ fn many_predictions_are_looked_at_with_one_request_and_the_rest_by_themselves() 
         since: SINCE + std::time::Duration::from_secs(later),
     };
     let tasks = [watched("live", 0), watched("done", 5), watched("bare", 9), watched("away", 9)];
-    let first = vendor.poll_many(&tasks).unwrap();
+    let first = vendor.poll_many(&tasks, Within::default()).unwrap();
     assert_snapshot!(show_exchange(&first), @r"
     [free] GET https://api.replicate.com/v1/predictions?created_after=2023-11-14T22%3A13%3A17Z&created_before=2023-11-14T22%3A13%3A32Z
     authorization: Bearer r8_secret
@@ -416,12 +416,14 @@ fn many_predictions_are_looked_at_with_one_request_and_the_rest_by_themselves() 
         { "no": "prediction" },
     ]);
     let page = serde_json::json!({ "next": null, "results": items }).to_string();
-    let found = end(first.read(reply(200, page))).unwrap();
+    let found = end(first.read(reply(200, page))).unwrap().seen;
     let ids: Vec<_> = found.iter().map(|seen| seen.task.as_str()).collect();
     // What shows no audio here, or does not show, is asked for by itself; an end of ours that was not asked for is told.
     assert_eq!(ids, ["done", "live", "ours"]);
     assert_eq!(found[1].report, Report::Pending);
-    assert_eq!(found[2].ours, Some((songmill_core::JobId::from_bytes([7; 16]), 3)));
+    let mark = found[2].mark.as_ref().unwrap();
+    assert_eq!((mark.job, mark.attempt), (songmill_core::JobId::from_bytes([7; 16]), 3));
+    assert_eq!(mark.token, "k.mac");
     let Report::Done(Product::Audio(outputs)) = &found[0].report else { panic!("{found:?}") };
     assert_eq!(outputs[0].worked_ms, Some(2500), "what it is charged by");
     // Pages that show none of them end before they cost more than asking one by one.
@@ -429,6 +431,6 @@ fn many_predictions_are_looked_at_with_one_request_and_the_rest_by_themselves() 
         &[("p9", "", "2023-11-14T22:13:21Z")],
         Some("https://api.replicate.com/v1/predictions?cursor=b"),
     );
-    let second = then(vendor.poll_many(&tasks).unwrap().read(reply(200, other.clone())));
-    assert_eq!(end(second.read(reply(200, other))).unwrap(), []);
+    let second = then(vendor.poll_many(&tasks, Within::default()).unwrap().read(reply(200, other.clone())));
+    assert_eq!(end(second.read(reply(200, other))).unwrap(), Listed::default());
 }

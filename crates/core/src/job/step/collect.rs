@@ -20,7 +20,7 @@ impl Turn<'_> {
         if self.job.cancel_asked {
             return self.cancel("the task had ended");
         }
-        match self.own_of(attempt, product) {
+        match self.own_of(attempt.number, product) {
             Product::Audio(outputs) if outputs.is_empty() => {
                 let fault = Fault::new(
                     FaultKind::Unavailable,
@@ -63,9 +63,9 @@ impl Turn<'_> {
     }
 
     /// Of a task that it shares with other jobs, a job's own song.
-    fn own_of(&self, attempt: Attempt, product: Product) -> Product {
+    pub(super) fn own_of(&self, attempt: u32, product: Product) -> Product {
         match (self.job.packed, product) {
-            (Some(packed), Product::Audio(outputs)) if attempt.number == self.job.submissions => {
+            (Some(packed), Product::Audio(outputs)) if attempt == packed.own => {
                 Product::Audio(outputs.into_iter().nth(packed.place as usize).into_iter().collect())
             }
             (_, product) => product,

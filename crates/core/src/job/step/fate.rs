@@ -185,7 +185,7 @@ impl Turn<'_> {
         self.job.first = self.job.submissions.saturating_add(1);
         self.job.paid = 0;
         self.job.strikes = 0;
-        self.job.doubts = 0;
+        self.job.doubts.clear();
     }
 
     /// It cannot be known whether a paid task exists, or what became of it: the policy decides.
@@ -206,7 +206,7 @@ impl Turn<'_> {
                     return self.fail(fault);
                 }
                 self.job.maybe_paid_twice = self.job.maybe_paid_twice.saturating_add(1);
-                self.job.doubts = self.job.doubts.saturating_add(1);
+                self.job.doubts.push((attempt.number, task.is_some()));
                 self.job.note(self.now, "resubmitted", format!("by policy, in doubt: {fault}"));
                 let due = self.now + self.wait_after(fault, self.job.paid);
                 self.queue(due, Some(fault))

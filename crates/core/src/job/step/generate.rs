@@ -37,6 +37,12 @@ impl Turn<'_> {
     pub(super) fn generating(&mut self, of: Following, event: &Event) -> Changed {
         let at = of.attempt.number;
         match event {
+            // Asked for, and about another task: not ours, or one too many.
+            Event::Reported { attempt, task: Some(task), via: Via::Poll { .. }, .. }
+                if *attempt == at && *task != of.task =>
+            {
+                Changed::No
+            }
             Event::Reported { attempt, report, via, .. } if *attempt == at => match (report, via) {
                 (Report::Pending, Via::Poll { asked }) => self.still_pending(of, *asked),
                 (Report::Pending, Via::Callback) => Changed::No,

@@ -79,7 +79,7 @@ impl Turn<'_> {
                     self.count_paid();
                 }
                 self.job.maybe_paid_twice = self.job.maybe_paid_twice.saturating_add(1);
-                self.job.doubts = self.job.doubts.saturating_add(1);
+                self.job.doubts.push((attempt.number, is_counted));
                 self.job.note(self.now, "resolved", "an operator had it submitted again");
                 self.job.until = self.now + self.policy.jobs.deadline.get();
                 self.queue_now()
@@ -87,7 +87,7 @@ impl Turn<'_> {
             Choice::Adopt(task) => {
                 if !is_counted {
                     self.count_paid();
-                    self.confirm();
+                    self.confirm(attempt.number);
                 }
                 self.job.note(self.now, "resolved", format!("an operator had task {task} followed"));
                 // The clock starts anew, or a task held for being overdue would be given up at once.
@@ -151,19 +151,20 @@ impl Turn<'_> {
             return Changed::No;
         }
         let words = format!("attempt {number} ended well after all");
-        match product {
+        match &self.own_of(number, product.clone()) {
             Product::Audio(outputs) if !outputs.is_empty() => {
                 self.job.note(self.now, "reported", words);
                 // One of an earlier vendor's is booked with this one: better there than nowhere.
-                self.confirm();
-                self.book(vendor, outputs);
+                if self.confirm(number) {
+                    self.book(vendor, outputs);
+                }
                 let attempt = self.earlier(number);
                 let origin = Origin { vendor: vendor.clone(), attempt, task: task.cloned() };
                 self.collect(origin, outputs.clone())
             }
             Product::Lyrics(_) if self.job.step_kind() == StepKind::Lyrics => {
                 self.job.note(self.now, "reported", words);
-                self.confirm();
+                self.confirm(number);
                 self.finish(self.earlier(number), task.cloned(), product.clone())
             }
             Product::Audio(_) | Product::Lyrics(_) => Changed::No,

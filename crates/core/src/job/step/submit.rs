@@ -20,7 +20,6 @@ impl Turn<'_> {
             Event::Claimed => {
                 self.job.submissions = self.job.submissions.saturating_add(1);
                 self.job.state = State::Submitting(Attempt { number: self.job.submissions, since: self.now });
-                self.job.packed = None;
                 self.job.booked = u32::try_from(self.now.day()).unwrap_or(u32::MAX);
                 // The store has it looked after as soon as the lease ends; nothing else may do so earlier.
                 self.job.due = self.now + self.vendor_policy().settle.get();
@@ -41,7 +40,10 @@ impl Turn<'_> {
                 self.queue_now()
             }
             Event::Packed { attempt: number, into }
-                if *number == attempt.number && doubt.is_none() && self.job.packed != Some(*into) =>
+                if *number == attempt.number
+                    && into.own == attempt.number
+                    && doubt.is_none()
+                    && self.job.packed != Some(*into) =>
             {
                 self.job.packed = Some(*into);
                 if into.job != self.job.id {
@@ -97,7 +99,7 @@ impl Turn<'_> {
 
     pub(super) fn accepted(&mut self, attempt: Attempt, accepted: &Accepted) -> Changed {
         self.count_paid();
-        self.confirm();
+        self.confirm(attempt.number);
         match accepted {
             Accepted::Task(task) => {
                 self.job.note(self.now, "accepted", format!("attempt {} is task {task}", attempt.number));
@@ -113,7 +115,7 @@ impl Turn<'_> {
     pub(super) fn found(&mut self, attempt: Attempt, task: &TaskId) -> Changed {
         self.job.note(self.now, "found", format!("attempt {} is task {task}", attempt.number));
         self.count_paid();
-        self.confirm();
+        self.confirm(attempt.number);
         self.follow(attempt, task.clone(), self.now)
     }
 
@@ -147,7 +149,7 @@ impl Turn<'_> {
             (Report::Pending, None) => self.heard(attempt, doubt),
             (Report::Done(_) | Report::Failed(_) | Report::Canceled, task) => {
                 self.count_paid();
-                self.confirm();
+                self.confirm(attempt.number);
                 self.ended(attempt, task.cloned(), report, via)
             }
         }
