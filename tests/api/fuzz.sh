@@ -24,6 +24,7 @@ cat >"$world/known.toml" <<END
 "path.endpoint" = "$endpoint"
 "path.key" = "$spare"
 "path.notice" = "$notice"
+"path.vendor" = "replicate"
 END
 # Streams do not end by themselves; a vendor's rules for a song cannot be said in a schema, so what fits ours may be
 # refused.
