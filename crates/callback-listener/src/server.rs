@@ -1,5 +1,6 @@
 //! The HTTP server around it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -89,7 +90,7 @@ impl Listener {
         keys: CallbackKeys,
         shutdown: CancellationToken,
     ) -> Result<(), Error> {
-        let _pace = store.keep_pace(vendors.names().cloned().collect(), Vec::new());
+        let _pace = store.keep_pace(vendors.names().cloned().collect(), Vec::new(), BTreeMap::new());
         let front =
             Arc::new(Front { receiver: Receiver { store, vendors, keys }, settings: self.settings.clone() });
         let router = Router::new()

@@ -112,6 +112,9 @@ pub struct Pace {
     pub took: BTreeMap<VendorName, BTreeMap<Kind, Took>>,
     /// Whether callbacks come.
     pub callbacks: BTreeMap<VendorName, Callbacks>,
+    /// How long it takes to look at all tasks under way once, with the requests that are allowed: looking at one of them
+    /// sooner would keep another one waiting.
+    pub round: BTreeMap<VendorName, Duration>,
 }
 
 impl Pace {
@@ -141,6 +144,11 @@ impl Pace {
         }
     }
 
+    /// How long one look at each task under way takes.
+    pub fn round(&self, vendor: &VendorName) -> Duration {
+        self.round.get(vendor).copied().unwrap_or_default()
+    }
+
     /// How much longer than set the waits between looks are.
     pub fn stretch(&self, vendor: &VendorName) -> u32 {
         if self.health(vendor) == Health::Good { 4 } else { 1 }
@@ -156,7 +164,10 @@ mod tests {
         let mut took = Took::default();
         millis.iter().for_each(|ms| took.add(Took::step(Duration::from_millis(*ms)), 1));
         let took = BTreeMap::from([(vendor.clone(), BTreeMap::from([(Kind(1), took)]))]);
-        (Pace { took, callbacks: BTreeMap::from([(vendor.clone(), callbacks)]) }, vendor)
+        (
+            Pace { took, round: BTreeMap::new(), callbacks: BTreeMap::from([(vendor.clone(), callbacks)]) },
+            vendor,
+        )
     }
 
     #[test]

@@ -76,7 +76,14 @@ impl Counted {
 
 impl Store {
     /// Keeps the policy's pace up to date for these vendors until the handle is dropped; `calling` are to call back.
-    pub fn keep_pace(&self, vendors: Vec<VendorName>, calling: Vec<VendorName>) -> AbortOnDropHandle<()> {
+    ///
+    /// `at_once` says how many tasks a look takes in, where that is not one.
+    pub fn keep_pace(
+        &self,
+        vendors: Vec<VendorName>,
+        calling: Vec<VendorName>,
+        at_once: BTreeMap<VendorName, u32>,
+    ) -> AbortOnDropHandle<()> {
         let counted = self.counted();
         counted.0.lock().unwrap_or_else(PoisonError::into_inner).calling.extend(calling);
         let store = self.clone();
@@ -85,7 +92,7 @@ impl Store {
                 if let Err(error) = store.tell_pace().await {
                     tracing::debug!(%error, "what tasks take is told when redis answers");
                 }
-                match store.read_pace(&vendors).await {
+                match store.read_rounds(&vendors, &at_once).await {
                     Ok(pace) => store.learn_pace(pace),
                     Err(error) => tracing::debug!(%error, "what tasks take is read when redis answers"),
                 }
@@ -108,6 +115,25 @@ impl Store {
             call.run::<i64>(&mut self.connection()).await?;
         }
         Ok(())
+    }
+
+    /// The same, with how long a look at each task under way takes.
+    async fn read_rounds(
+        &self,
+        vendors: &[VendorName],
+        at_once: &BTreeMap<VendorName, u32>,
+    ) -> Result<Pace, StoreError> {
+        let mut pace = self.read_pace(vendors).await?;
+        for vendor in vendors {
+            let flow = self.flow(vendor).await?;
+            let per_second = flow.reads.allowed / 60.0 * f64::from(at_once.get(vendor).copied().unwrap_or(1));
+            // Short rounds need no heed: looks are not that close to each other.
+            let round = if per_second > 0.0 { flow.in_flight as f64 / per_second } else { 0.0 };
+            if round >= 1.0 {
+                pace.round.insert(vendor.clone(), Duration::from_secs(round as u64));
+            }
+        }
+        Ok(pace)
     }
 
     /// What is known of these vendors' tasks.

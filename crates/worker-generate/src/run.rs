@@ -9,7 +9,7 @@ use apalis_core::error::BoxDynError;
 use songmill_core::time::Span;
 use songmill_core::{Event, Stage, VendorName};
 use songmill_store::{Lease, QueueSettings, StageQueue, Store};
-use songmill_vendors::Vendors;
+use songmill_vendors::{Vendor, Vendors, Within};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -107,6 +107,9 @@ impl Settings {
     }
 }
 
+/// Tasks of which a page of a list tells something new, of the hundred that stand on it.
+const LISTED: u32 = 70;
+
 /// Submits, resolves, polls and cancels for all vendors until `shutdown`; then stops claiming, finishes what
 /// is under way within the drain time, gives back the rest and returns.
 pub async fn run(
@@ -155,7 +158,10 @@ pub async fn run(
     }
     let names = vendors.names().cloned().collect();
     let calling = vendors.cards().filter(|card| card.calls_back && address.is_live());
-    let _pace = store.keep_pace(names, calling.map(|card| card.name.clone()).collect());
+    let lists = |vendor: &&Arc<dyn Vendor>| vendor.poll_many(&[], Within::default()).is_some();
+    let at_once = vendors.iter().filter(lists).map(|vendor| (vendor.card().name.clone(), LISTED));
+    let at_once = at_once.collect();
+    let _pace = store.keep_pace(names, calling.map(|card| card.name.clone()).collect(), at_once);
     let tending = AbortOnDropHandle::new(tokio::spawn(tend(store.clone(), vendors.clone())));
     tracing::info!(vendors = %listed(&vendors), "generate: at work for {}", listed(&vendors));
     let mut ended = Ok(());

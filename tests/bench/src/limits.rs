@@ -12,8 +12,8 @@ use crate::report::{Mark, Report};
 /// As Replicate has it, times five.
 const CREATES_A_MINUTE: f64 = 3000.0;
 /// Tasks under way, and how long each takes.
-const IN_FLIGHT: f64 = 100.0;
-const TASK: Duration = Duration::from_secs(1);
+const IN_FLIGHT: f64 = 300.0;
+const TASK: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(report: &mut Report, scale: Scale) -> Result<()> {
     rate(report, Duration::from_secs(scale.of(60) as u64))?;
@@ -80,16 +80,16 @@ fn room(report: &mut Report, watched: Duration) -> Result<()> {
     .with_callbacks()
     .with(format!("policy.vendors.replicate.limits.in_flight={IN_FLIGHT}"));
     let rate = IN_FLIGHT / TASK.as_secs_f64();
-    world.file("bench.jsonl", &requests((rate * (watched.as_secs_f64() + 10.0)) as usize))?;
+    world.file("bench.jsonl", &requests((rate * (watched.as_secs_f64() + 20.0)) as usize))?;
     world.json(&["submit", "bench.jsonl", "--batch", "bench"])?;
     let _listener = world.serve(&["listener"])?;
     let _fleet = fleet(&world)?;
-    made(&world, 200.0)?;
+    made(&world, 2.0 * IN_FLIGHT)?;
     let (begun, before) = (Instant::now(), number(&world, &["tasks_created"])?);
     std::thread::sleep(watched);
     let used = (number(&world, &["tasks_created"])? - before) / begun.elapsed().as_secs_f64();
     report
-        .add("four processes at 100 tasks under way: of it used", 100.0 * used / rate, "%")
+        .add("four processes at 300 tasks of 3 s under way: of it used", 100.0 * used / rate, "%")
         .mark(Mark::Least(95.0));
     report
         .add("  refused by the vendor", number(&world, &["over_limit", "in_flight"])?, "")

@@ -47,8 +47,10 @@ enum Section {
     Api,
     /// How much of a vendor's limits a fleet uses
     Limits,
-    /// Memory, idle CPU and discovery lag with many tasks in flight
+    /// Memory and idle CPU with many tasks in flight
     InFlight,
+    /// How soon the ends of many tasks in flight are found within the read budget, without callbacks
+    Discovery,
 }
 
 /// Sizes of the work.
@@ -83,6 +85,7 @@ async fn main() -> Result<()> {
             Section::Api => api::run(&mut report, scale).await?,
             Section::Limits => limits::run(&mut report, scale).await?,
             Section::InFlight => in_flight::run(&mut report, scale).await?,
+            Section::Discovery => in_flight::found(&mut report, scale).await?,
         }
         report.print_from(from);
     }

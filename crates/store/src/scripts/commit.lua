@@ -12,7 +12,7 @@
 -- Returns for each job: the new version, or 0 for a stale one, or -1 when there is no such job
 local kept, channel, retention, most, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local results, batches, soonest, ended, gone, come, tenants = {}, {}, {}, {}, {}, {}, {}
-local lanes, left, freed = {}, {}, {}
+local lanes, left, freed, books = {}, {}, {}, {}
 
 -- The submit queue of the vendor whose tasks under way stand in this queue.
 local function submit_queue_of(queue)
@@ -64,15 +64,13 @@ while arg <= #ARGV do
       if not soonest[enters] or due < soonest[enters] then soonest[enters] = due end
     end
     if ARGV[arg + 12] ~= '' then
-      local ledger = KEYS[key + 7]
       for field, by in string.gmatch(ARGV[arg + 12], '(%S+) (%S+)') do
-        if field == 'spent' then
-          if has('b') then redis.call('HINCRBY', batch, field, by) end
-        else
-          redis.call('HINCRBY', ledger, field, by)
+        local book = field ~= 'spent' and KEYS[key + 7] or has('b') and batch
+        if book then
+          books[book] = books[book] or {}
+          books[book][field] = (books[book][field] or 0) + by
         end
       end
-      redis.call('PEXPIRE', ledger, LEDGER_KEPT)
     end
     if from ~= to then
       redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'e', ARGV[arg + 8])
@@ -122,6 +120,12 @@ for queue in pairs(freed) do
   if redis.call('GET', queue .. ':idle') == '-1' then wake_queue(queue, -2, channel) end
 end
 
+for book, sums in pairs(books) do
+  for field, by in pairs(sums) do
+    if by ~= 0 then redis.call('HINCRBY', book, field, string.format('%d', by)) end
+  end
+  if not sums.spent then redis.call('PEXPIRE', book, LEDGER_KEPT) end
+end
 for batch, of in pairs(batches) do
   for state, change in pairs(of.counts) do
     if change ~= 0 then redis.call('HINCRBY', batch, state, change) end

@@ -130,7 +130,8 @@ impl Turn<'_> {
         let most = policy.poll_most.get() * stretch;
         let grown =
             (policy.poll_every.get() * stretch).as_secs_f64() * 1.5f64.powi(looks.min(30).cast_signed());
-        Duration::try_from_secs_f64(grown).map_or(most, |wait| wait.min(most))
+        let own = Duration::try_from_secs_f64(grown).map_or(most, |wait| wait.min(most));
+        own.max(self.policy.pace.round(self.job.vendor()))
     }
 
     fn poll_failed(&mut self, of: Following, fault: &Fault) -> Changed {
