@@ -48,6 +48,9 @@ struct Asking {
     slack: Mutex<Slack>,
 }
 
+/// Tasks on a page; and submissions a minute where nothing is set.
+const PAGE: u32 = 100;
+const USUAL: u32 = 600;
 /// Searches for one group, each going on where the last one ended.
 const SEARCHES: u32 = 20;
 /// Beyond what was seen, in ms, and of how many it is believed.
@@ -107,16 +110,36 @@ async fn gather(asking: Arc<Asking>, mut asked: mpsc::UnboundedReceiver<Ask>) {
         } else if asks.len() < FEW {
             one_by_one(&asking, asks, true);
         } else {
-            // Those that were made together stand together in the list.
-            asks.sort_unstable_by_key(|ask| ask.task.since);
-            tokio::spawn(many(asking.clone(), asks));
+            let mut allowed = true;
+            let page = asking.page();
+            for group in made_together(asks, page + asking.span_of_slack()) {
+                if !asking.is_worth_a_list(&group, page) {
+                    one_by_one(&asking, group, std::mem::take(&mut allowed));
+                } else {
+                    tokio::spawn(many(asking.clone(), group, std::mem::take(&mut allowed)));
+                }
+            }
         }
     }
 }
 
-/// Asks for many at once, and for those by themselves that the list does not show; the limit has allowed one request.
-async fn many(asking: Arc<Asking>, mut asks: Vec<Ask>) {
-    let (mut allowed, mut within) = (true, Within { slack: asking.slack(), before: None });
+/// Groups of those that were made together: they stand together in the list.
+fn made_together(mut asks: Vec<Ask>, apart: Duration) -> Vec<Vec<Ask>> {
+    asks.sort_unstable_by_key(|ask| ask.task.since);
+    let mut groups: Vec<Vec<Ask>> = Vec::new();
+    for ask in asks {
+        let last = groups.last().and_then(|group| group.last()).map(|last| last.task.since);
+        match (groups.last_mut(), last) {
+            (Some(group), Some(last)) if ask.task.since.since(last) < apart => group.push(ask),
+            _ => groups.push(vec![ask]),
+        }
+    }
+    groups
+}
+
+/// Asks for many at once, and for those by themselves that the list does not show; the limit may have allowed one request.
+async fn many(asking: Arc<Asking>, mut asks: Vec<Ask>, mut allowed: bool) {
+    let mut within = Within { slack: asking.slack(), before: None };
     let mut searches = 0;
     while !asks.is_empty() {
         let tasks: Vec<Watched> = asks.iter().map(|ask| ask.task.clone()).collect();
@@ -198,6 +221,28 @@ impl Asking {
                 tracing::debug!(%vendor, %error, "an end that was seen is not written down yet");
             }
         }
+    }
+
+    /// In how long a span of time as many tasks are made as a page shows, where as many are made as may be.
+    fn page(&self) -> Duration {
+        let policy = self.store.policy();
+        let a_minute = match policy.vendor(&self.vendor.card().name).limits.creates_per_minute {
+            0 => USUAL,
+            most => most,
+        };
+        Duration::from_secs(60) * PAGE / a_minute
+    }
+
+    fn span_of_slack(&self) -> Duration {
+        let Slack { before, after } = self.slack();
+        before + after
+    }
+
+    /// Whether a list takes fewer requests than asking for each.
+    fn is_worth_a_list(&self, group: &[Ask], page: Duration) -> bool {
+        let (Some(first), Some(last)) = (group.first(), group.last()) else { return false };
+        let span = last.task.since.since(first.task.since) + self.span_of_slack();
+        group.len() >= FEW && group.len() as f64 > span.as_secs_f64() / page.as_secs_f64()
     }
 
     fn slack(&self) -> Slack {

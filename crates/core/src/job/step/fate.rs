@@ -17,11 +17,15 @@ impl Turn<'_> {
         self.job.id.spread(u64::from(attempt) << 32 | u64::from(salt))
     }
 
-    /// The same for looks at tasks: those that were submitted within seconds are looked at together, which takes one
-    /// request where the vendor lists tasks.
-    pub(super) fn spread_of_looks(&self, attempt: Attempt, looks: u32) -> u64 {
+    /// When a task is looked at after about so long. Those that were submitted within seconds are due at the very same
+    /// moment, one group after the other: they stand together in the vendor's list, and one request looks at many.
+    pub(super) fn look_at(&self, attempt: Attempt, wait: std::time::Duration, looks: u32) -> Timestamp {
         let slot = attempt.since.as_millis() / LOOKED_AT_TOGETHER_MS;
-        JobId::from_bytes([0; 16]).spread(slot << 16 | u64::from(looks))
+        let wait = jitter(wait, JobId::from_bytes([0; 16]).spread(slot << 16 | u64::from(looks)));
+        let step = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) / 8;
+        let step = step.clamp(1, LOOKED_AT_TOGETHER_MS);
+        let due = (self.now + wait).as_millis();
+        Timestamp::from_millis(due - due % step + slot % step)
     }
 
     /// How long to wait after a failure that may pass.

@@ -6,7 +6,6 @@ use super::{Changed, Turn, overdue, task_canceled};
 use crate::fault::{Fault, FaultKind};
 use crate::id::TaskId;
 use crate::job::event::{Accepted, Event, Via};
-use crate::job::policy::jitter;
 use crate::job::state::{Attempt, Ended, State};
 use crate::report::Report;
 use crate::time::Timestamp;
@@ -118,7 +117,7 @@ impl Turn<'_> {
         } else {
             // A callback has said that something happened: look soon, though the vendor's answer lags behind.
             let looks = if of.nudged > Timestamp::default() { 0 } else { of.polls };
-            self.now + jitter(self.until_next_look(looks), self.spread_of_looks(of.attempt, polls))
+            self.look_at(of.attempt, self.until_next_look(looks), polls)
         };
         self.job.state = Following { polls, denied: 0, ..of }.into();
         Changed::Yes

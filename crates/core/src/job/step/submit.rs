@@ -5,7 +5,6 @@ use super::{Changed, Effect, Turn, worker_lost};
 use crate::fault::{Fault, FaultKind};
 use crate::id::TaskId;
 use crate::job::event::{Accepted, Event, Via};
-use crate::job::policy::jitter;
 use crate::job::state::{Attempt, Doubt, State};
 use crate::pace::Kind;
 use crate::report::Report;
@@ -105,8 +104,8 @@ impl Turn<'_> {
                 self.job.note(self.now, "accepted", format!("attempt {} is task {task}", attempt.number));
                 let (vendor, set) = (self.job.vendor(), self.vendor_policy().poll_first.get());
                 let first = self.policy.pace.first_look(vendor, Kind::of(&self.job), set);
-                let wait = jitter(first, self.spread_of_looks(attempt, 0));
-                self.follow(attempt, task.clone(), self.now + wait)
+                let due = self.look_at(attempt, first, 0);
+                self.follow(attempt, task.clone(), due)
             }
             Accepted::Done(product) => self.finish(attempt, None, product.clone()),
         }
