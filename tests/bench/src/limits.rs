@@ -16,8 +16,8 @@ const IN_FLIGHT: f64 = 300.0;
 const TASK: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(report: &mut Report, scale: Scale) -> Result<()> {
-    rate(report, Duration::from_secs(scale.of(60) as u64))?;
-    room(report, Duration::from_secs(scale.of(20) as u64))
+    room(report, Duration::from_secs(scale.of(30) as u64))?;
+    rate(report, Duration::from_secs(scale.of(60) as u64))
 }
 
 fn fleet(world: &World) -> Result<Vec<Process>> {
@@ -72,10 +72,11 @@ fn rate(report: &mut Report, watched: Duration) -> Result<()> {
 }
 
 fn room(report: &mut Report, watched: Duration) -> Result<()> {
-    let millis = TASK.as_millis();
+    // Not all equally long, or they would come in waves.
+    let millis = [TASK.as_millis() * 2 / 3, TASK.as_millis() * 4 / 3];
     let world = World::start_plain(&[
         &format!("faults.in_flight_most={IN_FLIGHT}"),
-        &format!("generation_ms=[{millis}, {millis}]"),
+        &format!("generation_ms=[{}, {}]", millis[0], millis[1]),
     ])?
     .with_callbacks()
     .with(format!("policy.vendors.replicate.limits.in_flight={IN_FLIGHT}"));
