@@ -73,14 +73,14 @@ proptest! {
         burst in prop_oneof![Just(0u32), 1u32..500],
         asks in prop::collection::vec((0u64..4000, 0i64..300), 1..300),
     ) {
-        let redis = shared();
+        let redis = &Redis::start(&[]);
         let allowed = ask(redis, most, burst, &asks);
         prop_assert!(most_in_a_minute(&asks, &allowed) <= i64::from(most));
     }
 
     #[test]
     fn who_always_asks_gets_nearly_all_of_it(most in 40u32..6000) {
-        let redis = shared();
+        let redis = &Redis::start(&[]);
         let asks = vec![(50, 1000); 3 * 1200];
         let sum: i64 = ask(redis, most, 0, &asks).iter().sum();
         prop_assert!(sum as f64 >= 0.95 * 3.0 * f64::from(most), "{sum} in three minutes of {most} each");
@@ -88,7 +88,7 @@ proptest! {
 
     #[test]
     fn refusals_teach_less_and_time_teaches_more(most in 60u32..3000, refusals in 1usize..20) {
-        let redis = shared();
+        let redis = &Redis::start(&[]);
         // Refused every three seconds and asked to wait a second each time; then a minute, and half an hour later.
         let mut asks: Vec<(u64, i64)> = (0..refusals).flat_map(|_| [(3000, -1000)]).collect();
         asks.extend(vec![(100, 10_000); 600]);
@@ -100,12 +100,6 @@ proptest! {
         let late: i64 = ask(redis, most, 0, &late).iter().filter(|allowed| **allowed > 0).sum();
         prop_assert!(late * 100 >= i64::from(most) * 92, "{late} a minute half an hour later, of {most}");
     }
-}
-
-/// One Redis for all cases of a test; every test is a process of its own.
-fn shared() -> &'static Redis {
-    static REDIS: std::sync::LazyLock<Redis> = std::sync::LazyLock::new(|| Redis::start(&[]));
-    &REDIS
 }
 
 /// Fills lanes and takes jobs in claims of so many; prints whose each was.
@@ -185,7 +179,7 @@ proptest! {
         weights in prop::collection::vec((1u32..4, prop::collection::vec(1u32..3, 1..4)), 2..8),
         most in 1usize..128,
     ) {
-        let redis = shared();
+        let redis = &Redis::start(&[]);
         let lanes: Vec<Lane> = weights
             .iter()
             .enumerate()
@@ -225,14 +219,14 @@ proptest! {
 #[test]
 fn classes_of_priority_have_their_shares_and_none_starves() {
     let lanes = ["h", "n", "l"].map(|class| (format!("t:{class}:b"), 3000, 1, 1));
-    let ids = served(shared(), 28, 50, &lanes);
+    let ids = served(&Redis::start(&[]), 28, 50, &lanes);
     let counts = by(&ids, lane);
     assert_eq!((counts["t:h:b"], counts["t:n:b"], counts["t:l:b"]), (1000, 300, 100));
 }
 
 #[test]
 fn who_comes_late_is_next_and_gains_nothing_by_going_and_coming() {
-    let redis = shared();
+    let redis = &Redis::start(&[]);
     let crowd: Vec<Lane> = (0..10).map(|t| (format!("t{t}:n:b"), 2000, 1, 1)).collect();
     served(redis, 10, 100, &crowd);
     // One song at a time, handed in again as soon as the last one was taken: its share is a tenant's, no more.
