@@ -40,7 +40,7 @@ pub trait Vendor: Send + Sync {
     fn poll(&self, task: &TaskRef<'_>) -> Exchange<Report>;
 
     /// Asks how many tasks are at once, those of one step; `None` where the vendor has no list. What it answers may
-    /// leave some of them out: they are asked for one by one. And it may tell of the end of others that are ours.
+    /// leave some of them out: they are asked for one by one. And it may tell of others that are ours.
     fn poll_many(&self, tasks: &[Watched], within: Within) -> Option<Exchange<Listed>> {
         let _ = (tasks, within);
         None
@@ -169,7 +169,7 @@ pub struct Within {
 /// What a list shows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listed {
-    /// Tasks that were asked for, and others of ours that have ended.
+    /// Tasks that were asked for, and others that show a callback address.
     pub seen: Vec<Seen>,
     /// Whether all of it was looked through: what was asked for and is not there is not in the list.
     pub whole: bool,

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use songmill_core::{Fault, FaultKind, Report, TaskId, Timestamp};
+use songmill_core::{Fault, FaultKind, TaskId, Timestamp};
 
 use crate::contract::{Listed, Seen, Watched, Within};
 use crate::tolerant::Object;
@@ -30,7 +30,7 @@ pub(crate) fn incomplete(words: &str) -> Fault {
 /// What an item of a list says of its task; none where it must be asked for by itself.
 type ReadItem = dyn Fn(&Object) -> Option<Seen> + Send;
 
-/// Looks for what many tasks are doing; the ends of others of ours that stand beside them are taken along.
+/// Looks for what many tasks are doing; others of ours that stand beside them are taken along.
 pub(crate) struct Looks {
     wanted: HashSet<TaskId>,
     found: Vec<Seen>,
@@ -77,8 +77,7 @@ impl Search for Looks {
         for item in items {
             let Some(seen) = (self.read)(item) else { continue };
             self.last = seen.made.or(self.last);
-            let is_news = seen.mark.is_some() && seen.report != Report::Pending;
-            if self.wanted.remove(&seen.task) || is_news {
+            if self.wanted.remove(&seen.task) || seen.mark.is_some() {
                 self.found.push(seen);
             }
         }

@@ -144,6 +144,7 @@ async fn many(asking: Arc<Asking>, mut asks: Vec<Ask>, mut allowed: bool) {
     while !asks.is_empty() {
         let tasks: Vec<Watched> = asks.iter().map(|ask| ask.task.clone()).collect();
         let Some(exchange) = asking.vendor.poll_many(&tasks, within) else { return };
+        let asked = asking.store.now();
         let sent = asking.driver.drive_on(exchange, None, &asking.meter, std::mem::take(&mut allowed)).await;
         let listed = match sent {
             Ok(listed) => listed,
@@ -179,8 +180,8 @@ async fn many(asking: Arc<Asking>, mut asks: Vec<Ask>, mut allowed: bool) {
             }
         }
         asking.learn(&offsets, listed.whole && !missing.is_empty());
-        asking.tell(found.into_values().collect()).await;
-        // As long as the list goes on the rest is looked for there: every page tells of ends, too.
+        asking.tell(found.into_values().collect(), asked).await;
+        // As long as the list goes on the rest is looked for there: every page tells of others, too.
         searches += 1;
         if listed.before.is_none() || missing.len() < FEW || searches >= SEARCHES {
             return one_by_one(&asking, missing, false);
@@ -203,22 +204,23 @@ fn one_by_one(asking: &Arc<Asking>, asks: Vec<Ask>, mut allowed: bool) {
 }
 
 impl Asking {
-    /// Tells jobs that nobody has asked for yet how their tasks have ended: they stood on the same page.
-    async fn tell(&self, ended: Vec<Seen>) {
+    /// Tells jobs that nobody has asked for yet how their tasks are: they stood on the same page, and need not be looked
+    /// at again so soon.
+    async fn tell(&self, others: Vec<Seen>, asked: Timestamp) {
         let vendor = &self.vendor.card().name;
-        let told = ended.into_iter().filter_map(|Seen { task, report, mark, .. }| {
+        let told = others.into_iter().filter_map(|Seen { task, report, mark, .. }| {
             // Another installation may use the same account.
             let mark = mark.filter(|mark| self.address.is_ours(vendor, mark))?;
-            // Not asked for by itself: it says nothing of whether callbacks come.
-            let via = Via::Poll { asked: Timestamp::default() };
-            let (vendor, task) = (vendor.clone(), Some(task));
+            // An end that was not asked for says nothing of whether callbacks come.
+            let asked = if report == Report::Pending { asked } else { Timestamp::default() };
+            let (vendor, task, via) = (vendor.clone(), Some(task), Via::Poll { asked });
             Some((mark.job, Event::Reported { attempt: mark.attempt, vendor, task, report, via }))
         });
         let told = told.map(|(job, event)| async move { self.store.apply(job, &event).await });
         for result in futures_util::future::join_all(told).await {
             if let Err(error) = result {
-                // It is found when its own look is due.
-                tracing::debug!(%vendor, %error, "an end that was seen is not written down yet");
+                // It is looked at when its own look is due.
+                tracing::debug!(%vendor, %error, "what was seen of a task is not written down yet");
             }
         }
     }
