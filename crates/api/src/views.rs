@@ -50,7 +50,7 @@ pub struct Explained {
     /// When it is looked at again; not set when nothing will happen by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_ms: Option<u64>,
-    /// The one limit, gate, lease or time that it waits for now.
+    /// The one limit, gate, lease or time that it waits for at present.
     pub blocked: Blocked,
     /// Claims in a row without an outcome: a worker has it, or died over it.
     pub claims: u32,

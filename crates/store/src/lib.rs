@@ -30,6 +30,7 @@ mod standing;
 mod store;
 mod tenant;
 mod upload;
+mod waiting;
 mod wake;
 
 pub use access::{AccessKey, Scope};

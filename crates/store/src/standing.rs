@@ -1,4 +1,4 @@
-//! What a job waits for now, beside what its record says: the one limit, gate, lease or time.
+//! What keeps a job waiting, beside what its record says: the one limit, gate, lease or time.
 
 use songmill_core::flow::micros;
 use songmill_core::job::{Stage, StateName};
@@ -32,7 +32,7 @@ pub enum PurseOf {
     Batch,
 }
 
-/// The one thing that a job waits for now.
+/// The one thing that a job waits for at present.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Standing {
     /// It does not wait, or nothing will happen by itself.

@@ -170,7 +170,7 @@ pub struct Spend {
     pub cap: Option<f64>,
 }
 
-/// The one thing that a job waits for now.
+/// The one thing that a job waits for at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Blocker {
@@ -196,7 +196,7 @@ pub enum Blocker {
     Worker,
 }
 
-/// What a job waits for now, and until when.
+/// What keeps a job waiting, and until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Blocked {
     /// What it is.

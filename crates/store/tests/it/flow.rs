@@ -311,6 +311,35 @@ async fn a_shut_gate_lets_one_through_to_find_out_and_opens_when_that_goes_well(
 }
 
 #[tokio::test]
+async fn a_gate_that_failed_tasks_shut_opens_only_after_a_task_has_had_the_time_to_fail_again() {
+    let redis = Redis::start(&[]);
+    let brief = songmill_core::time::Span::millis(100);
+    let limits = Limits { breaker_wait: brief, breaker_most: brief, ..Limits::default() };
+    let store = redis
+        .store_of(|policy| {
+            let own = policy.vendors.get_mut(&vendor()).unwrap();
+            (own.limits, own.poll_first) = (limits, songmill_core::time::Span::millis(200));
+        })
+        .await;
+    let fault = Fault::new(FaultKind::Unavailable, "vendor_setup_failed", "setup failed: no checkpoint");
+    assert!(store.signal(&vendor(), Signal::Down(&fault)).await.unwrap(), "one is enough");
+    enqueue_for(&store, "t", 5, 0).await;
+    let work = Work::holding();
+    let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), work.clone());
+    until("one is let through", async || work.leases().len() == 1).await;
+    // Taken, and its task fails all the same.
+    assert!(!store.signal(&vendor(), Signal::Answered).await.unwrap(), "that says nothing yet");
+    store.signal(&vendor(), Signal::Down(&fault)).await.unwrap();
+    assert_eq!(store.flow(&vendor()).await.unwrap().gate.unwrap().trips, 2);
+    // The next one's does not: the gate opens by itself.
+    until("another is let through", async || work.leases().len() == 2).await;
+    store.signal(&vendor(), Signal::Answered).await.unwrap();
+    until("all others follow", async || work.leases().len() == 5).await;
+    work.release();
+    worker.stop().await;
+}
+
+#[tokio::test]
 async fn a_gate_that_is_shut_by_hand_stays_shut_until_it_is_opened() {
     let redis = Redis::start(&[]);
     let store = redis.store().await;
