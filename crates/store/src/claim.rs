@@ -36,6 +36,8 @@ impl Claimant {
 
 /// The longest a queue sleeps without being woken.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// How long a worker that claims scarce looks has them to itself.
+const TURN: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Takes up to `most` due jobs from a queue for a lease; what an earlier call took whose reply was lost comes
@@ -55,6 +57,9 @@ impl Store {
                     CLAIM.call(&[self.keys().queue(stage, vendor), self.keys().last_claim(claimant.worker)]);
                 self.common(&mut call, claimant, most, lease);
                 call.arg(if needs_request(stage) { "r" } else { "" });
+                // Where looks are scarce several workers would look at the same pages of a list at once.
+                let is_scarce = stage == Stage::Poll && !self.policy().pace.round(vendor).is_zero();
+                call.arg(if is_scarce { TURN.as_millis() as u64 } else { 0 });
                 call
             }
         };

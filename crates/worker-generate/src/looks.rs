@@ -3,21 +3,24 @@
 //! Handlers ask one by one; what is asked within a moment goes together. A task that the list does not show, or not
 //! whole, is asked for by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use songmill_core::job::{StepKind, Via};
 use songmill_core::{Event, FaultKind, Report, TaskId, Timestamp};
 use songmill_store::Store;
-use songmill_vendors::{Seen, Slack, TaskRef, Vendor, Watched, Within};
+use songmill_vendors::{Listed, Seen, Slack, TaskRef, Vendor, Watched, Within};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::address::CallbackAddress;
 use crate::driver::{Driver, Stopped};
+use crate::looks::table::{Search, Table};
 use crate::meter::Meter;
 use crate::work::To;
+
+mod table;
 
 /// Asks how tasks are.
 #[derive(Clone)]
@@ -32,7 +35,17 @@ struct Inner {
 struct Ask {
     step: StepKind,
     task: Watched,
-    answer: oneshot::Sender<Result<Report, Stopped>>,
+    /// What was seen earlier says too little.
+    after: Timestamp,
+    answer: oneshot::Sender<Result<Look, Stopped>>,
+}
+
+/// How a task is.
+#[derive(Clone)]
+pub(crate) struct Look {
+    pub(crate) report: Report,
+    /// When the vendor was asked.
+    pub(crate) at: Timestamp,
 }
 
 /// What asking needs.
@@ -54,7 +67,7 @@ const USUAL: u32 = 600;
 /// Searches for one group, each going on where the last one ended.
 const SEARCHES: u32 = 20;
 /// Beyond what was seen, in ms, and of how many it is believed.
-const MARGIN_MS: u64 = 300;
+const MARGIN_MS: u64 = 50;
 const ENOUGH: usize = 50;
 /// How long a list that failed is not asked for.
 const WITHOUT: Duration = Duration::from_secs(30);
@@ -62,8 +75,8 @@ const WITHOUT: Duration = Duration::from_secs(30);
 const GATHER: Duration = Duration::from_millis(15);
 /// The fewest that are asked for together.
 const FEW: usize = 4;
-/// The most that are asked for together.
-const MANY: usize = 2048;
+/// The most pages that a group is spread over: one page comes after the other, but groups at once.
+const PAGES: u32 = 8;
 
 impl Looks {
     pub(crate) fn start(to: &To) -> Self {
@@ -82,131 +95,165 @@ impl Looks {
         Self(Arc::new(Inner { asks, _gatherer: gatherer }))
     }
 
-    /// Asks how a task is.
-    pub(crate) async fn look(&self, step: StepKind, task: Watched) -> Result<Report, Stopped> {
+    /// Asks how a task is; what was seen a moment ago will do, if that was after the given time.
+    pub(crate) async fn look(
+        &self,
+        step: StepKind,
+        task: Watched,
+        after: Timestamp,
+    ) -> Result<Look, Stopped> {
         let (answer, answered) = oneshot::channel();
-        let _ = self.0.asks.send(Ask { step, task, answer });
+        let _ = self.0.asks.send(Ask { step, task, after, answer });
         // The gatherer ends with the last who asks; a panic of one look is that of its handler.
         answered.await.unwrap_or(Err(Stopped::LeaseShort))
     }
 }
 
+/// What a search tells while it goes on.
+enum News {
+    /// What the list has shown, and whether all of the part that was asked for was looked through.
+    Shown { seen: Vec<Seen>, at: Timestamp, whole: bool },
+    /// There is no more to see; or why it came to nothing.
+    Over(Search, Result<(), Stopped>),
+}
+
 async fn gather(asking: Arc<Asking>, mut asked: mpsc::UnboundedReceiver<Ask>) {
-    let lists = asking.vendor.poll_many(&[], Within::default()).is_some();
+    if asking.vendor.poll_many(&[], Within::default()).is_none() {
+        return without_list(&asking, asked).await;
+    }
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let mut table = Table::default();
+    let allowed = wait(Duration::ZERO, asking.meter.clone());
+    tokio::pin!(allowed);
+    let mut is_waiting = false;
+    loop {
+        if !is_waiting && !table.is_idle() {
+            allowed.set(wait(GATHER, asking.meter.clone()));
+            is_waiting = true;
+        }
+        tokio::select! {
+            ask = asked.recv() => match ask {
+                Some(ask) => table.add(ask),
+                None => return,
+            },
+            news = told.recv() => asking.heard(&mut table, news),
+            () = &mut allowed, if is_waiting => {
+                asking.look_for_next(&mut table, &tell);
+                // Those who wait already need not be waited for.
+                is_waiting = !table.is_idle();
+                if is_waiting {
+                    allowed.set(wait(Duration::ZERO, asking.meter.clone()));
+                }
+            }
+        }
+    }
+}
+
+/// Waits for others who ask, and then until one more request may be made: while the limit has us wait more ask, and go along.
+async fn wait(gather: Duration, meter: Meter) {
+    if !gather.is_zero() {
+        tokio::time::sleep(gather).await;
+    }
+    meter.take().await;
+}
+
+async fn without_list(asking: &Arc<Asking>, mut asked: mpsc::UnboundedReceiver<Ask>) {
     while let Some(first) = asked.recv().await {
-        let mut asks = vec![first];
-        if lists && !asking.does_without() {
-            tokio::time::sleep(GATHER).await;
-            // While the limit has us wait more are asked for, and go along.
-            asking.meter.take().await;
+        // Several jobs may share a task.
+        let mut by_task = HashMap::from([(first.task.id.clone(), vec![first])]);
+        while let Ok(ask) = asked.try_recv() {
+            by_task.entry(ask.task.id.clone()).or_default().push(ask);
         }
-        while asks.len() < MANY
-            && let Ok(ask) = asked.try_recv()
-        {
-            asks.push(ask);
-        }
-        if !lists || asking.does_without() {
-            one_by_one(&asking, asks, false);
-        } else if asks.len() < FEW {
-            one_by_one(&asking, asks, true);
-        } else {
-            let mut allowed = true;
-            let page = asking.page();
-            for group in made_together(asks, page + asking.span_of_slack()) {
-                if !asking.is_worth_a_list(&group, page) {
-                    one_by_one(&asking, group, std::mem::take(&mut allowed));
-                } else {
-                    tokio::spawn(many(asking.clone(), group, std::mem::take(&mut allowed)));
-                }
-            }
-        }
+        one_by_one(asking, by_task.into_values(), false);
     }
 }
 
-/// Groups of those that were made together: they stand together in the list.
-fn made_together(mut asks: Vec<Ask>, apart: Duration) -> Vec<Vec<Ask>> {
-    asks.sort_unstable_by_key(|ask| ask.task.since);
-    let mut groups: Vec<Vec<Ask>> = Vec::new();
-    for ask in asks {
-        let last = groups.last().and_then(|group| group.last()).map(|last| last.task.since);
-        match (groups.last_mut(), last) {
-            (Some(group), Some(last)) if ask.task.since.since(last) < apart => group.push(ask),
-            _ => groups.push(vec![ask]),
-        }
-    }
-    groups
-}
-
-/// Asks for many at once, and for those by themselves that the list does not show; the limit may have allowed one request.
-async fn many(asking: Arc<Asking>, mut asks: Vec<Ask>, mut allowed: bool) {
-    let mut within = Within { slack: asking.slack(), before: None };
-    let mut searches = 0;
-    while !asks.is_empty() {
-        let tasks: Vec<Watched> = asks.iter().map(|ask| ask.task.clone()).collect();
-        let Some(exchange) = asking.vendor.poll_many(&tasks, within) else { return };
-        let asked = asking.store.now();
-        let sent = asking.driver.drive_on(exchange, None, &asking.meter, std::mem::take(&mut allowed)).await;
-        let listed = match sent {
-            Ok(listed) => listed,
-            // Asking for each would be refused as well.
-            Err(Stopped::Fault(fault)) if matches!(fault.kind, FaultKind::Throttled | FaultKind::Locked) => {
-                for ask in asks {
-                    let _ = ask.answer.send(Err(Stopped::Fault(fault.clone())));
-                }
-                return;
-            }
-            // What is wrong with the list says nothing of the tasks.
-            Err(Stopped::Fault(fault)) => {
-                let vendor = &asking.vendor.card().name;
-                tracing::warn!(%vendor, %fault, "tasks are asked for one by one for a while: there is no list");
-                *asking.again.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + WITHOUT);
-                return one_by_one(&asking, asks, false);
-            }
-            Err(Stopped::LeaseShort) => return,
-        };
-        let mut found: HashMap<TaskId, Seen> =
-            listed.seen.into_iter().map(|seen| (seen.task.clone(), seen)).collect();
-        let (mut missing, mut offsets) = (Vec::new(), Vec::new());
-        for ask in asks {
-            match found.remove(&ask.task.id) {
-                Some(seen) => {
-                    let offset = |made: Timestamp| {
-                        made.as_millis().cast_signed() - ask.task.since.as_millis().cast_signed()
-                    };
-                    offsets.extend(seen.made.map(offset));
-                    let _ = ask.answer.send(Ok(seen.report));
-                }
-                None => missing.push(ask),
-            }
-        }
-        asking.learn(&offsets, listed.whole && !missing.is_empty());
-        asking.tell(found.into_values().collect(), asked).await;
-        // As long as the list goes on the rest is looked for there: every page tells of others, too.
-        searches += 1;
-        if listed.before.is_none() || missing.len() < FEW || searches >= SEARCHES {
-            return one_by_one(&asking, missing, false);
-        }
-        within.before = listed.before;
-        asks = missing;
-    }
-}
-
-/// Asks for each task by itself, once however many jobs share it.
-fn one_by_one(asking: &Arc<Asking>, asks: Vec<Ask>, mut allowed: bool) {
-    let mut by_task: HashMap<TaskId, Vec<Ask>> = HashMap::new();
-    for ask in asks {
-        by_task.entry(ask.task.id.clone()).or_default().push(ask);
-    }
-    // One request may have been allowed already.
-    for asks in by_task.into_values() {
+/// Asks for each task by itself, once however many jobs share it; the limit may have allowed one request.
+fn one_by_one(asking: &Arc<Asking>, tasks: impl IntoIterator<Item = Vec<Ask>>, mut allowed: bool) {
+    for asks in tasks {
         asking.clone().spawn_one(asks, std::mem::take(&mut allowed));
     }
 }
 
+/// Looks for many in the list; the limit has allowed one request.
+async fn many(asking: Arc<Asking>, search: Search, tell: mpsc::UnboundedSender<News>) {
+    let mut within = Within { slack: asking.slack(), before: None };
+    let mut missing = search.tasks.clone();
+    let mut allowed = true;
+    let mut result = Ok(());
+    // As long as the list goes on the rest is looked for there: every page tells of others, too.
+    for _ in 0..SEARCHES {
+        let Some(exchange) = asking.vendor.poll_many(&missing, within) else { break };
+        let at = asking.store.now();
+        match asking.driver.drive_on(exchange, None, &asking.meter, std::mem::take(&mut allowed)).await {
+            Ok(Listed { seen, whole, before }) => {
+                let found: HashSet<&TaskId> = seen.iter().map(|seen| &seen.task).collect();
+                missing.retain(|task| !found.contains(&task.id));
+                let whole = whole && !missing.is_empty();
+                let _ = tell.send(News::Shown { seen, at, whole });
+                within.before = before;
+            }
+            Err(stopped) => {
+                result = Err(stopped);
+                break;
+            }
+        }
+        if within.before.is_none() || missing.len() < FEW {
+            break;
+        }
+    }
+    let _ = tell.send(News::Over(search, result));
+}
+
 impl Asking {
+    /// Looks for those who have waited longest; the limit has allowed one request.
+    fn look_for_next(self: &Arc<Self>, table: &mut Table, tell: &mpsc::UnboundedSender<News>) {
+        let page = self.page();
+        let group = table.group(page + self.span_of_slack(), page * PAGES);
+        if self.does_without() || !self.is_worth_a_list(&group, page) {
+            return one_by_one(self, table.take(&group), true);
+        }
+        tokio::spawn(many(self.clone(), table.search(group), tell.clone()));
+    }
+
+    /// Takes in what a search tells.
+    fn heard(self: &Arc<Self>, table: &mut Table, news: Option<News>) {
+        match news {
+            Some(News::Shown { seen, at, whole }) => {
+                let shown = table.shown(seen, at);
+                self.learn(&shown.offsets, whole);
+                tokio::spawn(self.clone().tell(shown.others, at));
+            }
+            Some(News::Over(search, result)) => {
+                let missing = table.end(search);
+                match result {
+                    Ok(()) | Err(Stopped::LeaseShort) => one_by_one(self, missing, false),
+                    // Asking for each would be refused as well.
+                    Err(Stopped::Fault(fault))
+                        if matches!(fault.kind, FaultKind::Throttled | FaultKind::Locked) =>
+                    {
+                        for ask in missing.into_iter().flatten() {
+                            let _ = ask.answer.send(Err(Stopped::Fault(fault.clone())));
+                        }
+                    }
+                    // What is wrong with the list says nothing of the tasks.
+                    Err(Stopped::Fault(fault)) => {
+                        let vendor = &self.vendor.card().name;
+                        tracing::warn!(%vendor, %fault, "tasks are asked for one by one for a while: there is no list");
+                        *self.again.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Some(Instant::now() + WITHOUT);
+                        one_by_one(self, missing, false);
+                    }
+                }
+            }
+            // We hold a sender ourselves.
+            None => {}
+        }
+    }
+
     /// Tells jobs that nobody has asked for yet how their tasks are: they stood on the same page, and need not be looked
     /// at again so soon.
-    async fn tell(&self, others: Vec<Seen>, asked: Timestamp) {
+    async fn tell(self: Arc<Self>, others: Vec<Seen>, asked: Timestamp) {
         let vendor = &self.vendor.card().name;
         let told = others.into_iter().filter_map(|Seen { task, report, mark, .. }| {
             // Another installation may use the same account.
@@ -216,7 +263,8 @@ impl Asking {
             let (vendor, task, via) = (vendor.clone(), Some(task), Via::Poll { asked });
             Some((mark.job, Event::Reported { attempt: mark.attempt, vendor, task, report, via }))
         });
-        let told = told.map(|(job, event)| async move { self.store.apply(job, &event).await });
+        let store = &self.store;
+        let told = told.map(|(job, event)| async move { store.apply(job, &event).await });
         for result in futures_util::future::join_all(told).await {
             if let Err(error) = result {
                 // It is looked at when its own look is due.
@@ -241,9 +289,9 @@ impl Asking {
     }
 
     /// Whether a list takes fewer requests than asking for each.
-    fn is_worth_a_list(&self, group: &[Ask], page: Duration) -> bool {
+    fn is_worth_a_list(&self, group: &[Watched], page: Duration) -> bool {
         let (Some(first), Some(last)) = (group.first(), group.last()) else { return false };
-        let span = last.task.since.since(first.task.since) + self.span_of_slack();
+        let span = last.since.since(first.since) + self.span_of_slack();
         group.len() >= FEW && group.len() as f64 > span.as_secs_f64() / page.as_secs_f64()
     }
 
@@ -276,10 +324,11 @@ impl Asking {
         tokio::spawn(async move {
             let Some(Ask { step, task, .. }) = asks.first() else { return };
             let exchange = self.vendor.poll(&TaskRef { step: *step, id: &task.id });
+            let at = self.store.now();
             let result = self.driver.drive_on(exchange, None, &self.meter, allowed).await;
             for ask in asks {
                 let _ = ask.answer.send(match &result {
-                    Ok(report) => Ok(report.clone()),
+                    Ok(report) => Ok(Look { report: report.clone(), at }),
                     Err(Stopped::Fault(fault)) => Err(Stopped::Fault(fault.clone())),
                     Err(Stopped::LeaseShort) => Err(Stopped::LeaseShort),
                 });

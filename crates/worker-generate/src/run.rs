@@ -108,7 +108,7 @@ impl Settings {
 }
 
 /// Tasks of which a page of a list tells something new, of the hundred that stand on it.
-const LISTED: u32 = 70;
+const LISTED: u32 = 90;
 
 /// Submits, resolves, polls and cancels for all vendors until `shutdown`; then stops claiming, finishes what
 /// is under way within the drain time, gives back the rest and returns.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use songmill_core::job::{Attempt, State, Via};
-use songmill_core::{Event, Fault, FaultKind, JobId, SongRequest, Stage, TaskId};
+use songmill_core::{Event, Fault, FaultKind, JobId, SongRequest, Stage, TaskId, Timestamp};
 use songmill_store::{Lease, Store};
 use songmill_vendors::{Callback, Order, TaskRef, Vendor, Watched};
 
 use crate::address::CallbackAddress;
 use crate::driver::{Driver, Stopped};
-use crate::looks::Looks;
+use crate::looks::{Look, Looks};
 use crate::meter::Meter;
 use crate::pack::{Packer, Submits};
 use crate::watch;
@@ -149,18 +149,22 @@ impl Bench {
     async fn poll(&self, lease: &Lease, attempt: Attempt, task: &TaskId) -> Event {
         let number = attempt.number;
         let asked = self.to.store.now();
+        let nudged = match &lease.job.state {
+            State::Generating { nudged, .. } => *nudged,
+            _ => Timestamp::default(),
+        };
         let watched = Watched { id: task.clone(), since: attempt.since };
-        let result = self.looks.look(lease.job.step_kind(), watched).await;
+        let result = self.looks.look(lease.job.step_kind(), watched, nudged).await;
         watch::asked(&self.to.store, lease, &result).await;
         match result {
-            Ok(report) => {
+            Ok(Look { report, at }) => {
                 watch::reported(&self.to.store, lease, &report).await;
                 Event::Reported {
                     attempt: number,
                     vendor: lease.vendor.clone(),
                     task: Some(task.clone()),
                     report,
-                    via: Via::Poll { asked },
+                    via: Via::Poll { asked: asked.min(at) },
                 }
             }
             Err(stopped) => Event::PollFailed { attempt: number, fault: stopped.into_fault() },

@@ -41,7 +41,7 @@ pub struct VendorPolicy {
     pub throttled_wait: Span,
     /// From the submission to the first look at the task, until recent tasks tell better.
     pub poll_first: Span,
-    /// From the first look to the second; grows by half with every look.
+    /// The shortest wait between two looks: an eighth of the time that the task has taken so far, within these bounds.
     pub poll_every: Span,
     /// The longest wait between two looks.
     pub poll_most: Span,

@@ -17,15 +17,13 @@ fn overdue() -> Story {
 }
 
 #[test]
-fn looks_become_rarer_and_stay_so() {
+fn looks_become_rarer_as_a_task_takes_longer_however_often_it_is_looked_at() {
     let mut story = Story::generating();
-    for _ in 0..6 {
-        story.tell(polled(1, Report::Pending));
-    }
-    story.is_due_in(28..=48);
     for _ in 0..20 {
-        story.tell(polled(1, Report::Pending)).is_due_in(33..=75);
+        story.tell(polled(1, Report::Pending)).is_due_in(4..=7);
     }
+    story.wait(240).tell(polled(1, Report::Pending)).is_due_in(28..=36);
+    story.wait(1500).tell(polled(1, Report::Pending)).is_due_in(52..=68);
 }
 
 #[test]

@@ -223,6 +223,35 @@ async fn two_workers_and_one_expired_lease_count_once() {
 }
 
 #[tokio::test]
+async fn where_looks_are_scarce_one_worker_at_a_time_has_them() {
+    let redis = Redis::start(&[]);
+    let store = redis
+        .store_of(|policy| {
+            policy.pace.round.insert(vendor(), Duration::from_secs(10));
+            policy.vendors.get_mut(&vendor()).unwrap().poll_first = Span::millis(1);
+        })
+        .await;
+    let generate = async |count| {
+        for id in enqueue(&store, count).await {
+            for event in [Event::Claimed, accepted(1)] {
+                store.apply(id, &event).await.unwrap();
+            }
+        }
+    };
+    generate(4).await;
+    let (one, other, started) = (Work::holding(), Work::holding(), Instant::now());
+    let first = run_with(queue(&store, Stage::Poll, 2, LONG), one.clone());
+    until("the first has some", async || one.leases().len() == 2).await;
+    let second = run_with(queue(&store, Stage::Poll, 2, LONG), other.clone());
+    until("the second has the rest", async || other.leases().len() == 2).await;
+    assert!(started.elapsed() >= Duration::from_secs(2), "it was not to work on the same part of a list");
+    one.release();
+    other.release();
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test]
 async fn a_job_whose_workers_panic_is_poisoned_after_a_few() {
     let redis = Redis::start(&[]);
     let store = redis.store().await;

@@ -2,7 +2,7 @@
 
 use super::{Changed, Effect, Turn};
 use crate::fault::{Fault, FaultKind};
-use crate::id::{JobId, TaskId};
+use crate::id::TaskId;
 use crate::job::policy::{OnUnknown, backoff, jitter};
 use crate::job::record::StepKind;
 use crate::job::state::{Attempt, Doubt, HeldFor, State};
@@ -19,9 +19,8 @@ impl Turn<'_> {
 
     /// When a task is looked at after about so long. Those that were submitted within seconds are due at the very same
     /// moment, one group after the other: they stand together in the vendor's list, and one request looks at many.
-    pub(super) fn look_at(&self, attempt: Attempt, wait: std::time::Duration, looks: u32) -> Timestamp {
+    pub(super) fn look_at(&self, attempt: Attempt, wait: std::time::Duration) -> Timestamp {
         let slot = attempt.since.as_millis() / LOOKED_AT_TOGETHER_MS;
-        let wait = jitter(wait, JobId::from_bytes([0; 16]).spread(slot << 16 | u64::from(looks)));
         let step = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) / 8;
         let step = step.clamp(1, LOOKED_AT_TOGETHER_MS);
         let due = (self.now + wait).as_millis();

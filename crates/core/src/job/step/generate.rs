@@ -12,6 +12,8 @@ use crate::time::Timestamp;
 
 /// How often in a row the vendor may deny knowing a task before it counts as gone.
 const GONE_AFTER: u32 = 3;
+/// A task is looked at again after this part of the time that it has taken so far.
+const PART_OF_ITS_TIME: u32 = 8;
 /// How often stopping a task is tried.
 pub(super) const STOP_TRIES: u32 = 5;
 
@@ -112,25 +114,22 @@ impl Turn<'_> {
             return self.stop_overdue(of);
         }
         let polls = of.polls.saturating_add(1);
-        self.job.due = if of.nudged > asked {
-            self.now
-        } else {
-            // A callback has said that something happened: look soon, though the vendor's answer lags behind.
-            let looks = if of.nudged > Timestamp::default() { 0 } else { of.polls };
-            self.look_at(of.attempt, self.until_next_look(looks), polls)
-        };
+        self.job.due =
+            if of.nudged > asked { self.now } else { self.look_at(of.attempt, self.until_next_look(&of)) };
         self.job.state = Following { polls, denied: 0, ..of }.into();
         Changed::Yes
     }
 
-    fn until_next_look(&self, looks: u32) -> Duration {
-        let policy = self.vendor_policy();
-        let stretch = self.policy.pace.stretch(self.job.vendor());
-        let most = policy.poll_most.get() * stretch;
-        let grown =
-            (policy.poll_every.get() * stretch).as_secs_f64() * 1.5f64.powi(looks.min(30).cast_signed());
-        let own = Duration::try_from_secs_f64(grown).map_or(most, |wait| wait.min(most));
-        own.max(self.policy.pace.round(self.job.vendor()))
+    /// The longer a task has taken, the longer until it is looked at again: its end is found within a part of the time
+    /// that it took, however often it is looked at.
+    fn until_next_look(&self, of: &Following) -> Duration {
+        let (vendor, policy) = (self.job.vendor(), self.vendor_policy());
+        let stretch = self.policy.pace.stretch(vendor);
+        let (every, most) = (policy.poll_every.get() * stretch, policy.poll_most.get() * stretch);
+        // A callback has said that something happened: look soon, though the vendor's answer lags behind.
+        let is_nudged = of.nudged > Timestamp::default();
+        let taken = if is_nudged { Duration::ZERO } else { self.now.since(of.attempt.since) };
+        (taken * stretch / PART_OF_ITS_TIME).min(most).max(every).max(self.policy.pace.round(vendor))
     }
 
     fn poll_failed(&mut self, of: Following, fault: &Fault) -> Changed {

@@ -104,7 +104,7 @@ impl Turn<'_> {
                 self.job.note(self.now, "accepted", format!("attempt {} is task {task}", attempt.number));
                 let (vendor, set) = (self.job.vendor(), self.vendor_policy().poll_first.get());
                 let first = self.policy.pace.first_look(vendor, Kind::of(&self.job), set);
-                let due = self.look_at(attempt, first, 0);
+                let due = self.look_at(attempt, first);
                 self.follow(attempt, task.clone(), due)
             }
             Accepted::Done(product) => self.finish(attempt, None, product.clone()),
