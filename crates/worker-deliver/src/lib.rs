@@ -16,9 +16,9 @@ mod settings;
 mod storage;
 
 pub use guard::{Guard, Refused};
-pub use library::{Library, Shelved};
+pub use library::{Chunks, Entry, Library, Shelved, Stat};
 pub use notices::{NoticeSettings, moment};
 pub use probe::{NotAudio, Probed, probe};
 pub use run::{Error, run};
-pub use settings::{ObjectSettings, Settings, StorageUrl};
+pub use settings::{Cloud, ObjectSettings, Settings, StorageUrl};
 pub use storage::StorageError;

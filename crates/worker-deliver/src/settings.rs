@@ -14,9 +14,10 @@ use crate::notices::NoticeSettings;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where audio goes: a folder, `file:///folder`, or `s3://bucket/prefix`.
+    /// Where audio goes: a folder, `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or
+    /// `az://container/prefix`.
     pub storage: StorageUrl,
-    /// Options of an S3 storage, such as `region`, `endpoint`, `access_key_id`, `secret_access_key`.
+    /// Options of a bucket, such as `region`, `endpoint`, `access_key_id`, `secret_access_key`.
     #[serde(serialize_with = "redacted")]
     pub storage_options: BTreeMap<String, String>,
     /// Buckets that vendors put audio into, by the name the vendor calls them (Tencent's contentId).
@@ -169,11 +170,57 @@ impl StorageUrl {
         }
     }
 
-    /// Bucket and prefix, when it is an S3 bucket.
+    /// Bucket and prefix, when it is a bucket.
     pub fn bucket(&self) -> Option<(&str, &str)> {
-        let rest = self.0.strip_prefix("s3://")?;
+        self.cloud()?;
+        let (_, rest) = self.0.split_once("://")?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         (!bucket.is_empty()).then_some((bucket, prefix.trim_matches('/')))
+    }
+
+    /// Whose bucket, when it is one.
+    pub fn cloud(&self) -> Option<Cloud> {
+        let (scheme, _) = self.0.split_once("://")?;
+        [Cloud::S3, Cloud::Google, Cloud::Azure].into_iter().find(|cloud| cloud.scheme() == scheme)
+    }
+}
+
+/// Who keeps a bucket, or whose language they speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cloud {
+    /// S3, and all that are compatible with it.
+    S3,
+    /// Google Cloud Storage.
+    Google,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+impl Cloud {
+    /// What the addresses of its buckets begin with.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Google => "gs",
+            Self::Azure => "az",
+        }
+    }
+
+    /// The options that are mostly needed.
+    pub(crate) fn takes(self) -> &'static str {
+        match self {
+            Self::S3 => {
+                "region, endpoint, access_key_id, secret_access_key, session_token, virtual_hosted_style_request, \
+                 checksum_algorithm, conditional_put, server_side_encryption, allow_http, timeout, proxy_url and others"
+            }
+            Self::Google => {
+                "service_account, service_account_key, bearer_token, timeout, proxy_url and others"
+            }
+            Self::Azure => {
+                "account_name, access_key, sas_token, client_id, client_secret, tenant_id, endpoint, allow_http, \
+                 timeout, proxy_url and others"
+            }
+        }
     }
 }
 
