@@ -18,6 +18,6 @@ pub use fault::{Fault, FaultKind};
 pub use flow::{Limits, Money, Price, Priority};
 pub use id::{BatchName, BatchRef, EndpointId, JobId, TaskId, Tenant, VendorName};
 pub use job::{Event, Job, Policy, Stage, State, Step, step};
-pub use report::{Asset, Lyrics, Output, Product, Report, Source};
+pub use report::{Asset, Flag, Lyrics, Output, Product, Report, Source};
 pub use song::SongRequest;
 pub use time::Timestamp;

@@ -1,5 +1,6 @@
 //! What vendors say of tasks, and what becomes of it: reports, outputs, assets.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
@@ -97,4 +98,36 @@ pub struct Asset {
     /// A title, where the vendor gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What is odd about it; it was taken all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<Flag>,
+}
+
+/// What is odd about a piece of audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// It plays for much less than was asked for.
+    TooShort,
+    /// It plays for much longer than was asked for.
+    TooLong,
+    /// Much of it is silence.
+    Silent,
+    /// Much of it is as loud as can be written down, and distorted.
+    Clipped,
+    /// It ends before its own header says, or parts of it cannot be decoded.
+    Damaged,
+}
+
+impl Flag {
+    /// Its name in records and views.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TooShort => "too_short",
+            Self::TooLong => "too_long",
+            Self::Silent => "silent",
+            Self::Clipped => "clipped",
+            Self::Damaged => "damaged",
+        }
+    }
 }

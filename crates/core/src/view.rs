@@ -11,7 +11,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::flow::Priority;
 use crate::id::{BatchName, EndpointId, JobId, TaskId, Tenant, VendorName};
 use crate::job::{Entry, Job, Route, State, StateName, Trace, explain};
-use crate::report::Asset;
+use crate::report::{Asset, Flag};
 use crate::song::Field;
 use crate::time::Timestamp;
 
@@ -180,6 +180,9 @@ pub struct AssetView {
     /// Its title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// What is odd about it; it was taken all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<Flag>,
 }
 
 impl AssetView {
@@ -194,6 +197,7 @@ impl AssetView {
             duration_ms: asset.duration_ms,
             part: asset.part.clone(),
             title: asset.title.clone(),
+            flags: asset.flags.clone(),
         }
     }
 }

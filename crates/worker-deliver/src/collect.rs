@@ -80,6 +80,7 @@ impl Collector {
             duration_ms: probed.duration_ms,
             part: output.part.clone(),
             title: output.title.clone().or_else(|| title.map(str::to_owned)),
+            flags: vec![],
         })
     }
 }

@@ -13,6 +13,7 @@ mod objects;
 mod probe;
 mod run;
 mod settings;
+mod sidecar;
 mod storage;
 
 pub use guard::{Guard, Refused};
@@ -21,4 +22,5 @@ pub use notices::{NoticeSettings, moment};
 pub use probe::{NotAudio, Probed, probe};
 pub use run::{Error, run};
 pub use settings::{Cloud, ObjectSettings, Settings, StorageUrl};
+pub use sidecar::{Origin, Sidecar, Sound};
 pub use storage::StorageError;

@@ -164,6 +164,11 @@ pub enum Event {
         /// Where they lie.
         assets: Vec<Asset>,
     },
+    /// The audio is there, and not worth keeping: it is to be made anew.
+    Unfit {
+        /// What is wrong with it.
+        fault: Fault,
+    },
     /// An output could not be brought in.
     CollectFailed {
         /// Why; `rejected` and `garbled` speak of the audio, the others of the way to it.

@@ -116,6 +116,8 @@ pub struct JobPolicy {
     pub collect_tries: u32,
     /// How often an address is asked for anew.
     pub collect_rounds: u32,
+    /// How long after its submission audio whose address cannot be reached is still asked for.
+    pub collect_patience: Span,
     /// The first wait between two tries to collect; doubles.
     pub collect_backoff: Span,
     /// Claims in a row without an outcome (the worker died) before the job is `poisoned`.
@@ -128,6 +130,7 @@ impl Default for JobPolicy {
             deadline: Span::secs(7 * 86_400),
             collect_tries: 5,
             collect_rounds: 3,
+            collect_patience: Span::secs(86_400),
             collect_backoff: Span::secs(1),
             claims: 5,
         }

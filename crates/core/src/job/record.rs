@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::Policy;
 use super::state::{Place, Stage, State};
 use crate::flow::{Asked, Priority};
 use crate::id::{BatchName, BatchRef, EndpointId, JobId, Tenant, VendorName};
@@ -296,6 +297,11 @@ impl Job {
     /// Whether it may go on to the next vendor it names: never from doubt.
     pub fn may_fail_over(&self) -> bool {
         self.has_next_route() && self.doubts.is_empty() && !self.cancel_asked
+    }
+
+    /// Whether its song may be made anew by the same vendor, if what was made is not good enough.
+    pub fn may_be_made_anew(&self, policy: &Policy) -> bool {
+        !self.cancel_asked && self.paid < policy.vendor(self.vendor()).attempts
     }
 
     /// Submissions of which it is not known whether they created a paid task.

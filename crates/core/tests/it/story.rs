@@ -208,6 +208,7 @@ pub(crate) fn stored() -> Event {
         duration_ms: 1000,
         part: None,
         title: None,
+        flags: vec![],
     };
     Event::Stored { assets: vec![asset] }
 }

@@ -188,6 +188,7 @@ mod tests {
             duration_ms: 1,
             part: None,
             title: Some("夜".repeat(400)),
+            flags: vec![],
         };
         let attempt = Attempt { number: 1, since: now };
         let origin = Origin { vendor: vendor.clone(), attempt, task: None };

@@ -13,6 +13,10 @@ use crate::time::{Span, Timestamp};
 
 /// The longest wait between two tries to collect.
 const COLLECT_BACKOFF_MOST: Span = Span::secs(120);
+/// The longest wait before an address is asked for anew.
+const ANEW_BACKOFF_MOST: Span = Span::secs(900);
+/// Audio that expires sooner than this goes before what came earlier.
+const URGENT: Span = Span::secs(3600);
 
 impl Turn<'_> {
     /// A step gave its product.
@@ -75,8 +79,10 @@ impl Turn<'_> {
     pub(super) fn collect(&mut self, origin: Origin, outputs: Vec<Output>) -> Changed {
         self.job.strikes = 0;
         self.count_others();
+        // The queue is in the order of these moments: first what expires first.
+        let expires = outputs.iter().filter_map(|output| output.expires).min();
+        self.job.due = expires.map_or(self.now, |expires| (expires - URGENT.get()).min(self.now));
         self.job.state = State::Collecting { origin, outputs, tries: 0 };
-        self.job.due = self.now;
         Changed::Yes
     }
 
@@ -94,6 +100,7 @@ impl Turn<'_> {
                 Changed::Yes
             }
             Event::CollectFailed { fault } => self.collect_failed(origin, outputs, tries, fault),
+            Event::Unfit { fault } => self.attempt_failed(origin.attempt, fault),
             Event::Accepted { attempt, accepted: accepted @ Accepted::Task(_) }
                 if *attempt != origin.attempt.number =>
             {
@@ -143,15 +150,19 @@ impl Turn<'_> {
 
     /// The address does not serve any more: the vendor is asked for another one, a bounded number of times.
     fn ask_anew(&mut self, origin: &Origin, fault: &Fault) -> Changed {
+        let jobs = &self.policy.jobs;
+        // Who cannot be reached has not said that it is gone.
+        let patient = fault.kind != FaultKind::Rejected
+            && self.now.since(origin.attempt.since) < jobs.collect_patience.get();
         let can_ask =
-            origin.vendor == *self.job.vendor() && self.job.rounds < self.policy.jobs.collect_rounds;
+            origin.vendor == *self.job.vendor() && (patient || self.job.rounds < jobs.collect_rounds);
         let Some(task) = origin.task.clone().filter(|_| can_ask) else {
             let lost = Fault::new(FaultKind::Unavailable, "output_lost", fault.to_string());
             return self.attempt_failed(origin.attempt, &lost);
         };
-        self.job.rounds += 1;
+        self.job.rounds = self.job.rounds.saturating_add(1);
         let spread = self.spread(origin.attempt.number, self.job.rounds);
-        let own = backoff(self.policy.jobs.collect_backoff, COLLECT_BACKOFF_MOST, self.job.rounds, spread);
+        let own = backoff(jobs.collect_backoff, ANEW_BACKOFF_MOST, self.job.rounds, spread);
         // A new address is most likely on the host that asked for patience.
         let due = self.now + own.max(fault.retry_after().unwrap_or_default());
         self.follow(origin.attempt, task, due)
