@@ -202,8 +202,8 @@ impl Store {
         ask.arg(key).arg(0).arg(-1);
         let lines: Vec<Vec<u8>> = ask.query_async(&mut self.connection()).await?;
         let read = lines.into_iter().map(|line| (serde_json::from_slice::<Refused>(&line).ok(), line));
-        let (left, said): (Vec<_>, Vec<_>) =
-            read.partition(|(known, _)| known.as_ref().is_some_and(|known| known.problems.iter().all(is_left)));
+        let (left, said): (Vec<_>, Vec<_>) = read
+            .partition(|(known, _)| known.as_ref().is_some_and(|known| known.problems.iter().all(is_left)));
         let mut met: HashMap<(String, u64), usize> = HashMap::new();
         for (known, _) in left {
             *met.entry(known.map(|known| (known.upload, known.line)).unwrap_or_default()).or_default() += 1;
@@ -215,7 +215,12 @@ impl Store {
             // The same line refused for several things is told apart by how often this stands there.
             let problems = vec![what_is_left(); *times];
             let left = Refused { upload, line: number, custom_id: None, problems };
-            (key.to_owned(), "line", line, serde_json::to_vec(&left).expect("texts and numbers are always JSON"))
+            (
+                key.to_owned(),
+                "line",
+                line,
+                serde_json::to_vec(&left).expect("texts and numbers are always JSON"),
+            )
         });
         let changes: Vec<Change> = changes.collect();
         self.put(&changes).await.map(drop)
