@@ -14,13 +14,13 @@ use songmill_store::Lease;
 use crate::fetch::{Fetcher, no_room};
 use crate::objects::Objects;
 use crate::probe::{Probed, probe};
-use crate::storage::{Storage, path};
+use crate::storage::{Mode, Storage, Taken, path};
 
 /// What collecting needs.
 pub(crate) struct Collector {
     pub(crate) fetcher: Fetcher,
     pub(crate) objects: Objects,
-    pub(crate) storage: Arc<Storage>,
+    pub(crate) storage: Storage,
 }
 
 /// Outputs of one job that are brought in at the same time.
@@ -64,14 +64,18 @@ impl Collector {
             let looked = look(&temp)?;
             let to = format!("{stem}.{}", looked.probed.format);
             still_ours(&held)?;
-            let left = storage.take(temp, &to)?;
-            Ok::<_, Stopped>((looked, to, left))
+            let taken = storage.take(temp, &to, Mode::Own)?;
+            Ok::<_, Stopped>((looked, to, taken))
         });
-        let (Looked { probed, sha256, bytes }, to, left) = looked.await.map_err(|error| broke(&error))??;
-        if let Some(file) = left {
-            still_ours(lease)?;
-            self.storage.put(&file, &to).await?;
-        }
+        let (Looked { probed, sha256, bytes }, to, taken) = looked.await.map_err(|error| broke(&error))??;
+        let stored = match taken {
+            Taken::Stored(stored) => stored,
+            Taken::Left(file) => {
+                still_ours(lease)?;
+                self.storage.put(file, &to, Mode::Own).await?
+            }
+        };
+        tracing::debug!(job.id = %lease.job.id, path = to, ?stored, "deliver: an output is in storage");
         Ok(Asset {
             path: to,
             bytes,

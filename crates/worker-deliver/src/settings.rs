@@ -9,6 +9,7 @@ use songmill_core::time::Span;
 use songmill_store::{QueueSettings, without_password};
 
 use crate::notices::NoticeSettings;
+use crate::retention::RetentionSettings;
 
 /// How audio is collected, and where it goes.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,11 @@ pub struct Settings {
     /// Options of a bucket, such as `region`, `endpoint`, `access_key_id`, `secret_access_key`.
     #[serde(serialize_with = "redacted")]
     pub storage_options: BTreeMap<String, String>,
+    /// Whether files are on the disk before they have their names, and those names as well: they survive a loss of
+    /// power. For folders.
+    pub fsync: bool,
+    /// Which songs are removed from the storage, off by default.
+    pub retention: RetentionSettings,
     /// Buckets that vendors put audio into, by the name the vendor calls them (Tencent's contentId).
     pub objects: BTreeMap<String, ObjectSettings>,
     /// The largest file that is taken, in bytes.
@@ -47,6 +53,8 @@ impl Default for Settings {
         Self {
             storage: StorageUrl::default(),
             storage_options: BTreeMap::new(),
+            fsync: true,
+            retention: RetentionSettings::default(),
             objects: BTreeMap::new(),
             max_bytes: 256 << 20,
             timeout: Span::secs(300),
@@ -67,6 +75,8 @@ impl fmt::Debug for Settings {
         let Self {
             storage,
             storage_options,
+            fsync,
+            retention,
             objects,
             max_bytes,
             timeout,
@@ -82,6 +92,8 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("storage", storage)
             .field("storage_options", &options)
+            .field("fsync", fsync)
+            .field("retention", retention)
             .field("objects", objects)
             .field("max_bytes", max_bytes)
             .field("timeout", timeout)
