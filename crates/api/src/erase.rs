@@ -1,6 +1,7 @@
 //! Erasing what a tenant's ended jobs said and made; the accounts stay.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Json as Out;
 use axum::extract::State;
@@ -20,6 +21,7 @@ use crate::extract::{Id, Query};
 use crate::once::Answer;
 use crate::operation::Operation;
 use crate::problem::Problem;
+use crate::secret::hex;
 use crate::views::Erased;
 
 /// Where erasing goes on.
@@ -27,7 +29,7 @@ use crate::views::Erased;
 #[serde(deny_unknown_fields)]
 struct EraseQuery {
     /// Where it goes on: an earlier answer's `next`.
-    #[schemars(regex(pattern = "^(files|[0-9]{1,20})$"))]
+    #[schemars(regex(pattern = "^(files\\.[0-9a-f]*|[0-9]{1,20})$"))]
     cursor: Option<String>,
 }
 
@@ -35,8 +37,8 @@ struct EraseQuery {
 const LOOKS: u32 = 50;
 /// Jobs after which a call ends.
 const JOBS: u64 = 500;
-/// Files after which a call ends.
-const FILES: u64 = 2_000;
+/// How long a call looks through files.
+const LONGEST: Duration = Duration::from_secs(60);
 /// Files removed, or sidecars read, at the same time.
 const ABREAST: usize = 16;
 /// Sidecars whose jobs are asked for at once.
@@ -80,13 +82,12 @@ async fn erase(
     let tenant = caller.meant(Some(&tenant))?;
     let mut erased = Erased { tenant: tenant.clone(), jobs: 0, files: 0, open: 0, next: None };
     match query.cursor.as_deref() {
-        Some("files") => app.erase_files(&mut erased).await?,
-        from => {
-            let from = from.unwrap_or("0").parse().map_err(|_| {
-                Problem::query("cursor", "is none", "use an answer's `next`, or leave it out to begin")
-            })?;
-            app.erase_jobs(&mut erased, from).await?;
-        }
+        None => app.erase_jobs(&mut erased, 0).await?,
+        Some(cursor) => match cursor.strip_prefix("files.").map(unhex) {
+            Some(Some(from)) => app.erase_files(&mut erased, &from).await?,
+            Some(None) => return Err(no_cursor()),
+            None => app.erase_jobs(&mut erased, cursor.parse().map_err(|_| no_cursor())?).await?,
+        },
     }
     erased.open = app.store.usage(&tenant).await?.open_jobs;
     let (by, jobs, files) = (caller.label(), erased.jobs, erased.files);
@@ -106,7 +107,7 @@ impl App {
             match found.next {
                 Some(next) => from = next,
                 None => {
-                    erased.next = Some("files".into());
+                    erased.next = Some("files.".into());
                     return Ok(());
                 }
             }
@@ -129,18 +130,20 @@ impl App {
         Ok(jobs.iter().map(|found| audio(&found.job).count() as u64).sum())
     }
 
-    /// What storage still has of jobs that ended, or that nobody knows any more.
-    async fn erase_files(&self, erased: &mut Erased) -> Result<(), Problem> {
-        let tenant = erased.tenant.clone();
+    /// What storage still has of jobs that ended, or that nobody knows any more: all sidecars are read but those in other
+    /// tenants' folders, for nobody knows what layout the files were stored by.
+    async fn erase_files(&self, erased: &mut Erased, from: &str) -> Result<(), Problem> {
+        let (tenant, begun) = (erased.tenant.clone(), Instant::now());
         self.store.erase_quarantined(&tenant).await?;
-        let below = if tenant.is_default() { String::new() } else { format!("@{tenant}") };
+        let own = format!("@{tenant}/");
         // With no job open, whatever was there before belongs to none that goes on; in a folder of its own only: who
         // knows what else lies beside the default tenant's songs.
         let none_open = !tenant.is_default() && self.store.usage(&tenant).await?.open_jobs == 0;
         let before = Timestamp::from_millis(self.store.now().as_millis().saturating_sub(SKEW_MS));
-        let others = |entry: &Entry| tenant.is_default() && entry.path.starts_with('@');
-        let entries = self.library.list(&below);
-        let entries = entries.try_filter(|entry| std::future::ready(!others(entry)));
+        let wanted = |entry: &Entry| {
+            *entry.path > *from && (!entry.path.starts_with('@') || entry.path.starts_with(&own))
+        };
+        let entries = self.library.list("").try_filter(|entry| std::future::ready(wanted(entry)));
         let mut chunks = std::pin::pin!(entries.try_chunks(SIDECARS));
         while let Some(some) = chunks.next().await {
             let some = some.map_err(|error| cannot(&error.1))?;
@@ -151,14 +154,16 @@ impl App {
                         let audio = entry.path.trim_end_matches(".json");
                         self.library.remove(audio).await.map_err(|error| cannot(&error))?;
                     }
-                    Owned::Nobodys if none_open && entry.stat.modified < before => {}
+                    Owned::Nobodys
+                        if none_open && entry.path.starts_with(&own) && entry.stat.modified < before => {}
                     Owned::Open | Owned::Others | Owned::Nobodys => continue,
                 }
                 self.library.remove(&entry.path).await.map_err(|error| cannot(&error))?;
                 erased.files += 1;
             }
-            if erased.files >= FILES {
-                erased.next = Some("files".into());
+            if begun.elapsed() > LONGEST {
+                let last = some.last().map_or(from, |entry| &entry.path);
+                erased.next = Some(format!("files.{}", hex(last.as_bytes())));
                 return Ok(());
             }
         }
@@ -219,6 +224,16 @@ fn audio(job: &Job) -> impl Iterator<Item = &str> {
         _ => &[],
     };
     assets.iter().map(|asset| asset.path.as_str())
+}
+
+fn unhex(text: &str) -> Option<String> {
+    let byte = |two: &[u8]| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = text.as_bytes().chunks(2).map(byte).collect();
+    String::from_utf8(bytes?).ok()
+}
+
+fn no_cursor() -> Problem {
+    Problem::query("cursor", "is none", "use an answer's `next`, or leave it out to begin")
 }
 
 fn cannot(error: &StorageError) -> Problem {

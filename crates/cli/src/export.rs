@@ -273,7 +273,10 @@ impl Export<'_> {
         (line.title, line.prompt) = (job.title, request.prompt);
         let mut audio = Vec::new();
         for asset in job.assets {
-            let name = safe_name(id, &asset);
+            let mut name = safe_name(id, &asset);
+            if audio.iter().any(|(known, _)| *known == name) {
+                name = plain_name(id, &asset);
+            }
             let fetched = self.fetch(&asset, &name).await.with_context(|| format!("job {id}, {name}"))?;
             let missing = match &fetched {
                 Fetched::Missing(why) => Some(why.clone()),
@@ -400,14 +403,20 @@ fn ready(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A file's name in the export: its own, where that is one and nothing else, whatever the server says.
+/// A file's name in the export: its own, where that is one, has the job in it and leads nowhere, whatever the server says.
 fn safe_name(job: JobId, asset: &AssetView) -> String {
     let own = asset.path.rsplit('/').next().unwrap_or_default();
-    let begins = own.chars().next().is_some_and(|first| first.is_alphanumeric() || first == '_');
-    let plain = own.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    if begins && plain && own.len() <= 250 && AUDIO.iter().any(|ending| own.ends_with(ending)) {
+    let begins = own.starts_with(|first: char| first.is_alphanumeric() || matches!(first, '_' | '@'));
+    let plain = own.chars().all(|c| c.is_alphanumeric() || "-_.@=+".contains(c));
+    let unique = own.contains(&job.to_string()[..10]);
+    if begins && plain && unique && own.len() <= 250 && AUDIO.iter().any(|ending| own.ends_with(ending)) {
         return own.to_owned();
     }
+    plain_name(job, asset)
+}
+
+/// A name that no other file of the export has.
+fn plain_name(job: JobId, asset: &AssetView) -> String {
     let ending: String = asset.format.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
     format!("{job}-{}.{ending}", asset.n)
 }
@@ -430,8 +439,11 @@ mod tests {
             });
             safe_name(job, &serde_json::from_value(asset).unwrap())
         };
-        assert_eq!(named("@acme/album/夏-夜-0123456789.mp3"), "夏-夜-0123456789.mp3");
-        for bad in ["", "a/", "..", "a/..", "a\\b.mp3", "-rf.mp3", ".mp3", "#EXT.mp3", "a\nb.mp3", MANIFEST] {
+        let own = format!("夏-夜-{}.mp3", &job.to_string()[..10]);
+        assert_eq!(named(&format!("@acme/album/{own}")), own);
+        for bad in
+            ["", "a/", "..", "1.mp3", "a/..", "a\\b.mp3", "-rf.mp3", ".mp3", "#EXT.mp3", "a\nb.mp3", MANIFEST]
+        {
             assert_eq!(named(bad), format!("{job}-2.mp3"), "{bad:?}");
         }
     }

@@ -3,7 +3,7 @@
 //! Files are listed in the order of their paths, so that audio and sidecar come close together; what seems alone is asked
 //! for before it is reported.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -85,11 +85,8 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Exit> {
     let config = Config::load(global)?;
     telemetry::start(&config.log, global, true)?;
     let library = Library::open(&config.deliver)?;
-    let below = match (&args.prefix, &args.batch) {
-        (Some(prefix), _) => prefix.trim_matches('/').to_owned(),
-        (None, Some(batch)) => folder(batch),
-        (None, None) => String::new(),
-    };
+    let below = args.prefix.as_deref().unwrap_or_default().trim_matches('/');
+    let verifier = Verifier { library, batch: args.batch.clone() };
     let (mut sum, mut said) = (Sum::default(), Instant::now());
     let bar = progress::spinner(global.json);
     let mut note = |looked: Looked| -> Result<()> {
@@ -118,7 +115,7 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Exit> {
             )),
         })
     };
-    each(&library, &below, usize::from(args.concurrency), &mut note).await?;
+    verifier.each(below, usize::from(args.concurrency), &mut note).await?;
     bar.finish_and_clear();
     if global.json {
         output::json_line(&sum)?;
@@ -131,111 +128,124 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Exit> {
     Ok(if sum.missing + sum.changed + sum.orphaned == 0 { Exit::Ok } else { Exit::Wrong })
 }
 
-async fn each(
-    library: &Library,
-    below: &str,
-    abreast: usize,
-    note: &mut impl FnMut(Looked) -> Result<()>,
-) -> Result<()> {
-    let mut entries = library.list(below);
-    // Audio whose sidecar has not come yet, with its size.
-    let mut alone: BTreeMap<String, u64> = BTreeMap::new();
-    let mut looks: FuturesUnordered<BoxFuture<'_, Result<Option<Looked>>>> = FuturesUnordered::new();
-    while let Some(entry) = entries.next().await {
-        let entry = entry?;
-        while let Some(first) = alone.first_entry()
-            && format!("{}.json", first.key()) < entry.path
-        {
-            looks.push(orphaned(library, first.remove_entry().0).boxed());
-        }
-        match entry.path.strip_suffix(".json") {
-            Some(audio) if is_audio(audio) => {
-                alone.remove(audio);
-                looks.push(pair(library, audio.to_owned(), entry.stat.bytes).boxed());
+/// Reads what is wanted of storage.
+struct Verifier {
+    library: Library,
+    /// Only this batch's, as the sidecars say.
+    batch: Option<BatchRef>,
+}
+
+impl Verifier {
+    async fn each(
+        &self,
+        below: &str,
+        abreast: usize,
+        note: &mut impl FnMut(Looked) -> Result<()>,
+    ) -> Result<()> {
+        let mut entries = self.library.list(below);
+        // Audio whose sidecar has not come yet.
+        let mut alone: BTreeSet<String> = BTreeSet::new();
+        let mut looks: FuturesUnordered<BoxFuture<'_, Result<Option<Looked>>>> = FuturesUnordered::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry?;
+            while alone.first().is_some_and(|first| format!("{first}.json") < entry.path) {
+                looks.extend(alone.pop_first().map(|path| self.orphaned(path).boxed()));
             }
-            _ if is_audio(&entry.path) => drop(alone.insert(entry.path, entry.stat.bytes)),
-            _ => {}
-        }
-        while looks.len() >= abreast {
-            if let Some(looked) = looks.next().await {
+            match entry.path.strip_suffix(".json") {
+                Some(audio) if is_audio(audio) => {
+                    alone.remove(audio);
+                    looks.push(self.pair(audio.to_owned(), entry.stat.bytes).boxed());
+                }
+                _ if is_audio(&entry.path) => drop(alone.insert(entry.path)),
+                _ => {}
+            }
+            while looks.len() >= abreast
+                && let Some(looked) = looks.next().await
+            {
                 looked?.map_or(Ok(()), &mut *note)?;
             }
         }
+        looks.extend(alone.into_iter().map(|path| self.orphaned(path).boxed()));
+        while let Some(looked) = looks.next().await {
+            looked?.map_or(Ok(()), &mut *note)?;
+        }
+        Ok(())
     }
-    looks.extend(alone.into_keys().map(|path| orphaned(library, path).boxed()));
-    while let Some(looked) = looks.next().await {
-        looked?.map_or(Ok(()), &mut *note)?;
+
+    /// Audio whose sidecar did not come beside it: unless it is there all the same, nobody knows what it should be.
+    async fn orphaned(&self, path: String) -> Result<Option<Looked>> {
+        let theirs = self.batch.as_ref().is_none_or(|batch| path.starts_with(&format!("{}/", folder(batch))));
+        let sidecar = format!("{path}.json");
+        if !theirs
+            || self.library.stat(&sidecar).await?.is_some()
+            || self.library.stat(&path).await?.is_none()
+        {
+            return Ok(None);
+        }
+        Ok(Some(Looked::found(0, Wrong::Orphaned, path, "has no sidecar")))
     }
-    Ok(())
+
+    /// Audio and its sidecar.
+    async fn pair(&self, path: String, sidecar_bytes: u64) -> Result<Option<Looked>> {
+        let changed =
+            |bytes, words: String| Ok(Some(Looked::found(bytes, Wrong::Changed, path.clone(), words)));
+        if sidecar_bytes > SIDECAR as u64 {
+            return changed(0, format!("its sidecar has {sidecar_bytes} bytes"));
+        }
+        // One that was removed meanwhile has no audio any more.
+        let Some(said) = read(&self.library, &format!("{path}.json")).await? else { return Ok(None) };
+        let said = match serde_json::from_slice::<Sidecar>(&said) {
+            Ok(said) => said,
+            Err(error) => return changed(0, format!("its sidecar cannot be read: {error}")),
+        };
+        let of = |batch: &BatchRef| said.tenant == batch.tenant && said.batch.as_ref() == Some(&batch.name);
+        if !self.batch.as_ref().is_none_or(of) {
+            return Ok(None);
+        }
+        if said.path != path {
+            return changed(0, format!("its sidecar is that of {}", said.path));
+        }
+        let mut chunks = match self.library.get(&path).await {
+            Ok(chunks) => chunks,
+            Err(StorageError::Missing { .. }) => {
+                let words = format!("job {} stored it", said.job);
+                return Ok(Some(Looked::found(0, Wrong::Missing, path, words)));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (mut hash, mut bytes) = (Sha256::new(), 0);
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            bytes += chunk.len() as u64;
+            hash.update(&chunk);
+        }
+        if bytes != said.bytes {
+            return changed(bytes, format!("has {bytes} bytes, not {}", said.bytes));
+        }
+        if output::hex(&hash.finalize()) != said.sha256 {
+            return changed(bytes, "has other bytes than were stored".into());
+        }
+        Ok(Some(Looked { bytes, finding: None }))
+    }
 }
 
-/// Where a batch's audio lies: under its name without the dots in front, a tenant's apart from the others'.
-fn folder(batch: &BatchRef) -> String {
-    let name = match batch.name.as_str().trim_start_matches('.') {
-        "" => "single",
-        name => name,
-    };
-    if batch.tenant.is_default() { name.to_owned() } else { format!("@{}/{name}", batch.tenant) }
+impl Looked {
+    fn found(bytes: u64, wrong: Wrong, path: String, words: impl Into<String>) -> Self {
+        Self { bytes, finding: Some(Finding { wrong, path, words: words.into() }) }
+    }
 }
 
 fn is_audio(path: &str) -> bool {
     AUDIO.iter().any(|ending| path.ends_with(ending))
 }
 
-/// Audio whose sidecar did not come beside it: unless it is there all the same, nobody knows what it should be.
-async fn orphaned(library: &Library, path: String) -> Result<Option<Looked>> {
-    if library.stat(&format!("{path}.json")).await?.is_some() || library.stat(&path).await?.is_none() {
-        return Ok(None);
-    }
-    let words = "has no sidecar".to_owned();
-    Ok(Some(Looked { bytes: 0, finding: Some(Finding { wrong: Wrong::Orphaned, path, words }) }))
-}
-
-/// Audio and its sidecar.
-async fn pair(library: &Library, path: String, sidecar_bytes: u64) -> Result<Option<Looked>> {
-    let changed = |bytes, words: String| {
-        let finding = Finding { wrong: Wrong::Changed, path: path.clone(), words };
-        Ok(Some(Looked { bytes, finding: Some(finding) }))
+/// Where a batch's audio lies if nothing else is said: what has no sidecar can be told by that alone.
+fn folder(batch: &BatchRef) -> String {
+    let name = match batch.name.as_str().trim_start_matches('.') {
+        "" => "single",
+        name => name,
     };
-    if sidecar_bytes > SIDECAR as u64 {
-        return changed(0, format!("its sidecar has {sidecar_bytes} bytes"));
-    }
-    let said = match read(library, &format!("{path}.json")).await? {
-        Some(said) => said,
-        // It was removed meanwhile, and so was the audio.
-        None => return Ok(None),
-    };
-    let said = match serde_json::from_slice::<Sidecar>(&said) {
-        Ok(said) => said,
-        Err(error) => return changed(0, format!("its sidecar cannot be read: {error}")),
-    };
-    if said.path != path {
-        return changed(0, format!("its sidecar is that of {}", said.path));
-    }
-    let mut chunks = match library.get(&path).await {
-        Ok(chunks) => chunks,
-        Err(StorageError::Missing { .. }) => {
-            let words = format!("job {} stored it", said.job);
-            return Ok(Some(Looked {
-                bytes: 0,
-                finding: Some(Finding { wrong: Wrong::Missing, path, words }),
-            }));
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let (mut hash, mut bytes) = (Sha256::new(), 0);
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk?;
-        bytes += chunk.len() as u64;
-        hash.update(&chunk);
-    }
-    if bytes != said.bytes {
-        return changed(bytes, format!("has {bytes} bytes, not {}", said.bytes));
-    }
-    if output::hex(&hash.finalize()) != said.sha256 {
-        return changed(bytes, "has other bytes than were stored".into());
-    }
-    Ok(Some(Looked { bytes, finding: None }))
+    if batch.tenant.is_default() { name.to_owned() } else { format!("@{}/{name}", batch.tenant) }
 }
 
 async fn read(library: &Library, path: &str) -> Result<Option<Vec<u8>>> {
