@@ -8,6 +8,7 @@ mod crashes;
 mod demo;
 mod flows;
 mod house;
+mod library;
 mod limits;
 mod notices;
 mod polling;

@@ -1,0 +1,323 @@
+//! The library: audio is exported whole, proved to be what was stored, and erased without the accounts.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use songmill_tests::{World, until};
+
+const MARK: &str = "zqmarkqz";
+
+fn song(custom_id: &str) -> Value {
+    json!({ "custom_id": custom_id, "vendor": "replicate", "prompt": format!("{MARK} piano"), "duration_s": 4,
+        "title": format!("{MARK}, the song") })
+}
+
+fn completed(world: &World, batch: &str) -> Result<()> {
+    let counts = world.settled(batch)?;
+    anyhow::ensure!(counts.as_object().is_some_and(|counts| counts.keys().eq(["completed"])), "{counts}");
+    Ok(())
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes what is to lie beside each piece of audio of a batch, where deliver does not.
+fn with_sidecars(world: &World, batch: &str) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for job in world.results(batch)? {
+        for asset in job["assets"].as_array().context("assets")? {
+            let path = world.folder.path().join("songs").join(asset["path"].as_str().context("a path")?);
+            sidecar(&path, &job, asset)?;
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
+
+fn sidecar(path: &Path, job: &Value, asset: &Value) -> Result<()> {
+    let said = json!({
+        "version": 1, "job": job["id"], "tenant": job["tenant"], "batch": job["batch"], "custom_id": MARK,
+        "n": asset["n"], "path": asset["path"], "bytes": asset["bytes"], "sha256": asset["sha256"],
+        "format": asset["format"], "duration_ms": asset["duration_ms"], "title": MARK,
+        "origin": { "vendor": "replicate", "attempt": 1, "cost": 0.0, "currency": "USD",
+            "created": "2026-01-01T00:00:00Z", "submitted": "2026-01-01T00:00:00Z", "stored": "2026-01-01T00:00:00Z" },
+        "request": { "prompt": MARK },
+        "sound": { "rate": 44100, "channels": 2, "silent": 0.0, "clipped": 0.0, "damaged": 0.0, "peaks": [] },
+    });
+    Ok(std::fs::write(format!("{}.json", path.display()), said.to_string())?)
+}
+
+#[test]
+fn a_batch_is_exported_as_a_folder_or_a_tar_and_what_is_there_is_not_fetched_again() -> Result<()> {
+    let world = World::start(&[])?;
+    let (_roles, api) = world.serve_api(&["generate", "deliver"], &[])?;
+    world.submit("album", &[song("a"), song("b"), song("c")])?;
+    completed(&world, "album")?;
+    let exported = world.json(&["batch", "export", "album", "--to", "out"])?;
+    assert_eq!(
+        (&exported["jobs"], &exported["files"], &exported["missing"]),
+        (&json!(3), &json!(3), &json!(0))
+    );
+    let out = world.folder.path().join("out");
+    let manifest = std::fs::read_to_string(out.join("manifest.jsonl"))?;
+    let lines: Vec<Value> = manifest.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!(lines.iter().map(|line| &line["custom_id"]).collect::<Vec<_>>(), ["a", "b", "c"]);
+    let playlist = std::fs::read_to_string(out.join("album.m3u8"))?;
+    assert!(
+        playlist.starts_with("#EXTM3U\n") && playlist.contains(&format!(",{MARK}, the song\n")),
+        "{playlist}"
+    );
+    let mut files = Vec::new();
+    for line in &lines {
+        let file = &line["files"][0];
+        let name = file["path"].as_str().context("a name")?;
+        assert_eq!(file["sha256"], sha256(&std::fs::read(out.join(name))?).as_str());
+        assert_eq!((&line["state"], &line["prompt"]), (&json!("completed"), &json!(format!("{MARK} piano"))));
+        assert!(playlist.lines().any(|line| line == name));
+        files.push(out.join(name));
+    }
+    // One is whole and stays, one was cut, one is gone: the same again, over HTTP.
+    let before = files[0].metadata()?.modified()?;
+    let bytes = std::fs::read(&files[1])?;
+    std::fs::write(&files[1], &bytes[..bytes.len() / 2])?;
+    std::fs::remove_file(&files[2])?;
+    let server = format!("http://{}", api.addr);
+    world.json(&["batch", "export", "album", "--to", "out", "--server", &server])?;
+    assert_eq!(files[0].metadata()?.modified()?, before, "what is there is not fetched again");
+    assert_eq!(std::fs::read(&files[1])?, bytes);
+    assert!(files[2].is_file());
+    assert_eq!(std::fs::read_dir(&out)?.count(), 5, "nothing else is left there");
+    // As a tar.
+    let tarred = world.json(&["batch", "export", "album", "--to", "album.tar", "--server", &server])?;
+    assert_eq!(tarred["files"], 3);
+    let untarred = world.folder.path().join("untarred");
+    std::fs::create_dir(&untarred)?;
+    let untar =
+        std::process::Command::new("tar").arg("-xf").arg("../album.tar").current_dir(&untarred).status()?;
+    assert!(untar.success() && std::fs::read_dir(&untarred)?.count() == 5);
+    let same = |path: &PathBuf| {
+        let other = untarred.join(path.file_name().unwrap_or_default());
+        Ok::<_, anyhow::Error>(std::fs::read(path)? == std::fs::read(other)?)
+    };
+    assert!(files.iter().all(|path| same(path).is_ok_and(|same| same)));
+    // What cannot be had is said, and nothing half written takes a name.
+    let stored = world.results("album")?[1]["assets"][0]["path"].as_str().context("a path")?.to_owned();
+    std::fs::remove_file(world.folder.path().join("songs").join(&stored))?;
+    let lost = world.run(&["batch", "export", "album", "--to", "again"])?;
+    assert_eq!(lost.status.code(), Some(3), "{}", String::from_utf8_lossy(&lost.stderr));
+    let manifest = std::fs::read_to_string(world.folder.path().join("again/manifest.jsonl"))?;
+    assert!(manifest.lines().nth(1).is_some_and(|line| line.contains("\"missing\"")), "{manifest}");
+    let changed = world.results("album")?[0]["assets"][0]["path"].as_str().context("a path")?.to_owned();
+    let changed = world.folder.path().join("songs").join(changed);
+    let mut bytes = std::fs::read(&changed)?;
+    bytes[100] ^= 1;
+    std::fs::write(&changed, bytes)?;
+    let broken = world.run(&["batch", "export", "album", "--to", "broken.tar"])?;
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(!world.folder.path().join("broken.tar").exists());
+    Ok(())
+}
+
+#[test]
+fn what_storage_does_not_have_as_it_was_stored_is_found() -> Result<()> {
+    let world = World::start(&[])?;
+    let _roles = world.serve(&["generate", "deliver"])?;
+    world.submit("album", &[song("a"), song("b"), song("c"), song("d")])?;
+    completed(&world, "album")?;
+    let paths = with_sidecars(&world, "album")?;
+    let listed = world.json_lines(&["asset", "list", "--batch", "album"])?;
+    assert_eq!(listed.len(), 4);
+    let id = listed[1]["job"].as_str().context("an id")?;
+    for args in [&["asset", "get", &format!("{id}/1"), "-o", "one"][..], &["job", "get", id, "-o", "two"]] {
+        assert!(world.run(args)?.status.success());
+    }
+    let stored = std::fs::read(&paths[1])?;
+    assert_eq!(std::fs::read(world.folder.path().join("one"))?, stored);
+    assert_eq!(std::fs::read(world.folder.path().join("two"))?, stored);
+    let well = world.run(&["asset", "verify"])?;
+    let said = String::from_utf8_lossy(&well.stdout);
+    assert!(
+        well.status.success() && said.contains("4 files"),
+        "{said} {}",
+        String::from_utf8_lossy(&well.stderr)
+    );
+    // One loses its audio, one its sidecar, one a bit.
+    std::fs::remove_file(&paths[0])?;
+    std::fs::remove_file(format!("{}.json", paths[1].display()))?;
+    let mut bytes = stored;
+    bytes[50] ^= 1;
+    std::fs::write(&paths[2], bytes)?;
+    let found = world.json_lines(&["asset", "verify", "--batch", "album"])?;
+    let of = |wrong: &str| found.iter().find(|one| one["wrong"] == wrong).map(|one| one["path"].to_string());
+    let named = |n: usize| {
+        let path = paths[n].strip_prefix(world.folder.path().join("songs")).ok();
+        path.map(|path| json!(path).to_string())
+    };
+    assert_eq!((of("missing"), of("orphaned"), of("changed")), (named(0), named(1), named(2)), "{found:?}");
+    let sum = found.last().context("a sum")?;
+    assert_eq!(
+        (&sum["verified"], &sum["missing"], &sum["changed"]),
+        (&json!(4), &json!(1), &json!(1)),
+        "{sum}"
+    );
+    assert_eq!(world.run(&["asset", "verify", "--prefix", "album"])?.status.code(), Some(1));
+    assert!(world.run(&["asset", "verify", "--batch", "other"])?.status.success());
+    Ok(())
+}
+
+/// All keys of Redis in which the mark stands.
+fn marked(world: &World) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for key in world.redis.cli(&["--scan"])?.lines() {
+        let read: Vec<&str> = match world.redis.cli(&["type", key])?.trim() {
+            "hash" => vec!["--no-raw", "hgetall", key],
+            "list" => vec!["--no-raw", "lrange", key, "0", "-1"],
+            "set" => vec!["--no-raw", "smembers", key],
+            "zset" => vec!["--no-raw", "zrange", key, "0", "-1"],
+            "stream" => vec!["--no-raw", "xrange", key, "-", "+"],
+            _ => vec!["--no-raw", "get", key],
+        };
+        if key.contains(MARK) || world.redis.cli(&read)?.contains(MARK) {
+            found.push(key.to_owned());
+        }
+    }
+    Ok(found)
+}
+
+fn files_with_mark(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files_with_mark(&path)?);
+        } else if path.to_string_lossy().contains(MARK)
+            || std::fs::read(&path)?.windows(MARK.len()).any(|bytes| bytes == MARK.as_bytes())
+        {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn a_tenants_words_and_audio_are_erased_and_its_accounts_are_not() -> Result<()> {
+    let world = World::start(&[])?;
+    let settings = ["deliver.notices.schedule=[\"1d\"]"];
+    let (_roles, api) = world.serve_api(&["generate", "deliver"], &settings)?;
+    let acme = api.with_key(&world.key("acme", &["submit", "read"])?);
+    let other = api.with_key(&world.key("other", &["submit", "read"])?);
+    acme.post("/v1/endpoints", &json!({ "url": "http://127.0.0.1:9/" }))?;
+    let mut first = song(&format!("{MARK}-1"));
+    first["content_key"] = json!("auto");
+    let lyrics = json!({ "custom_id": format!("{MARK}-2"), "vendor": "senseaudio", "style": "pop",
+        "lyrics": format!("[verse] {MARK} on the hill ; [chorus] all is {MARK}"), "title": MARK });
+    let written = json!({ "custom_id": "written", "vendor": "inference_sh", "style": "folk", "duration_s": 6,
+        "lyrics_prompt": format!("of {MARK}") });
+    let refused =
+        json!({ "custom_id": format!("{MARK}-3"), "vendor": "replicate", "prompt": "x", MARK: MARK });
+    let lines = [&first, &lyrics, &written, &refused].map(|line| format!("{line}\n")).concat();
+    let head = [("content-type", "application/jsonl"), ("idempotency-key", "up-1")];
+    let uploaded = acme.ask("POST", "/v1/batches?name=album", &head, lines.as_bytes())?.json();
+    assert_eq!((&uploaded["created"], &uploaded["refused"]), (&json!(3), &json!(1)), "{uploaded}");
+    let head = [("content-type", "application/json"), ("idempotency-key", "one-1")];
+    let single =
+        acme.ask("POST", "/v1/jobs?batch=album", &head, song("single").to_string().as_bytes())?.json();
+    let single = single["id"].as_str().context("an id")?.to_owned();
+    let mut later = song("later");
+    (later["prompt"], later["title"]) = (json!("kept"), json!("kept"));
+    later["not_before"] = json!("2099-01-01T00:00:00Z");
+    later["deadline"] = json!("2099-01-02T00:00:00Z");
+    let open = acme.post("/v1/jobs?batch=later", &later)?;
+    assert_eq!(open.status, 202, "{}", open.json());
+    let theirs =
+        other.post("/v1/jobs?batch=theirs", &json!({ "vendor": "replicate", "prompt": "theirs" }))?.json();
+    let theirs = format!("/v1/jobs/{}", theirs["id"].as_str().context("an id")?);
+    until("all have ended", || {
+        let ended = acme.get("/v1/batches/album")?.json()["counts"]["completed"] == 4;
+        let told = acme.get("/v1/notices")?.json()["data"].as_array().is_some_and(|told| told.len() >= 4);
+        Ok(ended && told && other.get(&theirs)?.json()["state"] == "completed")
+    })?;
+    // What an earlier job left that nobody knows any more, and what a crash left.
+    let songs = world.folder.path().join("songs");
+    with_sidecars(&world, "acme/album")?;
+    let asset =
+        json!({ "n": 1, "path": "odd/old.mp3", "bytes": 3, "sha256": "", "format": "mp3", "duration_ms": 1 });
+    std::fs::create_dir(songs.join("odd"))?;
+    std::fs::write(songs.join("odd/old.mp3"), MARK)?;
+    sidecar(&songs.join("odd/old.mp3"), &json!({ "id": "0".repeat(32), "tenant": "acme" }), &asset)?;
+    let kinds = |keys: &[String]| -> std::collections::BTreeSet<String> {
+        keys.iter().filter_map(|key| Some(key.split(':').nth(2)?.to_owned())).collect()
+    };
+    let before = marked(&world)?;
+    for kind in ["j", "i", "n", "r"] {
+        assert!(kinds(&before).contains(kind), "the search finds the mark in {kind}: {before:?}");
+    }
+    assert!(files_with_mark(&songs)?.len() >= 8);
+    let accounts = || -> Result<Value> {
+        let admin = |args: &[&str]| world.json(args);
+        Ok(json!([
+            admin(&["spend", "--by", "tenant"])?,
+            admin(&["spend", "--by", "vendor"])?,
+            acme.get("/v1/batches/album")?.json(),
+            acme.get("/v1/jobs?batch=album")?.json()["data"].as_array().map(|jobs| jobs
+                .iter()
+                .map(|job| json!([
+                    job["id"],
+                    job["state"],
+                    job["vendor"],
+                    job["cost"],
+                    job["task"],
+                    job["created_ms"],
+                    job["ended_ms"],
+                    job["submissions"]
+                ]))
+                .collect::<Vec<_>>()),
+        ]))
+    };
+    let counted = accounts()?;
+    // Not by accident, and not by the tenant's own key.
+    assert_eq!(world.run(&["tenant", "erase", "acme"])?.status.code(), Some(2));
+    assert_eq!(acme.post("/v1/tenants/acme/erase", &Value::Null)?.status, 403);
+    let erased = world.json(&["tenant", "erase", "acme", "--yes"])?;
+    assert_eq!((&erased["jobs"], &erased["open"]), (&json!(4), &json!(1)), "{erased}");
+    assert!(erased["files"].as_u64() >= Some(5), "{erased}");
+    assert_eq!(marked(&world)?, Vec::<String>::new());
+    assert_eq!(files_with_mark(&songs)?, Vec::<PathBuf>::new());
+    assert_eq!(accounts()?, counted);
+    // Neither is it behind what is packed.
+    for path in
+        ["/v1/jobs", "/v1/notices", "/v1/batches/album/results", "/v1/batches/album/errors", "/v1/events"]
+    {
+        let said = acme.get(path)?;
+        assert!(said.status == 200 && !String::from_utf8_lossy(&said.body).contains(MARK), "{path}");
+    }
+    for more in ["", "/events", "/explain"] {
+        let said = acme.get(&format!("/v1/jobs/{single}{more}"))?;
+        assert!(said.status == 200 && !String::from_utf8_lossy(&said.body).contains(MARK), "{more}");
+    }
+    let gone = acme.get(&format!("/v1/jobs/{single}/assets/1"))?;
+    assert_eq!((gone.status, gone.json()["code"].as_str()), (410, Some("erased")));
+    assert_eq!(gone.header("content-type"), Some("application/problem+json"));
+    // What is not erased is as it was.
+    assert_eq!(other.get(&format!("{theirs}/assets/1"))?.status, 200);
+    assert_eq!(other.get(&theirs)?.json()["request"]["prompt"], "theirs");
+    let open = format!("/v1/jobs/{}", open.json()["id"].as_str().context("an id")?);
+    assert_eq!(acme.get(&open)?.json()["request"]["prompt"], "kept");
+    // The keys stay used: nothing is made again by mistake.
+    let again = acme.ask("POST", "/v1/jobs?batch=album", &head, song("single").to_string().as_bytes())?;
+    assert_eq!(again.status, 422);
+    assert_eq!(acme.post("/v1/jobs?batch=album", &song("single"))?.status, 409);
+    // Once more, with the last one canceled.
+    acme.post(&format!("{}/cancel", &open[..]), &Value::Null)?;
+    let erased = world.json(&["tenant", "erase", "acme", "--yes"])?;
+    assert_eq!(
+        (&erased["jobs"], &erased["open"], &erased["files"]),
+        (&json!(1), &json!(0), &json!(0)),
+        "{erased}"
+    );
+    assert_eq!(acme.post(&format!("{open}/retry"), &Value::Null)?.status, 410);
+    world.audit()
+}
