@@ -214,7 +214,7 @@ fn a_tenants_words_and_audio_are_erased_and_its_accounts_are_not() -> Result<()>
     first["content_key"] = json!("auto");
     let lyrics = json!({ "custom_id": format!("{MARK}-2"), "vendor": "senseaudio", "style": "pop",
         "lyrics": format!("[verse] {MARK} on the hill ; [chorus] all is {MARK}"), "title": MARK });
-    let written = json!({ "custom_id": "written", "vendor": "inference_sh", "style": "folk", "duration_s": 6,
+    let written = json!({ "custom_id": "written", "vendor": "senseaudio", "style": "folk",
         "lyrics_prompt": format!("of {MARK}") });
     let refused =
         json!({ "custom_id": format!("{MARK}-3"), "vendor": "replicate", "prompt": "x", MARK: MARK });
