@@ -8,17 +8,29 @@ use serde::{Deserialize, Serialize, Serializer};
 use songmill_core::time::Span;
 use songmill_store::{QueueSettings, without_password};
 
+use crate::convert::Convert;
+use crate::naming::Layout;
 use crate::notices::NoticeSettings;
+use crate::verdict::Checks;
 
 /// How audio is collected, and where it goes.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where audio goes: a folder, `file:///folder`, or `s3://bucket/prefix`.
+    /// Where audio goes: a folder, `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or
+    /// `az://container/prefix`.
     pub storage: StorageUrl,
-    /// Options of an S3 storage, such as `region`, `endpoint`, `access_key_id`, `secret_access_key`.
+    /// Options of a bucket, such as `region`, `endpoint`, `access_key_id`, `secret_access_key`.
     #[serde(serialize_with = "redacted")]
     pub storage_options: BTreeMap<String, String>,
+    /// How paths in storage are made up.
+    pub layout: Layout,
+    /// Whether files get tags: their title, job and vendor.
+    pub tags: bool,
+    /// Which audio is taken, flagged or made anew.
+    pub checks: Checks,
+    /// What audio is converted to.
+    pub convert: Convert,
     /// Buckets that vendors put audio into, by the name the vendor calls them (Tencent's contentId).
     pub objects: BTreeMap<String, ObjectSettings>,
     /// The largest file that is taken, in bytes.
@@ -46,6 +58,10 @@ impl Default for Settings {
         Self {
             storage: StorageUrl::default(),
             storage_options: BTreeMap::new(),
+            layout: Layout::default(),
+            tags: true,
+            checks: Checks::default(),
+            convert: Convert::default(),
             objects: BTreeMap::new(),
             max_bytes: 256 << 20,
             timeout: Span::secs(300),
@@ -63,35 +79,7 @@ impl Default for Settings {
 /// As it serializes: without the secrets.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            storage,
-            storage_options,
-            objects,
-            max_bytes,
-            timeout,
-            connect_timeout,
-            redirects,
-            allow_http,
-            allow_private,
-            queue,
-            notices,
-            drain,
-        } = self;
-        let options: BTreeMap<_, _> = shown(storage_options).collect();
-        f.debug_struct("Settings")
-            .field("storage", storage)
-            .field("storage_options", &options)
-            .field("objects", objects)
-            .field("max_bytes", max_bytes)
-            .field("timeout", timeout)
-            .field("connect_timeout", connect_timeout)
-            .field("redirects", redirects)
-            .field("allow_http", allow_http)
-            .field("allow_private", allow_private)
-            .field("queue", queue)
-            .field("notices", notices)
-            .field("drain", drain)
-            .finish()
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -169,11 +157,57 @@ impl StorageUrl {
         }
     }
 
-    /// Bucket and prefix, when it is an S3 bucket.
+    /// Bucket and prefix, when it is a bucket.
     pub fn bucket(&self) -> Option<(&str, &str)> {
-        let rest = self.0.strip_prefix("s3://")?;
+        self.cloud()?;
+        let (_, rest) = self.0.split_once("://")?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         (!bucket.is_empty()).then_some((bucket, prefix.trim_matches('/')))
+    }
+
+    /// Whose bucket, when it is one.
+    pub fn cloud(&self) -> Option<Cloud> {
+        let (scheme, _) = self.0.split_once("://")?;
+        [Cloud::S3, Cloud::Google, Cloud::Azure].into_iter().find(|cloud| cloud.scheme() == scheme)
+    }
+}
+
+/// Who keeps a bucket, or whose language they speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cloud {
+    /// S3, and all that are compatible with it.
+    S3,
+    /// Google Cloud Storage.
+    Google,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+impl Cloud {
+    /// What the addresses of its buckets begin with.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Google => "gs",
+            Self::Azure => "az",
+        }
+    }
+
+    /// The options that are mostly needed.
+    pub(crate) fn takes(self) -> &'static str {
+        match self {
+            Self::S3 => {
+                "region, endpoint, access_key_id, secret_access_key, session_token, virtual_hosted_style_request, \
+                 checksum_algorithm, conditional_put, server_side_encryption, allow_http, timeout, proxy_url and others"
+            }
+            Self::Google => {
+                "service_account, service_account_key, bearer_token, timeout, proxy_url and others"
+            }
+            Self::Azure => {
+                "account_name, access_key, sas_token, client_id, client_secret, tenant_id, endpoint, allow_http, \
+                 timeout, proxy_url and others"
+            }
+        }
     }
 }
 

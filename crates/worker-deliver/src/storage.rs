@@ -4,16 +4,21 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload, WriteMultipart};
-use songmill_core::{Fault, FaultKind, Job, Output};
+use object_store::{ObjectStoreExt as _, PutPayload, WriteMultipart};
+use songmill_core::{Fault, FaultKind};
 use tempfile::TempPath;
 use tokio::io::AsyncReadExt as _;
 
 use crate::fetch::no_room;
 use crate::incoming::Incoming;
-use crate::settings::Settings;
+use crate::settings::{Cloud, Settings};
+
+mod bucket;
+mod folder;
+
+use self::bucket::Bucket;
+use self::folder::Folder;
+pub(crate) use self::folder::{INCOMING, is_gone};
 
 /// Where audio goes.
 pub(crate) struct Storage {
@@ -21,18 +26,22 @@ pub(crate) struct Storage {
     incoming: PathBuf,
 }
 
-enum Place {
+/// A storage of either kind.
+#[derive(Clone)]
+pub(crate) enum Place {
     /// A folder, in which incoming files lie already.
-    Folder(PathBuf),
+    Folder(Folder),
     /// A bucket.
-    Bucket(Box<dyn ObjectStore>),
+    Bucket(Bucket),
 }
 
 /// Why the storage cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The address is not one of a storage.
-    #[error("deliver.storage {0:?} is not valid; write a folder, file:///folder or s3://bucket/prefix")]
+    #[error(
+        "deliver.storage {0:?} is not valid; write a folder, file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
+    )]
     Address(String),
     /// The folder cannot be used.
     #[error("deliver.storage: folder {folder} cannot be used")]
@@ -43,12 +52,41 @@ pub enum StorageError {
         #[source]
         source: std::io::Error,
     },
-    /// The bucket's options are wrong.
-    #[error("deliver.storage cannot be opened")]
+    /// A bucket cannot be opened or does not do what it is asked for.
+    #[error("deliver.storage: the bucket cannot be used")]
     Store(#[from] object_store::Error),
     /// An option is not known.
-    #[error("deliver.storage_options: {0} is not known")]
-    Option(String),
+    #[error("deliver.storage_options.{option} is not known; {}:// takes {}", .cloud.scheme(), .cloud.takes())]
+    Option {
+        /// Which.
+        option: String,
+        /// For what kind of bucket.
+        cloud: Cloud,
+    },
+    /// A path leads out of the storage or into what is not for others.
+    #[error("{0:?} is not the path of a file in storage")]
+    Path(String),
+    /// A file is not there, or not any more.
+    #[error("{path} is not in storage")]
+    Missing {
+        /// Which.
+        path: String,
+    },
+    /// A file of a folder cannot be read or removed.
+    #[error("{path} cannot be used")]
+    File {
+        /// Which.
+        path: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StorageError {
+    pub(crate) fn file(path: &str, source: std::io::Error) -> Self {
+        Self::File { path: path.to_owned(), source }
+    }
 }
 
 /// Files larger than this are put in parts.
@@ -58,25 +96,24 @@ const PARTS_AHEAD: usize = 2;
 /// Files left over by a crash are removed after this.
 const LEFT_OVER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
+impl Place {
+    pub(crate) fn open(settings: &Settings) -> Result<Self, StorageError> {
+        match settings.storage.local_folder() {
+            Some(folder) => Ok(Self::Folder(Folder::new(folder))),
+            None => Bucket::open(settings).map(Self::Bucket),
+        }
+    }
+}
+
 impl Storage {
     pub(crate) fn open(settings: &Settings) -> Result<Self, StorageError> {
-        if let Some(folder) = settings.storage.local_folder() {
-            return Self::local(&folder);
-        }
-        let (bucket, prefix) = bucket(settings)?;
-        let incoming = std::env::temp_dir().join("songmill-incoming");
-        ready(&incoming)?;
-        let store: Box<dyn ObjectStore> = match prefix {
-            "" => Box::new(bucket),
-            prefix => Box::new(PrefixStore::new(bucket, prefix)),
+        let incoming = match settings.storage.local_folder() {
+            Some(folder) => folder.join(INCOMING),
+            None => std::env::temp_dir().join("songmill-incoming"),
         };
-        Ok(Self { place: Place::Bucket(store), incoming })
-    }
-
-    fn local(folder: &Path) -> Result<Self, StorageError> {
-        let incoming = folder.join(".incoming");
+        let place = Place::open(settings)?;
         ready(&incoming)?;
-        Ok(Self { place: Place::Folder(folder.to_owned()), incoming })
+        Ok(Self { place, incoming })
     }
 
     /// A new file that is not in the storage yet and goes away by itself. Blocks, as briefly as a file is made.
@@ -93,8 +130,10 @@ impl Storage {
     /// new name; gives it back otherwise. Blocks.
     pub(crate) fn take(&self, file: TempPath, path: &str) -> Result<Option<TempPath>, Fault> {
         let Place::Folder(folder) = &self.place else { return Ok(Some(file)) };
-        let to = folder.join(path);
-        let parent = to.parent().unwrap_or(folder);
+        let refused =
+            |error: StorageError| Fault::new(FaultKind::Locked, "storage_refused", error.to_string());
+        let to = folder.file(path).map_err(refused)?;
+        let parent = to.parent().unwrap_or(&to);
         let moved = match file.persist(&to) {
             Err(error) if error.error.kind() == ErrorKind::NotFound => std::fs::create_dir_all(parent)
                 .and_then(|()| error.path.persist(&to).map_err(|error| error.error)),
@@ -107,7 +146,7 @@ impl Storage {
 
     /// Writes a file into the bucket under a path that only this output of this job has.
     pub(crate) async fn put(&self, file: &Path, path: &str) -> Result<(), Fault> {
-        let Place::Bucket(store) = &self.place else { return Ok(()) };
+        let Place::Bucket(Bucket { store, .. }) = &self.place else { return Ok(()) };
         let to = object_store::path::Path::parse(path)
             .map_err(|error| Fault::new(FaultKind::Locked, "storage_refused", error.to_string()))?;
         let mut from = tokio::fs::File::open(file).await.map_err(|error| no_room(&error))?;
@@ -129,18 +168,6 @@ impl Storage {
             parts.write(&buffer[..read]);
         }
     }
-}
-
-/// The bucket in the settings, and what its keys begin with.
-pub(crate) fn bucket(settings: &Settings) -> Result<(AmazonS3, &str), StorageError> {
-    let (bucket, prefix) =
-        settings.storage.bucket().ok_or_else(|| StorageError::Address(settings.storage.to_string()))?;
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
-    for (name, value) in &settings.storage_options {
-        let key = name.parse().map_err(|_| StorageError::Option(name.clone()))?;
-        builder = builder.with_config(key, value);
-    }
-    Ok((builder.build()?, prefix))
 }
 
 /// Copies a file beside its place, then puts it there under its name.
@@ -174,73 +201,5 @@ fn sorted(error: &object_store::Error) -> Fault {
         | E::NotFound { .. }
         | E::NotSupported { .. } => Fault::new(FaultKind::Locked, "storage_refused", words),
         _ => Fault::new(FaultKind::Unavailable, "storage_unreachable", words),
-    }
-}
-
-/// The path of an output but for its extension: for people, and no other job's.
-/// `[@{tenant}/]{batch}/{custom id}-{job}[-{n}][-{part}]`
-pub(crate) fn path(job: &Job, output: &Output, n: usize, of: usize) -> String {
-    let batch = job.batch.as_ref().map_or("single", |batch| batch.as_str());
-    // A batch called `..` must not lead out of the storage, nor one called `.incoming` into what is ours.
-    let batch = match batch.trim_start_matches('.') {
-        "" => "single",
-        batch => batch,
-    };
-    // No batch's name begins so: the songs of a tenant stand apart from those of a batch of its name.
-    let folder = if job.tenant.is_default() { batch.to_owned() } else { format!("@{}/{batch}", job.tenant) };
-    let id = job.id.to_string();
-    let mut name = match job.custom_id.as_deref().map(slug).filter(|slug| !slug.is_empty()) {
-        Some(slug) => format!("{slug}-{}", &id[..10]),
-        None => id,
-    };
-    if of > 1 {
-        name = format!("{name}-{}", n + 1);
-    }
-    if let Some(part) = output.part.as_deref().map(slug).filter(|part| !part.is_empty()) {
-        name = format!("{name}-{part}");
-    }
-    format!("{folder}/{name}")
-}
-
-/// The most bytes of a slug: two of them, an id and what else a name has stay below the 255 that file systems take.
-const SLUG: usize = 90;
-
-/// Letters and digits of any language; what else there is becomes a dash.
-fn slug(text: &str) -> String {
-    let text = &text[..text.floor_char_boundary(SLUG)];
-    let kept: String = text.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect();
-    kept.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
-}
-
-#[cfg(test)]
-mod tests {
-    use songmill_core::job::{Route, StepKind};
-    use songmill_core::{BatchName, JobId, Tenant, Timestamp, VendorName};
-
-    use super::*;
-
-    #[test]
-    fn paths_are_for_people_and_differ_between_jobs_and_outputs() {
-        let route =
-            Route { vendor: VendorName::new("v").unwrap(), steps: vec![StepKind::Song], dropped: vec![] };
-        let now = Timestamp::default();
-        let mut job = Job::new(JobId::derive("s", "a"), vec![route], now, now);
-        let output = Output::at("https://a");
-        assert!(path(&job, &output, 0, 1).starts_with("single/"));
-        job.custom_id = Some("../../etc/夏 夜".into());
-        job.batch = Some(BatchName::new("album").unwrap());
-        let one = path(&job, &output, 0, 2);
-        assert!(one.starts_with("album/etc-夏-夜-") && one.ends_with("-1"), "{one}");
-        assert_ne!(one, path(&job, &output, 1, 2));
-        job.custom_id = Some("夏".repeat(60));
-        let long = path(&job, &Output { part: Some("夜".repeat(60)), ..output.clone() }, 0, 2);
-        assert!(long.len() < 240 + "album/".len(), "{}", long.len());
-        job.batch = Some(BatchName::new(".incoming").unwrap());
-        assert!(path(&job, &output, 0, 1).starts_with("incoming/"));
-        job.batch = Some(BatchName::new("..").unwrap());
-        job.tenant = Tenant::new("acme").unwrap();
-        assert!(path(&job, &output, 0, 1).starts_with("@acme/single/"));
-        job.tenant = Tenant::default();
-        assert!(path(&job, &output, 0, 1).starts_with("single/"));
     }
 }
