@@ -20,7 +20,7 @@ use crate::naming::{Layout, Named};
 use crate::objects::Objects;
 use crate::probe::{Probed, probe};
 use crate::provenance::{Made, Provenance};
-use crate::storage::Storage;
+use crate::storage::{Mode, Storage};
 use crate::tags::Tags;
 use crate::verdict::Checks;
 
@@ -29,7 +29,7 @@ pub(crate) struct Collector {
     pub(crate) store: Store,
     pub(crate) fetcher: Fetcher,
     pub(crate) objects: Objects,
-    pub(crate) storage: Arc<Storage>,
+    pub(crate) storage: Storage,
     pub(crate) layout: Layout,
     pub(crate) checks: Checks,
     pub(crate) convert: Convert,
@@ -156,7 +156,9 @@ impl Collector {
         let title = output.title.as_deref().or(title);
         let named = Named { output, n: n + 1, of: outputs.len(), title, sha256: &sha256, ext: format };
         let to = self.layout.path(&lease.job, named);
-        self.store(lease, file, &to).await?;
+        let mode = if self.layout.is_shared() { Mode::Shared } else { Mode::Own };
+        still_ours(lease)?;
+        self.storage.put(file, &to, mode).await?;
         let asset = Asset {
             path: to,
             bytes,
@@ -169,21 +171,10 @@ impl Collector {
         };
         let made = Made { origin, asset: &asset, n: n + 1, original, sound: probed.sound };
         let sidecar = self.provenance.sidecar(lease, &self.store, made);
-        let mut file = self.storage.incoming().map_err(|error| no_room(&error))?;
-        file.write(&serde_json::to_vec_pretty(&sidecar).map_err(|error| no_room(&error.into()))?).await?;
-        let file = blocking(move || file.finish().map_err(|error| no_room(&error))).await?;
-        self.store(lease, file, &format!("{}.json", asset.path)).await?;
+        let json = serde_json::to_vec_pretty(&sidecar)
+            .map_err(|error| Fault::new(FaultKind::Unavailable, "storage_unreachable", error.to_string()))?;
+        self.storage.put_bytes(&format!("{}.json", asset.path), json.into(), "application/json").await?;
         Ok(asset)
-    }
-
-    async fn store(&self, lease: &Arc<Lease>, file: TempPath, to: &str) -> Result<(), Stopped> {
-        still_ours(lease)?;
-        let (storage, path) = (self.storage.clone(), to.to_owned());
-        if let Some(file) = blocking(move || storage.take(file, &path)).await? {
-            still_ours(lease)?;
-            self.storage.put(&file, to).await?;
-        }
-        Ok(())
     }
 }
 

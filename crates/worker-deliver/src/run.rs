@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::collect::Collector;
 use crate::fetch::Fetcher;
+use crate::library::Library;
 use crate::notices;
 use crate::objects::Objects;
 use crate::provenance::Provenance;
+use crate::retention;
 use crate::settings::Settings;
 use crate::storage::{Storage, StorageError};
 
@@ -61,6 +63,7 @@ pub async fn run(
     settings.convert.check().await.map_err(|source| Error::Convert { program: program(), source })?;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let names: Vec<VendorName> = vendors.keys().cloned().collect();
+    let (storage, library) = (Storage::open(&settings)?, Library::open(&settings)?);
     let collector = Arc::new(Collector {
         store: store.clone(),
         layout: settings.layout.clone(),
@@ -71,7 +74,7 @@ pub async fn run(
         looking: Semaphore::new(processors),
         fetcher: Fetcher::new(&settings).map_err(Error::Client)?,
         objects: Objects::new(&settings).map_err(Error::Objects)?,
-        storage: Arc::new(Storage::open(&settings)?),
+        storage: storage.clone(),
     });
     let mut workers = JoinSet::new();
     let mut stops = Vec::new();
@@ -84,6 +87,8 @@ pub async fn run(
         let run: BoxFuture<'static, _> = Box::pin(worker.run());
         workers.spawn(run);
     }
+    let stop_sweeping = shutdown.child_token();
+    let sweeping = tokio::spawn(retention::run(settings.retention, library, stop_sweeping.clone()));
     let mut sending = tokio::spawn(notices::run(settings.notices.clone(), store.clone(), shutdown.clone()));
     tracing::info!("deliver: brings audio to {}", settings.storage);
     let (mut ended, mut sent) = (Ok(()), None);
@@ -95,8 +100,11 @@ pub async fn run(
         result = &mut sending => sent = Some(result),
     }
     stops.iter().for_each(CancellationToken::cancel);
-    let drained =
-        tokio::time::timeout(settings.drain.get(), async { while workers.join_next().await.is_some() {} });
+    stop_sweeping.cancel();
+    let drained = tokio::time::timeout(settings.drain.get(), async {
+        while workers.join_next().await.is_some() {}
+        storage.settle().await;
+    });
     let sent = async {
         match sent {
             Some(result) => Ok(result),
@@ -109,6 +117,9 @@ pub async fn run(
         Ok(Ok(Err(error))) => ended = ended.and(Err(Error::Client(error))),
         Ok(Err(error)) => ended = ended.and(Err(Error::Worker(format!("notices: {error}")))),
         Err(_) => tracing::warn!("deliver: not all notices were posted in time; they are posted again"),
+    }
+    if let Err(error) = sweeping.await {
+        ended = ended.and(Err(Error::Worker(format!("retention: {error}"))));
     }
     if drained.is_err() {
         tracing::warn!(left = workers.len(), "deliver: not all work ended in time; its leases run out");

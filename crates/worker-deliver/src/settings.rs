@@ -11,6 +11,7 @@ use songmill_store::{QueueSettings, without_password};
 use crate::convert::Convert;
 use crate::naming::Layout;
 use crate::notices::NoticeSettings;
+use crate::retention::RetentionSettings;
 use crate::verdict::Checks;
 
 /// How audio is collected, and where it goes.
@@ -31,6 +32,11 @@ pub struct Settings {
     pub checks: Checks,
     /// What audio is converted to.
     pub convert: Convert,
+    /// Whether files are on the disk before they have their names, and those names as well: they survive a loss of
+    /// power. For folders.
+    pub fsync: bool,
+    /// Which songs are removed from the storage, off by default.
+    pub retention: RetentionSettings,
     /// Buckets that vendors put audio into, by the name the vendor calls them (Tencent's contentId).
     pub objects: BTreeMap<String, ObjectSettings>,
     /// The largest file that is taken, in bytes.
@@ -62,6 +68,8 @@ impl Default for Settings {
             tags: true,
             checks: Checks::default(),
             convert: Convert::default(),
+            fsync: true,
+            retention: RetentionSettings::default(),
             objects: BTreeMap::new(),
             max_bytes: 256 << 20,
             timeout: Span::secs(300),

@@ -1,13 +1,13 @@
 //! The operator's storage: written once, named by job.
 
-use std::io::ErrorKind;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use object_store::{ObjectStoreExt as _, PutPayload, WriteMultipart};
+use bytes::Bytes;
 use songmill_core::{Fault, FaultKind};
 use tempfile::TempPath;
-use tokio::io::AsyncReadExt as _;
 
 use crate::fetch::no_room;
 use crate::incoming::Incoming;
@@ -15,15 +15,36 @@ use crate::settings::{Cloud, Settings};
 
 mod bucket;
 mod folder;
+mod put;
+mod shelve;
 
 use self::bucket::Bucket;
 use self::folder::Folder;
 pub(crate) use self::folder::{INCOMING, is_gone};
 
 /// Where audio goes.
-pub(crate) struct Storage {
+#[derive(Clone)]
+pub struct Storage {
     place: Place,
-    incoming: PathBuf,
+    incoming: Arc<PathBuf>,
+}
+
+/// Whose a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One output's of one job: what is there is an earlier try of it and is replaced.
+    Own,
+    /// That of a content, whoever has it: what is there stays.
+    Shared,
+}
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is in the storage now.
+    Written,
+    /// It was there before, which only [`Mode::Shared`] lets be.
+    Already,
 }
 
 /// A storage of either kind.
@@ -89,117 +110,100 @@ impl StorageError {
     }
 }
 
-/// Files larger than this are put in parts.
-const PART: usize = 8 << 20;
-/// Parts on their way at the same time.
-const PARTS_AHEAD: usize = 2;
-/// Files left over by a crash are removed after this.
-const LEFT_OVER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
-
 impl Place {
     pub(crate) fn open(settings: &Settings) -> Result<Self, StorageError> {
         match settings.storage.local_folder() {
-            Some(folder) => Ok(Self::Folder(Folder::new(folder))),
+            Some(folder) => Ok(Self::Folder(Folder::new(folder, settings.fsync))),
             None => Bucket::open(settings).map(Self::Bucket),
         }
     }
 }
 
 impl Storage {
-    pub(crate) fn open(settings: &Settings) -> Result<Self, StorageError> {
+    /// Opens the storage in the settings, and makes the folder in which files lie on their way in.
+    pub fn open(settings: &Settings) -> Result<Self, StorageError> {
         let incoming = match settings.storage.local_folder() {
             Some(folder) => folder.join(INCOMING),
             None => std::env::temp_dir().join("songmill-incoming"),
         };
+        let fail = |source| StorageError::Folder { folder: incoming.display().to_string(), source };
         let place = Place::open(settings)?;
-        ready(&incoming)?;
-        Ok(Self { place, incoming })
+        std::fs::create_dir_all(&incoming).and_then(|()| shelve::sweep(&incoming, "in-")).map_err(fail)?;
+        Ok(Self { place, incoming: Arc::new(incoming) })
     }
 
     /// A new file that is not in the storage yet and goes away by itself. Blocks, as briefly as a file is made.
     pub(crate) fn incoming(&self) -> std::io::Result<Incoming> {
+        self.temporary().map(Incoming::new)
+    }
+
+    fn temporary(&self) -> std::io::Result<tempfile::NamedTempFile> {
         // In a folder as any file is made: whoever runs us decides by the umask who may read songs.
         let mode = if matches!(self.place, Place::Folder(_)) { 0o666 } else { 0o600 };
         let permissions = std::fs::Permissions::from_mode(mode);
-        let file =
-            tempfile::Builder::new().prefix("in-").permissions(permissions).tempfile_in(&self.incoming)?;
-        Ok(Incoming::new(file))
+        tempfile::Builder::new().prefix("in-").permissions(permissions).tempfile_in(&*self.incoming)
     }
 
-    /// Moves an incoming file to its path, which only this output of this job has, where that takes no more than a
-    /// new name; gives it back otherwise. Blocks.
-    pub(crate) fn take(&self, file: TempPath, path: &str) -> Result<Option<TempPath>, Fault> {
-        let Place::Folder(folder) = &self.place else { return Ok(Some(file)) };
-        let refused =
-            |error: StorageError| Fault::new(FaultKind::Locked, "storage_refused", error.to_string());
-        let to = folder.file(path).map_err(refused)?;
-        let parent = to.parent().unwrap_or(&to);
-        let moved = match file.persist(&to) {
-            Err(error) if error.error.kind() == ErrorKind::NotFound => std::fs::create_dir_all(parent)
-                .and_then(|()| error.path.persist(&to).map_err(|error| error.error)),
-            // The batch's folder is on another disk.
-            Err(error) if error.error.kind() == ErrorKind::CrossesDevices => copied(&error.path, parent, &to),
-            moved => moved.map_err(|error| error.error),
-        };
-        moved.map(|()| None).map_err(|error| no_room(&error))
-    }
-
-    /// Writes a file into the bucket under a path that only this output of this job has.
-    pub(crate) async fn put(&self, file: &Path, path: &str) -> Result<(), Fault> {
-        let Place::Bucket(Bucket { store, .. }) = &self.place else { return Ok(()) };
-        let to = object_store::path::Path::parse(path)
-            .map_err(|error| Fault::new(FaultKind::Locked, "storage_refused", error.to_string()))?;
-        let mut from = tokio::fs::File::open(file).await.map_err(|error| no_room(&error))?;
-        let size = from.metadata().await.map_err(|error| no_room(&error))?.len();
-        let mut buffer = Vec::with_capacity(usize::try_from(size).unwrap_or(PART).min(PART));
-        if size <= PART as u64 {
-            from.read_to_end(&mut buffer).await.map_err(|error| no_room(&error))?;
-            return store.put(&to, PutPayload::from(buffer)).await.map(drop).map_err(|error| sorted(&error));
-        }
-        let upload = store.put_multipart(&to).await.map_err(|error| sorted(&error))?;
-        let mut parts = WriteMultipart::new_with_chunk_size(upload, PART);
-        loop {
-            buffer.resize(1 << 20, 0);
-            let read = from.read(&mut buffer).await.map_err(|error| no_room(&error))?;
-            if read == 0 {
-                return parts.finish().await.map(drop).map_err(|error| sorted(&error));
+    /// Writes a file under a path: the whole of it, or nothing that anybody sees.
+    pub async fn put(&self, file: TempPath, path: &str, mode: Mode) -> Result<Stored, Fault> {
+        match &self.place {
+            Place::Folder(folder) => {
+                let (folder, path) = (folder.clone(), path.to_owned());
+                blocking(move || folder.shelve(file, &path, mode)).await
             }
-            parts.wait_for_capacity(PARTS_AHEAD).await.map_err(|error| sorted(&error))?;
-            parts.write(&buffer[..read]);
+            Place::Bucket(bucket) => bucket.put(&file, path, mode).await,
+        }
+    }
+
+    /// Writes a few bytes under a path that is one job's alone: all of them, or nothing that anybody sees.
+    pub async fn put_bytes(&self, path: &str, bytes: Bytes, content_type: &'static str) -> Result<(), Fault> {
+        match &self.place {
+            Place::Folder(folder) => {
+                let (storage, folder, path) = (self.clone(), folder.clone(), path.to_owned());
+                blocking(move || {
+                    let fail = |error| StorageError::file(&path, error);
+                    let mut file = storage.temporary().map_err(fail)?;
+                    file.write_all(&bytes).map_err(fail)?;
+                    folder.shelve(file.into_temp_path(), &path, Mode::Own).map(drop)
+                })
+                .await
+            }
+            Place::Bucket(bucket) => bucket.put_bytes(path, bytes, content_type).await,
+        }
+    }
+
+    /// Waits for uploads that are being given up.
+    pub async fn settle(&self) {
+        if let Place::Bucket(bucket) = &self.place {
+            bucket.aborts.close();
+            bucket.aborts.wait().await;
         }
     }
 }
 
-/// Copies a file beside its place, then puts it there under its name.
-fn copied(file: &Path, parent: &Path, to: &Path) -> std::io::Result<()> {
-    let beside = tempfile::Builder::new().prefix(".in-").tempfile_in(parent)?.into_temp_path();
-    std::fs::copy(file, &beside)?;
-    beside.persist(to).map_err(|error| error.error)
-}
-
-/// Makes the folder and removes what a crash left there long ago.
-fn ready(incoming: &Path) -> Result<(), StorageError> {
-    let fail = |source| StorageError::Folder { folder: incoming.display().to_string(), source };
-    std::fs::create_dir_all(incoming).map_err(fail)?;
-    for entry in std::fs::read_dir(incoming).map_err(fail)?.flatten() {
-        let old = entry.metadata().and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
-        let ours = entry.file_name().to_string_lossy().starts_with("in-");
-        if ours && old.is_some_and(|age| age > LEFT_OVER) {
-            // Somebody else may have been faster.
-            let _ = std::fs::remove_file(entry.path());
-        }
+/// The content type of a file in storage, by its name.
+pub fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("mp3") => "audio/mpeg",
+        Some("wav") => "audio/wav",
+        Some("flac") => "audio/flac",
+        Some("ogg") => "audio/ogg",
+        Some("json") => "application/json",
+        _ => "application/octet-stream",
     }
-    Ok(())
 }
 
-fn sorted(error: &object_store::Error) -> Fault {
-    use object_store::Error as E;
-    let words = error.to_string();
+/// Our own disk, or a path that is none: the operator's to mend.
+fn refused(error: StorageError) -> Fault {
     match error {
-        E::PermissionDenied { .. }
-        | E::Unauthenticated { .. }
-        | E::NotFound { .. }
-        | E::NotSupported { .. } => Fault::new(FaultKind::Locked, "storage_refused", words),
-        _ => Fault::new(FaultKind::Unavailable, "storage_unreachable", words),
+        StorageError::File { source, .. } => no_room(&source),
+        error => Fault::new(FaultKind::Locked, "storage_refused", error.to_string()),
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, Fault> {
+    let ended = tokio::task::spawn_blocking(work).await;
+    ended.map_err(|error| no_room(&std::io::Error::other(error)))?.map_err(refused)
 }

@@ -10,6 +10,7 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::signer::Signer;
 use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
+use tokio_util::task::TaskTracker;
 
 use super::StorageError;
 use crate::settings::{Cloud, Settings};
@@ -22,11 +23,11 @@ pub(crate) struct Bucket {
     signer: Arc<dyn Signer>,
     prefix: Path,
     /// Whether the server compares what it got with a checksum.
-    #[expect(dead_code, reason = "puts will look at it")]
     pub(crate) checked: bool,
     /// How long a put may take, whatever is sent again for it.
-    #[expect(dead_code, reason = "puts will keep to it")]
     pub(crate) timeout: Duration,
+    /// Uploads in parts that are being given up.
+    pub(crate) aborts: TaskTracker,
 }
 
 /// How often a request is sent again at once; the job itself is tried again later.
@@ -63,7 +64,7 @@ impl Bucket {
         } else {
             Arc::new(PrefixStore::new(store, prefix.clone()))
         };
-        Self { store, signer, prefix, checked, timeout: settings.timeout.get() }
+        Self { store, signer, prefix, checked, timeout: settings.timeout.get(), aborts: TaskTracker::new() }
     }
 
     /// An address that serves an object for a while.

@@ -13,7 +13,11 @@ use crate::library::{Entry, Stat};
 
 /// A folder of the operator's.
 #[derive(Clone)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    pub(super) root: PathBuf,
+    /// Whether files are on the disk before they have their names.
+    pub(super) fsync: bool,
+}
 
 /// Where files on their way in lie.
 pub(crate) const INCOMING: &str = ".incoming";
@@ -23,8 +27,8 @@ pub(super) const BESIDE: &str = ".in-";
 const AHEAD: usize = 256;
 
 impl Folder {
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self(folder)
+    pub(crate) fn new(root: PathBuf, fsync: bool) -> Self {
+        Self { root, fsync }
     }
 
     /// The file of a path; none that leads out of the folder or into what is ours.
@@ -34,7 +38,7 @@ impl Folder {
         if path.is_empty() || ours || !parts.all(|part| matches!(part, Component::Normal(_))) {
             return Err(StorageError::Path(path.to_owned()));
         }
-        Ok(self.0.join(path))
+        Ok(self.root.join(path))
     }
 
     /// Blocks.
@@ -53,7 +57,7 @@ impl Folder {
             Err(error) if !is_gone(&error) => return Err(StorageError::file(path, error)),
             _ => {}
         }
-        let above = file.ancestors().skip(1).take_while(|above| *above != self.0);
+        let above = file.ancestors().skip(1).take_while(|above| *above != self.root);
         // One that is not empty stays, and so do those above it.
         let _ = above.into_iter().try_for_each(std::fs::remove_dir);
         Ok(())
@@ -62,7 +66,7 @@ impl Folder {
     /// Sends what lies below a path, in order of path, for as long as somebody listens. Blocks.
     pub(crate) fn list(&self, below: &str, to: &mpsc::Sender<Result<Entry, StorageError>>) {
         let mut names = vec![];
-        let from = if below.is_empty() { Ok(self.0.clone()) } else { self.file(below) };
+        let from = if below.is_empty() { Ok(self.root.clone()) } else { self.file(below) };
         let listed = from.and_then(|from| walk(&from, below.trim_end_matches('/'), &mut names, to));
         if let Err(error) = listed {
             // Nobody listens any more.
