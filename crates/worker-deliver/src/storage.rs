@@ -187,7 +187,7 @@ pub fn content_type(path: &str) -> &'static str {
         Some("mp3") => "audio/mpeg",
         Some("wav") => "audio/wav",
         Some("flac") => "audio/flac",
-        Some("ogg") => "audio/ogg",
+        Some("ogg" | "opus") => "audio/ogg",
         Some("json") => "application/json",
         _ => "application/octet-stream",
     }
