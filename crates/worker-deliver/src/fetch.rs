@@ -1,12 +1,13 @@
 //! Fetching an address into a file: streamed, bounded, resumed after a cut.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Response, StatusCode, header};
 use songmill_core::{Fault, FaultKind};
 use url::Url;
 
-use crate::guard::{Guard, GuardedResolver, Refused};
+use crate::guard::{self, Guard, Refused, SystemNames};
 use crate::incoming::Incoming;
 use crate::settings::Settings;
 
@@ -28,15 +29,9 @@ const SILENCE_MOST: Duration = Duration::from_secs(30);
 impl Fetcher {
     pub(crate) fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
         let guard = Guard { allow_http: settings.allow_http, allow_private: settings.allow_private };
-        let client = reqwest::Client::builder()
-            .dns_resolver(GuardedResolver(guard))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
+        let client = guard::client(guard, Arc::new(SystemNames))
             .connect_timeout(settings.connect_timeout.get())
             .read_timeout(SILENCE_MOST)
-            .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
             .build()?;
         let (redirects, max_bytes, timeout) =
             (settings.redirects, settings.max_bytes, settings.timeout.get());
@@ -87,9 +82,7 @@ impl Fetcher {
                     response.status()
                 )));
             };
-            let next = url.join(target).map_err(|_| refuse(&Refused::Invalid))?;
-            self.guard.check_url(&next).map_err(|refused| refuse(&refused))?;
-            url = next;
+            url = self.guard.follow(&url, target).map_err(|refused| refuse(&refused))?;
         }
         Err(Fault::new(
             FaultKind::Garbled,
