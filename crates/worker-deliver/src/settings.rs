@@ -43,6 +43,8 @@ pub struct Settings {
     pub max_bytes: u64,
     /// How long fetching one file may take.
     pub timeout: Span,
+    /// The least bytes a second that a transfer must bring, over half a minute; 0 for any.
+    pub slowest: u64,
     /// How long connecting may take.
     pub connect_timeout: Span,
     /// How many redirects are followed.
@@ -73,6 +75,7 @@ impl Default for Settings {
             objects: BTreeMap::new(),
             max_bytes: 256 << 20,
             timeout: Span::secs(300),
+            slowest: 1 << 10,
             connect_timeout: Span::secs(10),
             redirects: 3,
             allow_http: false,

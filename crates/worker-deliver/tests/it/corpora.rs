@@ -91,14 +91,14 @@ fn a_small_file_that_stands_for_days_of_silence_is_not_listened_to_for_long() {
     flac.extend([0; 16]);
     for number in 0..2000u32 {
         let begun = flac.len();
-        // Fixed block size of 65,536 samples (15 bits of code 0111), 8 kHz, mono, 16 bits, then the frame's number.
+        // A block of 65,535 samples (said behind the number), 8 kHz, mono, 16 bits, then the frame's number.
         flac.extend([0xff, 0xf8, 0x74, 0x08]);
         match number {
             0..128 => flac.push(number as u8),
             128..2048 => flac.extend([0xc0 | (number >> 6) as u8, 0x80 | (number & 0x3f) as u8]),
             _ => unreachable!(),
         }
-        flac.extend([0xff, 0xff]);
+        flac.extend([0xff, 0xfe]);
         flac.push(crc8(&flac[begun..]));
         // A constant subframe: one sample for all.
         flac.extend([0x00, 0x00, 0x00]);
@@ -117,8 +117,11 @@ fn crc8(bytes: &[u8]) -> u8 {
 
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |sum, byte| {
-        (0..8).fold(sum ^ u16::from(*byte) << 8, |sum, _| {
-            if sum & 0x8000 == 0 { sum << 1 } else { sum << 1 ^ 0x8005 }
-        })
+        (0..8).fold(
+            sum ^ u16::from(*byte) << 8,
+            |sum, _| {
+                if sum & 0x8000 == 0 { sum << 1 } else { sum << 1 ^ 0x8005 }
+            },
+        )
     })
 }
