@@ -26,7 +26,7 @@ use crate::rate::Rates;
 use crate::settings::Settings;
 use crate::share::Places;
 use crate::{
-    assets, batches, docs, endpoints, events, jobs, keys, live, notices, openapi, plan, spend, upload,
+    assets, batches, docs, endpoints, erase, events, jobs, keys, live, notices, openapi, plan, spend, upload,
     vendors,
 };
 
@@ -80,6 +80,7 @@ fn operations() -> Vec<Operation> {
         endpoints::operations(),
         notices::operations(),
         keys::operations(),
+        erase::operations(),
         docs::operations(),
     ]
     .into_iter()

@@ -13,6 +13,7 @@ use tower_http::services::ServeFile;
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::erase::erased;
 use crate::extract::Ids;
 use crate::operation::Operation;
 use crate::problem::Problem;
@@ -35,7 +36,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .reply_text(206, "The part that was asked for", "audio/flac")
             .reply_empty(302, "It is there")
             .reply_empty(304, "It has not changed")
-            .problems(&[416]),
+            .problems(&[410, 416]),
     ]
 }
 
@@ -64,6 +65,9 @@ async fn fetch(
     };
     let none = || Problem::not_found(format!("job {id} has {} assets", assets.len()));
     let asset = assets.get(n - 1).ok_or_else(none)?;
+    if stored.job.erased.is_some() {
+        return Err(erased(id));
+    }
     match app.library.find(&asset.path).await {
         Ok(Shelved::File(path)) => {
             let mut asked = Request::new(axum::body::Body::empty());

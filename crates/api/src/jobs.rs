@@ -18,6 +18,7 @@ use songmill_store::{Applied, Filter, Scope};
 
 use crate::app::{App, no_job};
 use crate::caller::Caller;
+use crate::erase::erased;
 use crate::extract::{Asked, Id, Json, Query, States, idempotency_key};
 use crate::operation::Operation;
 use crate::problem::{Problem, of_submit};
@@ -107,7 +108,7 @@ pub(crate) fn operations() -> Vec<Operation> {
                 "From the step that failed; this may cost money again.",
             )
             .for_scope(Scope::Submit)
-            .problems(&[409])
+            .problems(&[409, 410])
             .reply::<Acted>(200, "What that did"),
         Operation::new(Method::POST, "/v1/jobs/{id}/resolve", "job_resolve", resolve)
             .says(
@@ -286,6 +287,9 @@ async fn retry(
     Id(id): Id<JobId>,
 ) -> Result<Out<Acted>, Problem> {
     let acted = act(&app, &caller, id, "retry", &Event::RetryAsked).await?;
+    if !acted.changed && acted.job.erased_ms.is_some() {
+        return Err(erased(id));
+    }
     if !acted.changed {
         let detail = format!(
             "job {id} is {}, neither failed nor canceled: there is nothing to retry",

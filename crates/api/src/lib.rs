@@ -9,6 +9,7 @@ mod batches;
 mod caller;
 mod docs;
 mod endpoints;
+mod erase;
 mod events;
 mod extract;
 mod front;

@@ -132,6 +132,13 @@ impl Drop for Once {
 }
 
 impl Answer {
+    /// What is left of an answer that is erased: its key stays used.
+    pub(crate) fn erased() -> Vec<u8> {
+        let print = String::new();
+        let answer = Self { print, status: 410, media: String::new(), location: None, body: String::new() };
+        serde_json::to_vec(&answer).expect("texts and numbers are always JSON")
+    }
+
     /// Given again, if the request is the same.
     pub(crate) fn again(self, print: &str) -> Response {
         if self.print != print {

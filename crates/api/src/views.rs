@@ -78,6 +78,22 @@ pub struct ActedOnAll {
     pub unchanged: u64,
 }
 
+/// What a part of erasing a tenant came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Erased {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Jobs whose words were erased.
+    pub jobs: u64,
+    /// Files that were removed from storage, each with what lay beside it.
+    pub files: u64,
+    /// Jobs that have not ended, and were left: cancel them, then erase again.
+    pub open: u64,
+    /// The `cursor` to go on with; not set when all is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
 /// What an operator decides about a held job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

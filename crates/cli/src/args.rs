@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::asset::{self, AssetCommand};
 use crate::batch::{self, BatchCommand};
 use crate::deadletter::{self, DeadLetterCommand};
 use crate::event::EventCommand;
@@ -36,7 +37,7 @@ SENSEAUDIO_API_KEY, TENCENT_SECRET_ID and TENCENT_SECRET_KEY too.
 
 Exit codes:
   0  well
-  1  broken
+  1  broken, or storage does not have what it should
   2  called or configured wrongly
   3  ran, but jobs failed or are held, lines were refused, checks complain
   4  Redis, or the server, is away
@@ -88,6 +89,9 @@ enum Command {
     /// Looks at jobs and acts on them
     #[command(subcommand)]
     Job(JobCommand),
+    /// Looks at audio, fetches it, and proves that storage has it
+    #[command(subcommand)]
+    Asset(AssetCommand),
     /// Looks at jobs that failed or are held, and tries failed ones again
     #[command(subcommand, name = "deadletter")]
     DeadLetter(DeadLetterCommand),
@@ -152,6 +156,7 @@ impl Args {
             Command::Submit(args) => submit::run(&global, &args).await,
             Command::Batch(command) => batch::run(&global, command).await,
             Command::Job(command) => job::run(&global, command).await,
+            Command::Asset(command) => asset::run(&global, command).await,
             Command::Plan(args) => plan::run(&global, &args).await,
             Command::DeadLetter(command) => deadletter::run(&global, command).await,
             Command::Key(command) => key::run(&global, command).await,

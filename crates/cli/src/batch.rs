@@ -14,7 +14,7 @@ use songmill_core::{BatchRef, Tenant};
 use crate::args::Global;
 use crate::client::{Ask, Client};
 use crate::exit::Exit;
-use crate::{output, progress};
+use crate::{export, output, progress};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BatchCommand {
@@ -57,6 +57,14 @@ pub(crate) enum BatchCommand {
         /// Write JSON lines to this file
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+    /// Writes its audio with a manifest and a playlist; what is there already is not fetched again
+    Export {
+        /// The batch's name
+        name: BatchRef,
+        /// Into this folder, or this file when it ends in .tar
+        #[arg(long, value_name = "DIR|FILE.tar")]
+        to: PathBuf,
     },
     /// Prints lines that were refused and jobs that failed or are held
     Errors {
@@ -110,6 +118,7 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
             }
             Ok(Exit::Ok)
         }
+        BatchCommand::Export { name, to } => export::run(global, &client, &name, &to).await,
         BatchCommand::Errors { name, output } => {
             let ask = Ask::batch(Method::GET, &name, "/errors");
             match output {

@@ -162,7 +162,7 @@ async fn replay(global: &Global, client: &Client, ids: &[JobId]) -> Result<Exit>
         match client.ask_patiently(|| Ask::new(Method::POST, format!("/v1/jobs/{id}/retry"))).await {
             Ok(_) => again += 1,
             Err(error) => match refused(&error) {
-                Some(problem) if matches!(problem.status, 404 | 409) => {
+                Some(problem) if matches!(problem.status, 404 | 409 | 410) => {
                     not += 1;
                     if !global.json {
                         output::line(&problem.detail)?;

@@ -13,6 +13,8 @@ pub(crate) enum Exit {
     Ok,
     /// It ran, but some jobs failed or are held, lines were refused, or checks complain.
     Some,
+    /// What was checked is broken.
+    Wrong,
 }
 
 impl From<Exit> for ExitCode {
@@ -20,6 +22,7 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Ok => Self::SUCCESS,
             Exit::Some => Self::from(3),
+            Exit::Wrong => Self::FAILURE,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
 use songmill_api::views::{Acted, Blocker, Explained, JobDetail, Listed, Resolution};
 use songmill_core::job::StateName;
@@ -12,7 +12,7 @@ use songmill_core::{BatchRef, JobId, TaskId, Tenant, VendorName};
 use crate::args::Global;
 use crate::client::{Ask, Client, refused};
 use crate::exit::Exit;
-use crate::output;
+use crate::{asset, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
@@ -28,7 +28,7 @@ pub(crate) enum JobCommand {
         /// Its id
         id: JobId,
     },
-    /// Fetches a job's audio
+    /// Fetches a job's audio, as `asset get` does
     Get {
         /// Its id
         id: JobId,
@@ -103,7 +103,7 @@ pub(crate) async fn run(global: &Global, command: JobCommand) -> Result<Exit> {
         JobCommand::List(args) => list(global, &client, &args).await,
         JobCommand::Show { id } => show(global, &client, id).await,
         JobCommand::Explain { id } => explained(global, &client, id).await,
-        JobCommand::Get { id, n, output } => get(&client, id, n, output).await,
+        JobCommand::Get { id, n, output } => asset::get(&client, id, n, output).await,
         JobCommand::Cancel { id } => act(global, &client, Ask::post(format!("/v1/jobs/{id}/cancel"))).await,
         JobCommand::Retry { id } => act(global, &client, Ask::post(format!("/v1/jobs/{id}/retry"))).await,
         JobCommand::Resolve(args) => {
@@ -293,24 +293,5 @@ async fn explained(global: &Global, client: &Client, id: JobId) -> Result<Exit> 
         output::line(format_args!("a worker has it (claim {} without an outcome)", why.claims))?;
     }
     history(&why.history)?;
-    Ok(Exit::Ok)
-}
-
-async fn get(client: &Client, id: JobId, n: usize, to: Option<PathBuf>) -> Result<Exit> {
-    let detail: JobDetail = client.value(Ask::get(format!("/v1/jobs/{id}"))).await?;
-    let asset = detail.job.assets.get(n.max(1) - 1).with_context(|| {
-        format!("job {id} is {} and has {} files", detail.job.state, detail.job.assets.len())
-    })?;
-    let to = match to {
-        Some(to) => to,
-        None => PathBuf::from(asset.path.rsplit('/').next().unwrap_or(&asset.path)),
-    };
-    let mut answer = client.ask(Ask::get(&asset.url)).await?;
-    if to.as_os_str() == "-" {
-        answer.copy(&mut std::io::stdout().lock()).await?;
-        return Ok(Exit::Ok);
-    }
-    output::write_whole(&to, async |mut file| answer.copy(&mut file).await).await?;
-    output::line(format_args!("{} ({} bytes)", to.display(), asset.bytes))?;
     Ok(Exit::Ok)
 }

@@ -3,15 +3,15 @@
 use anyhow::Result;
 use axum::http::Method;
 use clap::{Subcommand, ValueEnum};
-use songmill_api::views::{Listed, NewKeyView, TenantView};
+use songmill_api::views::{Erased, Listed, NewKeyView, TenantView};
 use songmill_core::Tenant;
 use songmill_core::time::Span;
 use songmill_store::{AccessKey, Scope};
 
 use crate::args::Global;
 use crate::client::{Ask, Client};
-use crate::exit::Exit;
-use crate::output;
+use crate::exit::{Exit, usage};
+use crate::{output, progress};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
@@ -51,6 +51,14 @@ pub(crate) enum KeyCommand {
 pub(crate) enum TenantCommand {
     /// Lists tenants: what each has, and what it may have
     List,
+    /// Erases what a tenant's ended jobs said and made, audio too; the accounts stay
+    Erase {
+        /// The tenant
+        tenant: Tenant,
+        /// Really: nothing brings it back
+        #[arg(long)]
+        yes: bool,
+    },
     /// Says what a tenant may have; what is not said is as for all tenants
     Quota {
         /// The tenant
@@ -191,6 +199,12 @@ pub(crate) async fn tenant(global: &Global, command: TenantCommand) -> Result<Ex
     let client = Client::open(global).await?;
     let tenants = match command {
         TenantCommand::List => client.value::<Listed<TenantView>>(Ask::get("/v1/tenants")).await?.data,
+        TenantCommand::Erase { tenant, yes: false } => {
+            return Err(usage(format!(
+                "this erases all prompts, lyrics, titles and audio of {tenant}, for good: say --yes"
+            )));
+        }
+        TenantCommand::Erase { tenant, yes: true } => return erase(global, &client, tenant).await,
         TenantCommand::Quota { tenant, open_jobs, bytes, jobs_per_day, spend_per_day, weight } => {
             let body = serde_json::json!({
                 "open_jobs": open_jobs, "bytes": bytes, "jobs_per_day": jobs_per_day,
@@ -226,4 +240,35 @@ pub(crate) async fn tenant(global: &Global, command: TenantCommand) -> Result<Ex
     }
     output::print(&table)?;
     Ok(Exit::Ok)
+}
+
+/// Part by part, each of which may be done again.
+async fn erase(global: &Global, client: &Client, tenant: Tenant) -> Result<Exit> {
+    let mut sum = Erased { tenant, jobs: 0, files: 0, open: 0, next: None };
+    let bar = progress::spinner(global.json);
+    loop {
+        let path = format!("/v1/tenants/{}/erase", sum.tenant);
+        let answer = client.ask_patiently(|| Ask::post(&path).with("cursor", sum.next.as_ref())).await?;
+        let part: Erased = serde_json::from_slice(&answer.whole().await?)?;
+        (sum.jobs, sum.files) = (sum.jobs + part.jobs, sum.files + part.files);
+        (sum.open, sum.next) = (part.open, part.next);
+        bar.set_message(format!("{} jobs, {} files", sum.jobs, sum.files));
+        bar.tick();
+        if sum.next.is_none() {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    let Erased { tenant, jobs, files, open, .. } = &sum;
+    if global.json {
+        output::json(&sum)?;
+    } else {
+        output::line(format_args!("tenant {tenant}: {jobs} jobs and {files} files are erased"))?;
+        if *open > 0 {
+            output::line(format_args!(
+                "{open} jobs have not ended and were left: cancel them, then erase again"
+            ))?;
+        }
+    }
+    Ok(if *open == 0 { Exit::Ok } else { Exit::Some })
 }

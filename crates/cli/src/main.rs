@@ -1,6 +1,7 @@
 //! The one binary: configuration, telemetry, subcommands, wiring.
 
 mod args;
+mod asset;
 mod bad_lines;
 mod batch;
 mod client;
@@ -11,6 +12,7 @@ mod demo;
 mod doctor;
 mod event;
 mod exit;
+mod export;
 mod job;
 mod key;
 mod notice;
@@ -25,6 +27,7 @@ mod sim;
 mod submit;
 mod telemetry;
 mod vendor;
+mod verify;
 
 use std::process::ExitCode;
 

@@ -71,6 +71,11 @@ pub(crate) fn span(millis: u64) -> String {
     }
 }
 
+/// Bytes in lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Writes a file, which takes its name only when all of it is there.
 pub(crate) async fn write_whole(
     to: &Path,

@@ -20,14 +20,8 @@ const AWAY: Duration = Duration::from_secs(60);
 
 /// Follows a batch until all its jobs have ended or are held.
 pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Result<BatchView> {
-    let terminal = std::io::stderr().is_terminal() && !quiet;
-    let bar = ProgressBar::with_draw_target(
-        Some(0),
-        if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
-    );
-    let style = "{prefix} [{bar:32}] {pos}/{len}  {msg}  {elapsed}";
-    bar.set_style(ProgressStyle::with_template(style).expect("the template is fixed").progress_chars("=> "));
-    bar.set_prefix(name.to_string());
+    let bar = bar(name, 0, quiet);
+    let terminal = !bar.is_hidden();
     let (mut said, mut last, mut answered) = (None::<Instant>, String::new(), Instant::now());
     loop {
         match client.value::<BatchView>(Ask::batch(Method::GET, name, "")).await {
@@ -54,6 +48,27 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
         }
         tokio::time::sleep(client.look()).await;
     }
+}
+
+/// A bar for so many jobs of a batch, on a terminal.
+pub(crate) fn bar(name: &BatchRef, of: u64, quiet: bool) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(of), target(quiet));
+    let style = "{prefix} [{bar:32}] {pos}/{len}  {msg}  {elapsed}";
+    bar.set_style(ProgressStyle::with_template(style).expect("the template is fixed").progress_chars("=> "));
+    bar.set_prefix(name.to_string());
+    bar
+}
+
+/// What goes on where nobody knows how much there is, on a terminal.
+pub(crate) fn spinner(quiet: bool) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, target(quiet));
+    bar.set_style(ProgressStyle::with_template("{msg}  {elapsed}").expect("the template is fixed"));
+    bar
+}
+
+fn target(quiet: bool) -> ProgressDrawTarget {
+    let terminal = std::io::stderr().is_terminal() && !quiet;
+    if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
 }
 
 fn will_pass(error: &anyhow::Error) -> bool {

@@ -6,6 +6,7 @@
 //!    └─ retry, failover ─┘            any live state → failed | canceled        held: an operator must choose
 //! ```
 
+mod erase;
 mod event;
 mod explain;
 mod policy;

@@ -72,6 +72,9 @@ pub struct JobView {
     pub paid_this_step: u32,
     /// Submissions that may have been paid for beside the one that counts.
     pub maybe_paid_twice: u32,
+    /// When its words and its audio were erased; what is left is for the accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased_ms: Option<u64>,
     /// Why it failed or is held.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<FaultView>,
@@ -250,12 +253,27 @@ impl JobView {
             submissions: job.submissions,
             paid_this_step: job.paid,
             maybe_paid_twice: job.maybe_paid_twice,
+            erased_ms: job.erased.map(Timestamp::as_millis),
             fault: job.state.fault().map(FaultView::from),
             assets: assets.iter().enumerate().map(|(n, asset)| AssetView::of(job.id, n, asset)).collect(),
             assets_total: None,
             notify: job.notify.clone(),
             request_id: trace.map(|trace| trace.request_id.clone()),
             traceparent: trace.and_then(|trace: &Trace| trace.traceparent.clone()),
+        }
+    }
+}
+
+impl JobView {
+    /// Takes out what the owner and the vendors said.
+    pub fn erase(&mut self) {
+        (self.title, self.custom_id) = (None, None);
+        self.failed_over.iter_mut().for_each(|left| left.because.clear());
+        if let Some(fault) = &mut self.fault {
+            fault.message.clear();
+        }
+        for asset in &mut self.assets {
+            (asset.path, asset.sha256, asset.title) = (String::new(), String::new(), None);
         }
     }
 }

@@ -14,7 +14,8 @@ impl Keys {
         Self { tag: format!("{{{namespace}:0}}") }
     }
 
-    /// Hash: `d` record, `r` request, `v` version, `b` batch, `x` when a submit claim began, `c` claims in a row.
+    /// Hash: `d` record, `r` request, `v` version, `b` batch, `x` when a submit claim began, `c` claims in a row,
+    /// `z` the version it had when it was erased.
     pub(crate) fn job(&self, id: JobId) -> String {
         format!("{}:j:{id}", self.tag)
     }
@@ -111,6 +112,15 @@ impl Keys {
         format!("{}:r:{name}", self.tag)
     }
 
+    pub(crate) fn refused_prefix(&self) -> String {
+        format!("{}:r:", self.tag)
+    }
+
+    /// Every key of the shard begins so.
+    pub(crate) fn prefix(&self) -> String {
+        format!("{}:", self.tag)
+    }
+
     /// Sorted set of `{upload} {batch}` by when an upload that gives no sign of life is over.
     pub(crate) fn uploads(&self) -> String {
         format!("{}:uploads", self.tag)
@@ -139,6 +149,10 @@ impl Keys {
     /// Hash: what was answered to a request that may be sent again.
     pub(crate) fn idempotent(&self, tenant: &Tenant, key: &str) -> String {
         format!("{}:i:{tenant}:{key}", self.tag)
+    }
+
+    pub(crate) fn idempotent_prefix(&self, tenant: &Tenant) -> String {
+        format!("{}:i:{tenant}:", self.tag)
     }
 
     /// Stream of what is to be told to endpoints that are not chosen yet.

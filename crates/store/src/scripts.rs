@@ -33,6 +33,7 @@ scripts! {
     IDEMPOTENT = "idempotent.lua";
     REFUSE = "refuse.lua";
     SWAP = "swap.lua";
+    ERASE = "erase.lua";
     ENDPOINT = "endpoint.lua";
     TELL = "tell.lua";
     NOTIFY = "notify.lua";

@@ -79,7 +79,7 @@ impl Default for Convert {
 /// The loudest that a sample may become, in dB; and how much louder than the mean loud passages may be.
 const PEAK: &str = "TP=-1:LRA=11";
 /// The longest that is written.
-const LONGEST: &str = "10800";
+const LONGEST: &str = "3600";
 
 impl Convert {
     /// Whether anything is done.

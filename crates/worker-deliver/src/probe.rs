@@ -51,8 +51,8 @@ pub enum NotAudio {
     Silent,
 }
 
-/// The longest that is decoded, in seconds, and in samples of all channels: a few bytes can stand for hours of silence.
-const LONGEST_S: u64 = 3 * 3600;
+/// The longest that is decoded, in seconds, and in samples of all channels: a few bytes can stand for days of silence.
+const LONGEST_S: u64 = 3600;
 const SAMPLES_MOST: u64 = 2 * 48_000 * LONGEST_S;
 /// Which part may not decode before it is no audio at all.
 const DAMAGE_MOST: f32 = 0.5;

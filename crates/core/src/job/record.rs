@@ -165,6 +165,9 @@ pub struct Job {
     /// whether their task is known.
     #[serde(rename = "db", default, skip_serializing_if = "Vec::is_empty")]
     pub doubts: Vec<(u32, bool)>,
+    /// When what its owner and the vendors said was erased.
+    #[serde(rename = "er", default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Timestamp>,
     /// What it is doing.
     #[serde(rename = "s")]
     pub state: State,
@@ -234,6 +237,7 @@ impl Job {
             confirmed: 0,
             undone: 0,
             doubts: Vec::new(),
+            erased: None,
             state: State::Queued,
             due: created,
             history: Vec::new(),

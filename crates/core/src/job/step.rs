@@ -177,7 +177,8 @@ impl Turn<'_> {
     }
 
     fn over(&mut self, event: &Event) -> Changed {
-        if *event != Event::RetryAsked {
+        // Of what was erased there is nothing left to ask a vendor for.
+        if *event != Event::RetryAsked || self.job.erased.is_some() {
             return Changed::No;
         }
         self.job.note(self.now, "retry_asked", "");

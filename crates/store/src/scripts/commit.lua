@@ -161,7 +161,8 @@ if next(ended) then
     local oldest = redis.call('LINDEX', KEYS[2], 0)
     if not oldest then break end
     local id, version = string.match(oldest, '^(%w+):(%d+)$')
-    local ours = id and redis.call('HGET', prefix .. id, 'v') == version
+    local known = id and redis.call('HMGET', prefix .. id, 'v', 'z')
+    local ours = known and (known[1] == version or known[2] == version)
     if ours and redis.call('LLEN', KEYS[2]) <= most then break end
     redis.call('LPOP', KEYS[2])
     if ours then redis.call('UNLINK', prefix .. id) end

@@ -1,0 +1,101 @@
+//! Erasing what a job's owner and the vendors said, and nothing that the accounts need.
+
+use super::record::{Entry, Job};
+use super::state::State;
+use crate::time::Timestamp;
+
+impl Job {
+    /// What is left of a job that has ended when its words are erased: ids, states, times, vendors, counts and costs.
+    /// None for one that has not ended: its words are still needed; none for one that was erased before.
+    ///
+    /// The caller's own id goes too: it is free text, often the title, and the name of the file is made of it. So do
+    /// the words of faults and of the history, in which vendors quote prompts.
+    pub fn without_words(&self, now: Timestamp) -> Option<Self> {
+        if !self.state.name().is_final() || self.erased.is_some() {
+            return None;
+        }
+        let mut job = Self { custom_id: None, lyrics: None, erased: Some(now), ..self.clone() };
+        job.left.iter_mut().for_each(String::clear);
+        job.history.iter_mut().for_each(|Entry(_, _, words)| words.clear());
+        match &mut job.state {
+            State::Completed { assets, .. } => {
+                for asset in assets {
+                    (asset.path, asset.sha256, asset.title) = (String::new(), String::new(), None);
+                }
+            }
+            State::Failed { fault, .. } => fault.message.clear(),
+            State::Canceled { .. }
+            | State::Queued
+            | State::Submitting(_)
+            | State::Uncertain { .. }
+            | State::Generating { .. }
+            | State::Canceling { .. }
+            | State::Collecting { .. }
+            | State::Held { .. } => {}
+        }
+        Some(job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Event, Policy, Route, StepKind, step};
+    use super::*;
+    use crate::fault::{Fault, FaultKind};
+    use crate::id::{JobId, VendorName};
+    use crate::report::{Asset, Lyrics};
+
+    const MARK: &str = "marker";
+
+    fn job(state: State) -> Job {
+        let vendor = VendorName::new("replicate").unwrap();
+        let route = Route { vendor, steps: vec![StepKind::Song], dropped: vec![] };
+        let now = Timestamp::from_millis(1_000);
+        let mut job = Job::new(JobId::derive("default", "a"), vec![route.clone(), route], now, now);
+        job.route = 1;
+        job.custom_id = Some(MARK.into());
+        job.lyrics = Some(Lyrics { text: MARK.into(), title: Some(MARK.into()) });
+        job.left = vec![MARK.into()];
+        job.history = vec![Entry(now, "rejected".into(), MARK.into())];
+        (job.spent, job.submissions, job.state) = (7, 2, state);
+        job
+    }
+
+    fn failed() -> State {
+        State::Failed {
+            at: Timestamp::from_millis(2_000),
+            fault: Fault::new(FaultKind::Rejected, "refused", MARK),
+        }
+    }
+
+    #[test]
+    fn no_word_is_left_of_what_was_erased_and_the_accounts_are() {
+        let at = Timestamp::from_millis(3_000);
+        let mut asset: Asset = serde_json::from_value(serde_json::json!({
+            "path": MARK, "bytes": 9, "sha256": MARK, "format": "mp3", "duration_ms": 4000, "flags": [],
+        }))
+        .unwrap();
+        asset.title = Some(MARK.into());
+        let origin = serde_json::from_value(serde_json::json!({
+            "vendor": "replicate", "attempt": { "n": 2, "since": 1500 },
+        }));
+        let completed = State::Completed { at, origin: origin.unwrap(), assets: vec![asset] };
+        for state in [failed(), completed, State::Canceled { at }] {
+            let before = job(state);
+            let after = before.without_words(at).unwrap();
+            assert!(!format!("{after:?}").contains(MARK), "{after:?}");
+            assert_eq!(after.state.name(), before.state.name());
+            assert_eq!((after.spent, after.submissions, after.left.len()), (7, 2, 1));
+            assert_eq!(after.without_words(at), None, "once is enough");
+        }
+    }
+
+    #[test]
+    fn what_has_not_ended_keeps_its_words_and_what_was_erased_is_not_tried_again() {
+        let (now, policy) = (Timestamp::from_millis(3_000), Policy::default());
+        assert_eq!(job(State::Queued).without_words(now), None);
+        let before = job(failed());
+        assert!(step(&before, &Event::RetryAsked, now, &policy).is_some());
+        assert!(step(&before.without_words(now).unwrap(), &Event::RetryAsked, now, &policy).is_none());
+    }
+}
