@@ -1,6 +1,10 @@
 //! What is untrusted: addresses, and the bytes behind them.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
 
+mod buckets;
+mod retention;
+mod s3;
+
 use std::net::IpAddr;
 
 use proptest::prelude::*;
