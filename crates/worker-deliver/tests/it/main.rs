@@ -1,9 +1,12 @@
 //! What is untrusted: addresses, and the bytes behind them.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
 
+mod buckets;
 mod corpora;
 mod guard;
 mod hostile;
+mod retention;
+mod s3;
 
 use proptest::prelude::*;
 use songmill_worker_deliver::{NotAudio, Settings, StorageUrl, probe};
