@@ -3,7 +3,6 @@
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use songmill_callback_listener::Listener;
-use songmill_core::VendorName;
 use songmill_store::without_password;
 use songmill_worker_generate::CallbackAddress;
 use tokio::signal::unix::{SignalKind, signal};
@@ -153,9 +152,9 @@ pub(crate) async fn serve_until(
             }
             Role::Deliver => {
                 let settings = config.deliver.clone();
-                let names: Vec<VendorName> = vendors.names().cloned().collect();
+                let models = vendors.cards().map(|card| (card.name.clone(), card.model.clone())).collect();
                 tasks.spawn(async move {
-                    songmill_worker_deliver::run(settings, store, names, stop).await.context("deliver")
+                    songmill_worker_deliver::run(settings, store, models, stop).await.context("deliver")
                 });
             }
             Role::Api => {

@@ -70,10 +70,13 @@ impl Recipe {
     }
 }
 
-/// Makes the audio of a recipe.
-pub(crate) fn make(recipe: &Recipe) -> Vec<u8> {
+/// Makes the audio of a recipe, so many times as loud as usual.
+pub(crate) fn make(recipe: &Recipe, gain: i16) -> Vec<u8> {
     let rate = recipe.format.rate();
-    let samples = melody(recipe.seed, u64::from(recipe.millis) * u64::from(rate) / 1000, rate);
+    let mut samples = melody(recipe.seed, u64::from(recipe.millis) * u64::from(rate) / 1000, rate);
+    if gain != 1 {
+        samples.iter_mut().for_each(|sample| *sample = sample.saturating_mul(gain));
+    }
     match recipe.format {
         Format::Wav => wav::write(&samples, rate),
         Format::Mp3 => mp3::write(&samples, rate),
@@ -131,7 +134,7 @@ mod tests {
     #[test]
     fn equal_recipes_give_equal_bytes_and_other_prompts_other_ones() {
         let recipe = |seed| Recipe { seed, millis: 500, format: Format::Flac };
-        assert_eq!(make(&recipe(1)), make(&recipe(1)));
-        assert_ne!(make(&recipe(1)), make(&recipe(2)));
+        assert_eq!(make(&recipe(1), 1), make(&recipe(1), 1));
+        assert_ne!(make(&recipe(1), 1), make(&recipe(2), 1));
     }
 }

@@ -82,6 +82,10 @@ pub struct Faults {
     pub garble_rate: f64,
     /// Outputs that cannot be had until the task is asked for again.
     pub output_expired_rate: f64,
+    /// What is wrong with the audio of tasks.
+    pub audio: OddAudio,
+    /// Of how many tasks it is.
+    pub audio_rate: f64,
     /// How long a new task is missing from look-ups, in ms.
     pub lookup_lag_ms: u64,
     /// Every key is refused.
@@ -121,6 +125,8 @@ impl Default for Faults {
             fail_rate: 0.0,
             garble_rate: 0.0,
             output_expired_rate: 0.0,
+            audio: OddAudio::default(),
+            audio_rate: 1.0,
             lookup_lag_ms: 0,
             locked: false,
             hold: false,
@@ -227,6 +233,8 @@ pub struct InferenceSh {
     pub output_form: OutputForm,
     /// How often a callback is tried in all.
     pub callback_tries: u32,
+    /// Whether a warm worker keeps the first task's `max_duration`, as the real one does.
+    pub sticky: bool,
 }
 
 impl Default for InferenceSh {
@@ -238,8 +246,28 @@ impl Default for InferenceSh {
             webhook_form: WebhookForm::default(),
             output_form: OutputForm::default(),
             callback_tries: 1,
+            sticky: false,
         }
     }
+}
+
+/// What is wrong with audio.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OddAudio {
+    /// Nothing.
+    #[default]
+    None,
+    /// Its end is missing.
+    Cut,
+    /// It is silent.
+    Silent,
+    /// It is far too loud.
+    Clipped,
+    /// It is a page of HTML, called audio.
+    Page,
+    /// It has no bytes.
+    Empty,
 }
 
 /// How Tencent's callbacks look.

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use sha2::{Digest as _, Sha256};
 
-use crate::audio::Recipe;
+use crate::audio::{Recipe, seed_of};
+use crate::config::OddAudio;
 use crate::reply;
 use crate::stats::count;
 use crate::world::{Phase, Vendor, World, now};
@@ -35,7 +36,7 @@ async fn delivery(
     if expired || task.withheld {
         return gone();
     }
-    audio(&world, vendor, &name, &headers).await
+    audio(&world, vendor, (&task.id, &name), &headers).await
 }
 
 async fn senseaudio(
@@ -45,7 +46,7 @@ async fn senseaudio(
 ) -> Response {
     match world.task(Vendor::SenseAudio, &task) {
         Some((task, Phase::Done)) if now() <= until && !task.withheld => {
-            audio(&world, Vendor::SenseAudio, &name, &headers).await
+            audio(&world, Vendor::SenseAudio, (&task.id, &name), &headers).await
         }
         _ => gone(),
     }
@@ -65,13 +66,17 @@ async fn object(
         );
         return reply::typed(404, "application/xml", body);
     }
-    audio(&world, Vendor::Tencent, name, &headers).await
+    audio(&world, Vendor::Tencent, (&key, name), &headers).await
 }
 
-async fn audio(world: &World, vendor: Vendor, name: &str, headers: &HeaderMap) -> Response {
+/// A file, and what it is of.
+async fn audio(world: &World, vendor: Vendor, (of, name): (&str, &str), headers: &HeaderMap) -> Response {
     let Some(recipe) = Recipe::of_name(name) else { return gone() };
     count(&world.books(vendor).downloads);
-    let bytes = world.audio(&recipe).await;
+    let faults = world.faults(vendor);
+    // The same each time that it is fetched.
+    let is_odd = (seed_of(of) % 1000) as f64 / 1000.0 < faults.audio_rate;
+    let bytes = world.odd_audio(&recipe, if is_odd { faults.audio } else { OddAudio::None }).await;
     served(bytes, recipe.format.content_type(), headers)
 }
 

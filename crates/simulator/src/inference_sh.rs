@@ -111,6 +111,8 @@ async fn create(
         let seed = seed_of(&format!("{}{}", order.input["lyrics"], order.input["descriptions"]));
         let asked =
             order.input["max_duration"].as_u64().unwrap_or(30).min(world.config.audio_seconds_most.into());
+        let first = *world.first_length.get_or_init(|| asked);
+        let asked = if world.config.inference_sh.sticky { first } else { asked };
         let recipe = |n: u64| Recipe {
             seed: seed.wrapping_add(n),
             millis: world.length(Some(asked)),

@@ -24,3 +24,8 @@ pub use config::{
     SenseAudio, Tencent, WEBHOOK_SECRET, WebhookForm,
 };
 pub use server::{Error, Simulator};
+
+/// The audio that a file name of the simulator's stands for, such as `00000000000000aa-3000.mp3`; none for other names.
+pub fn audio(name: &str) -> Option<Vec<u8>> {
+    Some(audio::make(&audio::Recipe::of_name(name)?, 1))
+}

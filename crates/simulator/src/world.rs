@@ -3,14 +3,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
 use serde_json::Value;
 
 use crate::audio::{self, Recipe};
-use crate::config::{Config, Faults};
+use crate::config::{Config, Faults, OddAudio};
 use crate::door::{Door, Over};
 use crate::gate::Kind;
 use crate::stats::{Books, count};
@@ -92,6 +92,8 @@ pub(crate) struct World {
     books: RwLock<Arc<[Books; 4]>>,
     doors: [Door; 4],
     uploads: Mutex<HashMap<String, (Bytes, String)>>,
+    /// What the first task of a warm worker was to last.
+    pub(crate) first_length: OnceLock<u64>,
     audio: Mutex<(HashMap<Recipe, Bytes>, VecDeque<Recipe>, usize)>,
 }
 
@@ -116,6 +118,7 @@ impl World {
             books: RwLock::default(),
             doors: Default::default(),
             uploads: Mutex::default(),
+            first_length: OnceLock::new(),
             audio: Mutex::default(),
         }
     }
@@ -325,7 +328,7 @@ impl World {
             return bytes.clone();
         }
         let wanted = recipe.clone();
-        let made = tokio::task::spawn_blocking(move || audio::make(&wanted)).await;
+        let made = tokio::task::spawn_blocking(move || audio::make(&wanted, 1)).await;
         let bytes = Bytes::from(made.unwrap_or_default());
         let mut kept = lock(&self.audio);
         let (by_recipe, order, size) = &mut *kept;
@@ -339,6 +342,26 @@ impl World {
             *size -= by_recipe.remove(&oldest).map_or(0, |bytes| bytes.len());
         }
         bytes
+    }
+
+    /// The audio of a recipe as it is where something is wrong with it.
+    pub(crate) async fn odd_audio(&self, recipe: &Recipe, odd: OddAudio) -> Bytes {
+        let gain = match odd {
+            OddAudio::None => return self.audio(recipe).await,
+            OddAudio::Cut => {
+                let whole = self.audio(recipe).await;
+                return whole.slice(..whole.len() * 3 / 5);
+            }
+            OddAudio::Page => {
+                return Bytes::from_static(b"<!doctype html><html><body>403 Forbidden</body></html>");
+            }
+            OddAudio::Empty => return Bytes::new(),
+            OddAudio::Silent => 0,
+            OddAudio::Clipped => 40,
+        };
+        let wanted = recipe.clone();
+        let made = tokio::task::spawn_blocking(move || audio::make(&wanted, gain)).await;
+        Bytes::from(made.unwrap_or_default())
     }
 
     /// Keeps what was uploaded under a name.

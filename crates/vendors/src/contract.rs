@@ -76,6 +76,8 @@ pub struct Card {
     /// How it is waited for and retried, before settings change it. `look_up` and `cancel` say what it can,
     /// `limits` what its page allows.
     pub policy: VendorPolicy,
+    /// The model that it is asked for, as the settings name it; empty where the vendor chooses.
+    pub model: String,
     /// JSON Schema of `options.<name>`.
     pub options: schemars::Schema,
 }

@@ -174,6 +174,7 @@ mod tests {
             most_songs: 2,
             calls_back: false,
             policy: Default::default(),
+            model: String::new(),
             options: Default::default(),
         }
     }

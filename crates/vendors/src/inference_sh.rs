@@ -143,6 +143,7 @@ impl InferenceSh {
             most_songs: 1,
             calls_back: true,
             policy: policy(),
+            model: settings.app.clone(),
             options: schemars::schema_for!(Options),
         };
         Self { settings: Arc::new(settings), card }

@@ -137,6 +137,10 @@ impl Replicate {
             most_songs: 1,
             calls_back: true,
             policy: policy(),
+            model: match &*settings.version {
+                "" => settings.model.clone(),
+                version => format!("{}:{version}", settings.model),
+            },
             options: schemars::schema_for!(Options),
         };
         let version = Version::default();

@@ -144,6 +144,7 @@ impl SenseAudio {
             most_songs: 1,
             calls_back: false,
             policy: policy(),
+            model: settings.model.clone(),
             options: schemars::schema_for!(Options),
         };
         Self { settings: Arc::new(settings), card }

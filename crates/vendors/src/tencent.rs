@@ -175,6 +175,7 @@ impl Tencent {
             most_songs: 100,
             calls_back: true,
             policy: policy(),
+            model: String::new(),
             options: schemars::schema_for!(Options),
         };
         Self { settings: Arc::new(settings), card, clock }

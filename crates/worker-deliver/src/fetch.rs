@@ -1,14 +1,21 @@
 //! Fetching an address into a file: streamed, bounded, resumed after a cut.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use reqwest::dns::Resolve;
 use reqwest::{Response, StatusCode, header};
 use songmill_core::{Fault, FaultKind};
 use url::Url;
 
-use crate::guard::{Guard, GuardedResolver, Refused};
+use self::reply::{goes_on, sorted, text};
+use self::taking::{Pace, Taking};
+use crate::guard::{self, Guard, Refused, SystemNames};
 use crate::incoming::Incoming;
 use crate::settings::Settings;
+
+mod reply;
+mod taking;
 
 /// Fetches untrusted addresses.
 #[derive(Clone, Debug)]
@@ -18,29 +25,41 @@ pub(crate) struct Fetcher {
     redirects: usize,
     max_bytes: u64,
     timeout: Duration,
+    pace: Pace,
 }
 
-/// How often a cut transfer is taken up again.
-const RESUMES: u32 = 2;
-/// How long a transfer may bring nothing.
-const SILENCE_MOST: Duration = Duration::from_secs(30);
+/// How often a cut transfer is taken up again in a row, each time for less than [`PROGRESS`] bytes.
+const TRIES: u32 = 5;
+/// As many bytes are worth another try.
+const PROGRESS: u64 = 64 << 10;
+/// Before a transfer that brought little is taken up again; each time as much more.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long a transfer may bring nothing, and over which its speed is measured.
+const WINDOW: Duration = Duration::from_secs(30);
+/// What a connection over HTTP/2 may send ahead, of one file and in all: the rest stays with the server.
+const AHEAD: (u32, u32) = (256 << 10, 1 << 20);
 
 impl Fetcher {
     pub(crate) fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
+        Self::with(settings, Arc::new(SystemNames), WINDOW)
+    }
+
+    fn with(settings: &Settings, names: Arc<dyn Resolve>, window: Duration) -> Result<Self, reqwest::Error> {
         let guard = Guard { allow_http: settings.allow_http, allow_private: settings.allow_private };
-        let client = reqwest::Client::builder()
-            .dns_resolver(GuardedResolver(guard))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
+        let client = guard::client(guard, names)
             .connect_timeout(settings.connect_timeout.get())
-            .read_timeout(SILENCE_MOST)
-            .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
+            .read_timeout(window)
+            .http2_initial_stream_window_size(AHEAD.0)
+            .http2_initial_connection_window_size(AHEAD.1)
             .build()?;
-        let (redirects, max_bytes, timeout) =
-            (settings.redirects, settings.max_bytes, settings.timeout.get());
-        Ok(Self { client, guard, redirects, max_bytes, timeout })
+        Ok(Self {
+            client,
+            guard,
+            redirects: settings.redirects,
+            max_bytes: settings.max_bytes,
+            timeout: settings.timeout.get(),
+            pace: Pace { least: settings.slowest, window },
+        })
     }
 
     /// Fetches an address into an empty file.
@@ -50,36 +69,64 @@ impl Fetcher {
 
     async fn fetched(&self, url: &str, file: &mut Incoming) -> Result<(), Fault> {
         let url = self.guard.check(url).map_err(|refused| refuse(&refused))?;
-        let (mut had, mut tag, mut resumes) = (0u64, None, 0);
+        let mut taking = Taking::new(file, self.pace);
+        let mut tries = 0;
         loop {
-            let response = self.open(url.clone(), had, tag.as_deref()).await?;
-            if had > 0 && !goes_on(&response, had, tag.as_deref())? {
-                // The server starts over, and so do we.
-                file.restart()?;
-                had = 0;
+            let had = taking.had;
+            let why = match self.part(&url, &mut taking).await? {
+                Part::Ended => return Ok(()),
+                Part::Cut(why) => {
+                    tries = if taking.had >= had + PROGRESS { 0 } else { tries + 1 };
+                    why
+                }
+                Part::Other(why) => {
+                    taking.begin_anew(&why)?;
+                    continue;
+                }
+            };
+            if tries >= TRIES {
+                return Err(why);
             }
-            tag = text(&response, header::ETAG).map(str::to_owned);
-            let whole = length(&response);
-            match self.read(response, file, &mut had).await? {
-                Part::Ended if whole.is_none_or(|whole| had >= whole) => return Ok(()),
-                Part::Ended | Part::Cut(_) if tag.is_some() && resumes < RESUMES => resumes += 1,
-                Part::Ended => return Err(unreachable("the transfer ended early".into())),
-                Part::Cut(why) => return Err(unreachable(why)),
+            if taking.mark.is_none() {
+                taking.begin_anew(&why)?;
             }
+            tokio::time::sleep(PAUSE * tries).await;
         }
     }
 
+    /// Asks for what is missing, and takes in what comes.
+    async fn part(&self, url: &Url, taking: &mut Taking<'_>) -> Result<Part, Fault> {
+        let response = match self.open(url.clone(), taking).await {
+            Ok(response) => response,
+            Err(fault) if taking.had > 0 && fault.code == UNREACHABLE && fault.retry_after().is_none() => {
+                return Ok(Part::Cut(fault));
+            }
+            Err(fault) => return Err(fault),
+        };
+        if taking.had > 0 && !goes_on(&response, taking) {
+            let why = unreachable("the transfer was cut, and the server goes on elsewhere".into());
+            if response.status() != StatusCode::OK {
+                return Ok(Part::Other(why));
+            }
+            // The server starts over, and so do we.
+            taking.begin_anew(&why)?;
+        }
+        taking.learn(&response);
+        self.read(response, taking).await
+    }
+
     /// Asks, following redirects that the guard lets through.
-    async fn open(&self, mut url: Url, had: u64, tag: Option<&str>) -> Result<Response, Fault> {
+    async fn open(&self, mut url: Url, taking: &Taking<'_>) -> Result<Response, Fault> {
         for _ in 0..=self.redirects {
             let mut request = self.client.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
-            if let Some(tag) = tag.filter(|_| had > 0) {
-                request =
-                    request.header(header::RANGE, format!("bytes={had}-")).header(header::IF_RANGE, tag);
+            if let Some(mark) = taking.mark.as_ref().filter(|_| taking.had > 0) {
+                request = request
+                    .header(header::RANGE, format!("bytes={}-", taking.had))
+                    .header(header::IF_RANGE, mark.clone());
             }
             let response = request.send().await.map_err(|error| lost(&error))?;
             if !response.status().is_redirection() {
-                return sorted(response, had);
+                return sorted(response, taking.had);
             }
             let Some(target) = text(&response, header::LOCATION) else {
                 return Err(unreachable(format!(
@@ -87,9 +134,7 @@ impl Fetcher {
                     response.status()
                 )));
             };
-            let next = url.join(target).map_err(|_| refuse(&Refused::Invalid))?;
-            self.guard.check_url(&next).map_err(|refused| refuse(&refused))?;
-            url = next;
+            url = self.guard.follow(&url, target).map_err(|refused| refuse(&refused))?;
         }
         Err(Fault::new(
             FaultKind::Garbled,
@@ -98,75 +143,40 @@ impl Fetcher {
         ))
     }
 
-    async fn read(&self, mut response: Response, file: &mut Incoming, had: &mut u64) -> Result<Part, Fault> {
-        if response.content_length().is_some_and(|length| had.saturating_add(length) > self.max_bytes) {
+    async fn read(&self, mut response: Response, taking: &mut Taking<'_>) -> Result<Part, Fault> {
+        let more = response.content_length().map(|length| taking.had.saturating_add(length));
+        if taking.whole.max(more).is_some_and(|whole| whole > self.max_bytes) {
             return Err(too_large(self.max_bytes));
         }
         loop {
+            let asked = Instant::now();
             match response.chunk().await {
                 Ok(Some(chunk)) => {
-                    *had += chunk.len() as u64;
-                    if *had > self.max_bytes {
+                    taking.keep_pace(asked.elapsed(), chunk.len())?;
+                    taking.had += chunk.len() as u64;
+                    if taking.had > self.max_bytes {
                         return Err(too_large(self.max_bytes));
                     }
-                    file.write(&chunk).await?;
+                    taking.file.write(&chunk).await?;
                 }
-                Ok(None) => return Ok(Part::Ended),
-                Err(error) => return Ok(Part::Cut(words(&error))),
+                Ok(None) if taking.is_whole() => return Ok(Part::Ended),
+                Ok(None) if taking.is_too_much() => {
+                    return Ok(Part::Other(unreachable("the server sent more than the whole".into())));
+                }
+                Ok(None) => return Ok(Part::Cut(unreachable("the transfer ended early".into()))),
+                Err(error) => return Ok(Part::Cut(unreachable(words(&error)))),
             }
         }
     }
 }
 
 enum Part {
+    /// The file is whole.
     Ended,
-    Cut(String),
-}
-
-/// Sorts the status of a reply to somebody who has `had` bytes already.
-fn sorted(response: Response, had: u64) -> Result<Response, Fault> {
-    let status = response.status();
-    let words = format!("the address answers {status}");
-    let wait = || text(&response, header::RETRY_AFTER)?.parse().ok().map(Duration::from_secs);
-    match status.as_u16() {
-        200 => Ok(response),
-        // A part that nobody asked for is not the file.
-        206 if had > 0 => Ok(response),
-        401 | 403 | 404 | 410 => Err(Fault::new(FaultKind::Rejected, "output_expired", words)),
-        429 => Err(Fault::new(FaultKind::Throttled, "rate_limited", words).after(wait())),
-        503 => Err(unreachable(words).after(wait())),
-        _ => Err(unreachable(words)),
-    }
-}
-
-/// Whether a reply goes on where the transfer was cut, and not from the start; anything else would spoil the file.
-fn goes_on(response: &Response, had: u64, tag: Option<&str>) -> Result<bool, Fault> {
-    if response.status() != StatusCode::PARTIAL_CONTENT {
-        return Ok(false);
-    }
-    let same = text(response, header::ETAG).is_none_or(|now| Some(now) == tag);
-    if same && range(response).is_some_and(|(from, _)| from == had) {
-        return Ok(true);
-    }
-    Err(unreachable("the transfer was cut, and the server goes on elsewhere".into()))
-}
-
-/// How long the whole file is, as far as the server says.
-fn length(response: &Response) -> Option<u64> {
-    match range(response) {
-        Some((_, whole)) if response.status() == StatusCode::PARTIAL_CONTENT => whole,
-        _ => response.content_length(),
-    }
-}
-
-/// Where a part begins and how long the whole is: `bytes 5-9/10`, or `bytes 5-9/*`.
-fn range(response: &Response) -> Option<(u64, Option<u64>)> {
-    let (part, whole) = text(response, header::CONTENT_RANGE)?.strip_prefix("bytes ")?.split_once('/')?;
-    Some((part.split_once('-')?.0.parse().ok()?, whole.parse().ok()))
-}
-
-fn text(response: &Response, name: header::HeaderName) -> Option<&str> {
-    response.headers().get(name)?.to_str().ok()
+    /// There is more.
+    Cut(Fault),
+    /// What comes does not belong to what is there.
+    Other(Fault),
 }
 
 /// The result, or the fault of an output that takes too long.
@@ -210,8 +220,10 @@ fn refuse(refused: &Refused) -> Fault {
     Fault::new(FaultKind::Garbled, "address_refused", refused.to_string())
 }
 
+const UNREACHABLE: &str = "output_unreachable";
+
 pub(crate) fn unreachable(words: String) -> Fault {
-    Fault::new(FaultKind::Unavailable, "output_unreachable", words)
+    Fault::new(FaultKind::Unavailable, UNREACHABLE, words)
 }
 
 pub(crate) fn too_large(most: u64) -> Fault {

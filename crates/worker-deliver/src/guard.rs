@@ -4,6 +4,7 @@
 //! connected to; hosts that are numbers are checked as they stand; every redirect is checked anew.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
@@ -29,6 +30,15 @@ pub enum Refused {
     /// It carries a user or password.
     #[error("address carries credentials")]
     Credentials,
+    /// Its port is one of another service than the web.
+    #[error("port {0} is not one of the web")]
+    Port(u16),
+    /// It leads from `https:` to something else.
+    #[error("address leads away from https")]
+    Unsealed,
+    /// Its name is one that only a private network has.
+    #[error("{0} is a name of private networks")]
+    Local(String),
     /// It leads into a private network.
     #[error("{0} is in a private network")]
     Private(IpAddr),
@@ -37,12 +47,24 @@ pub enum Refused {
 impl Guard {
     /// Checks an address as it stands; a name is checked when it is resolved.
     pub fn check(&self, text: &str) -> Result<Url, Refused> {
+        plain(text)?;
         let url = Url::parse(text).map_err(|_| Refused::Invalid)?;
         self.check_url(&url)?;
         Ok(url)
     }
 
-    pub(crate) fn check_url(&self, url: &Url) -> Result<(), Refused> {
+    /// Checks where an address leads on to.
+    pub(crate) fn follow(&self, from: &Url, to: &str) -> Result<Url, Refused> {
+        plain(to)?;
+        let url = from.join(to).map_err(|_| Refused::Invalid)?;
+        self.check_url(&url)?;
+        if from.scheme() == "https" && url.scheme() != "https" {
+            return Err(Refused::Unsealed);
+        }
+        Ok(url)
+    }
+
+    fn check_url(&self, url: &Url) -> Result<(), Refused> {
         match url.scheme() {
             "https" => {}
             "http" if self.allow_http => {}
@@ -52,10 +74,19 @@ impl Guard {
             return Err(Refused::Credentials);
         }
         match url.host() {
-            None | Some(Host::Domain("")) => Err(Refused::Invalid),
-            Some(Host::Domain(_)) => Ok(()),
-            Some(Host::Ipv4(ip)) => self.check_ip(ip.into()),
-            Some(Host::Ipv6(ip)) => self.check_ip(ip.into()),
+            None | Some(Host::Domain("")) => return Err(Refused::Invalid),
+            Some(Host::Domain(name)) if !self.allow_private && is_local(name) => {
+                return Err(Refused::Local(name.to_owned()));
+            }
+            Some(Host::Domain(_)) => {}
+            Some(Host::Ipv4(ip)) => self.check_ip(ip.into())?,
+            Some(Host::Ipv6(ip)) => self.check_ip(ip.into())?,
+        }
+        match url.port() {
+            Some(port) if !self.allow_private && port < PORTS && port != 80 && port != 443 => {
+                Err(Refused::Port(port))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -63,6 +94,23 @@ impl Guard {
     pub fn check_ip(&self, ip: IpAddr) -> Result<(), Refused> {
         if self.allow_private || is_public(ip) { Ok(()) } else { Err(Refused::Private(ip)) }
     }
+}
+
+/// Ports below are other services', but for the web's two: mail, shells, files.
+const PORTS: u16 = 1024;
+/// Top-level domains that no public name has.
+const LOCAL: [&str; 5] = ["arpa", "internal", "local", "localdomain", "localhost"];
+
+/// Programs read backslashes and control characters in many ways; honest addresses have none.
+fn plain(text: &str) -> Result<(), Refused> {
+    let odd = |c: char| c == '\\' || c.is_control();
+    if text.contains(odd) { Err(Refused::Invalid) } else { Ok(()) }
+}
+
+/// Names without a dot are completed with whatever domain this machine is in.
+fn is_local(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    name.rsplit_once('.').is_none_or(|(_, top)| LOCAL.contains(&top))
 }
 
 fn is_public(ip: IpAddr) -> bool {
@@ -98,36 +146,49 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
         return is_public_v4(inner);
     }
     let [a, b, ..] = ip.segments();
-    let documentation = (a == 0x2001 && b == 0x0db8) || a == 0x3fff;
-    // 2001::/23 is for protocols: Teredo, benchmarking, ORCHID.
-    let protocols = a == 0x2001 && b < 0x0200;
+    let documentation = (a == 0x2001 && b == 0x0db8) || (a == 0x3fff && b < 0x1000);
+    // 2001::/23 is for protocols: Teredo, benchmarking, ORCHID. 2002::/16 is 6to4.
+    let protocols = (a == 0x2001 && b < 0x0200) || a == 0x2002;
     (0x2000..0x4000).contains(&a) && !documentation && !protocols
 }
 
-/// The IPv4 address inside a mapped, compatible, translated (64:ff9b::/96) or 6to4 one.
+/// The IPv4 address inside a mapped or translated (64:ff9b::/96) one, the two kinds that are in use.
 fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = ip.segments();
-    let v4 = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        Ipv4Addr::new(a, b, c, d)
-    };
-    match (a, b, c, d, e, f) {
-        (0, 0, 0, 0, 0, 0 | 0xffff) | (0, 0, 0, 0, 0xffff, 0) => Some(v4(g, h)),
-        (0x64, 0xff9b, 0, 0, 0, 0) => Some(v4(g, h)),
-        (0x2002, ..) => Some(v4(b, c)),
-        _ => None,
+    if !matches!((a, b, c, d, e, f), (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0)) {
+        return None;
     }
+    Some(Ipv4Addr::from_bits(u32::from(g) << 16 | u32::from(h)))
+}
+
+/// A client for untrusted addresses: it goes only where the guard lets it, tells nobody where it comes from, and takes
+/// bytes as they are.
+pub(crate) fn client(guard: Guard, names: Arc<dyn Resolve>) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .dns_resolver(GuardedResolver { guard, names })
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .referer(false)
+        .no_gzip()
+        .no_brotli()
+        .no_zstd()
+        .no_deflate()
+        .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
 }
 
 /// Resolves names to addresses that the guard lets through; all must pass, or a name could hide a private one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct GuardedResolver(pub(crate) Guard);
+/// Connections are made to these, so that a name cannot lead elsewhere once it is checked.
+struct GuardedResolver {
+    guard: Guard,
+    names: Arc<dyn Resolve>,
+}
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.0;
+        let (guard, found) = (self.guard, self.names.resolve(name));
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> = found.await?.collect();
             for addr in &found {
                 guard.check_ip(addr.ip())?;
             }
@@ -136,3 +197,19 @@ impl Resolve for GuardedResolver {
         })
     }
 }
+
+/// Resolves names as this machine does.
+pub(crate) struct SystemNames;
+
+impl Resolve for SystemNames {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let addrs: Addrs = Box::new(found.into_iter());
+            Ok(addrs)
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

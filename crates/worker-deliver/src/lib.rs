@@ -4,21 +4,28 @@
 //! Only then is the job told that they are stored.
 
 mod collect;
+mod convert;
 mod fetch;
 mod guard;
 mod incoming;
 mod library;
+mod naming;
 mod notices;
 mod objects;
 mod probe;
+mod provenance;
 mod retention;
 mod run;
 mod settings;
 mod sidecar;
 mod storage;
+mod tags;
+mod verdict;
 
+pub use convert::{Convert, Target};
 pub use guard::{Guard, Refused};
 pub use library::{Chunks, Entry, Library, Shelved, Stat};
+pub use naming::{BadLayout, Layout};
 pub use notices::{NoticeSettings, moment};
 pub use probe::{NotAudio, Probed, probe};
 pub use retention::{RetentionSettings, Swept, sweep};
@@ -26,3 +33,4 @@ pub use run::{Error, run};
 pub use settings::{Cloud, ObjectSettings, Settings, StorageUrl};
 pub use sidecar::{Origin, Sidecar, Sound};
 pub use storage::{Mode, Storage, StorageError, Stored, content_type};
+pub use verdict::{Checks, Verdict};

@@ -1,21 +1,34 @@
-//! Is it audio, of which kind, and how long does it play?
+//! Is it audio, of which kind, how long does it play, and what is to be heard? All of it is decoded.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
-use symphonia::core::codecs::audio::AudioDecoderOptions;
+use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, TrackType};
+use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 
+use crate::sidecar::Sound;
+
+mod frames;
+mod hearing;
+
+use hearing::Hearing;
+
 /// What a file turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Probed {
     /// `mp3`, `wav` or `flac`.
     pub format: &'static str,
-    /// How long it plays, in ms; counted, not taken from the header.
+    /// How long it plays, in ms; decoded, not taken from the header.
     pub duration_ms: u64,
+    /// Why it seems to be cut short, as far as that can be known.
+    pub cut: Option<&'static str>,
+    /// What is to be heard.
+    pub sound: Sound,
 }
 
 /// Why a file is no audio that can be played.
@@ -30,18 +43,21 @@ pub enum NotAudio {
     /// It begins well but cannot be read on.
     #[error("audio is damaged: {0}")]
     Damaged(String),
+    /// It plays for longer than anything that is taken.
+    #[error("audio plays for more than {0} s")]
+    Endless(u64),
     /// Nothing can be heard of it.
     #[error("audio plays for no time at all")]
     Silent,
 }
 
-/// Packets that are decoded, as a sample; the others are only counted.
-const DECODED: u64 = 8;
-/// The most packets that are looked at: hours of audio.
-const PACKETS_MOST: u64 = 2_000_000;
+/// The longest that is decoded, in seconds, and in samples of all channels: a few bytes can stand for days of silence.
+const LONGEST_S: u64 = 3600;
+const SAMPLES_MOST: u64 = 2 * 48_000 * LONGEST_S;
+/// Which part may not decode before it is no audio at all.
+const DAMAGE_MOST: f32 = 0.5;
 
-/// Reads a file's beginning, counts its packets and decodes the first of them. Blocks; a decoder's panic is a
-/// fault of the file.
+/// Decodes a file. Blocks for as long as that takes; a decoder's panic is a fault of the file.
 pub fn probe(path: &Path) -> Result<Probed, NotAudio> {
     let path = path.to_owned();
     std::panic::catch_unwind(move || probed(&path))
@@ -49,10 +65,9 @@ pub fn probe(path: &Path) -> Result<Probed, NotAudio> {
 }
 
 fn probed(path: &Path) -> Result<Probed, NotAudio> {
-    let damaged = |error: &dyn std::fmt::Display| NotAudio::Damaged(error.to_string());
     let mut head = [0u8; 64];
     let mut file = File::open(path).map_err(|error| damaged(&error))?;
-    let read = std::io::Read::read(&mut file, &mut head).map_err(|error| damaged(&error))?;
+    let read = file.read(&mut head).map_err(|error| damaged(&error))?;
     let format = sniff(&head[..read])?;
     let file = File::open(path).map_err(|error| damaged(&error))?;
     let stream = MediaSourceStream::new(Box::new(file), Default::default());
@@ -62,7 +77,7 @@ fn probed(path: &Path) -> Result<Probed, NotAudio> {
         .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
         .map_err(|error| damaged(&error))?;
     let track = reader.default_track(TrackType::Audio).ok_or_else(|| damaged(&"it has no audio track"))?;
-    let id = track.id;
+    let (id, declared) = (track.id, track.num_frames);
     let params = track
         .codec_params
         .as_ref()
@@ -70,31 +85,75 @@ fn probed(path: &Path) -> Result<Probed, NotAudio> {
         .ok_or_else(|| damaged(&"its codec is not known"))?;
     let rate =
         params.sample_rate.filter(|rate| *rate > 0).ok_or_else(|| damaged(&"it has no sample rate"))?;
-    let base = track.time_base;
     let mut decoder = symphonia::default::get_codecs()
         .make_audio_decoder(params, &AudioDecoderOptions::default())
         .map_err(|error| damaged(&error))?;
-    let (mut ticks, mut packets) = (0u64, 0u64);
-    while packets < PACKETS_MOST {
-        // What comes after a clean part of the file may be cut: what was counted until then stands.
+    let mut hearing = Hearing::new(rate);
+    let ended_badly = decode(&mut *reader, &mut *decoder, id, &mut hearing)?;
+    let frames = hearing.frames();
+    let duration_ms = (u128::from(frames) * 1000 / u128::from(rate)) as u64;
+    if duration_ms == 0 {
+        return Err(NotAudio::Silent);
+    }
+    let sound = hearing.heard();
+    if sound.damaged > DAMAGE_MOST {
+        return Err(NotAudio::Damaged("most of it cannot be decoded".into()));
+    }
+    let cut = match format {
+        // A stream of frames: its header may only guess how many there are.
+        "mp3" => frames::cut(path).map_err(|error| damaged(&error))?,
+        // Written as a stream, a wav does not know its length.
+        "wav" if is_unknown(&head) => None,
+        _ if ended_badly => Some("the file ends in the middle of its audio"),
+        _ if declared.is_some_and(|declared| frames + u64::from(rate) / 10 < declared) => {
+            Some("there is less audio than the header says")
+        }
+        _ => None,
+    };
+    Ok(Probed { format, duration_ms, cut, sound })
+}
+
+/// Decodes all packets of a track. Says whether the file ended in the middle of one.
+fn decode(
+    reader: &mut dyn FormatReader,
+    decoder: &mut dyn AudioDecoder,
+    track: u32,
+    hearing: &mut Hearing,
+) -> Result<bool, NotAudio> {
+    let mut samples: Vec<f32> = Vec::new();
+    loop {
         let packet = match reader.next_packet() {
             Ok(Some(packet)) => packet,
-            Ok(None) => break,
-            Err(error) if packets == 0 => return Err(damaged(&error)),
-            Err(_) => break,
+            Ok(None) => return Ok(false),
+            Err(error) if hearing.frames() == 0 => return Err(damaged(&error)),
+            Err(_) => return Ok(true),
         };
-        if packet.track_id != id {
+        if packet.track_id != track {
             continue;
         }
-        if packets < DECODED {
-            decoder.decode(&packet).map_err(|error| damaged(&error))?;
+        match decoder.decode(&packet) {
+            Ok(buffer) => {
+                let channels = buffer.num_planes();
+                buffer.copy_to_vec_interleaved(&mut samples);
+                hearing.hear(&samples, channels);
+            }
+            Err(Error::DecodeError(_)) => hearing.miss(packet.dur.get()),
+            Err(error) => return Err(damaged(&error)),
         }
-        ticks = ticks.saturating_add(packet.dur.get());
-        packets += 1;
+        if hearing.samples() > SAMPLES_MOST || hearing.seconds() > LONGEST_S {
+            return Err(NotAudio::Endless(LONGEST_S));
+        }
     }
-    let (numer, denom) = base.map_or((1, rate), |base| (base.numer.get(), base.denom.get()));
-    let duration_ms = (u128::from(ticks) * u128::from(numer) * 1000 / u128::from(denom.max(1))) as u64;
-    if duration_ms == 0 { Err(NotAudio::Silent) } else { Ok(Probed { format, duration_ms }) }
+}
+
+fn damaged(error: &dyn std::fmt::Display) -> NotAudio {
+    NotAudio::Damaged(error.to_string())
+}
+
+/// Whether a wav's header leaves its length open, as one that is written to a pipe does.
+fn is_unknown(head: &[u8]) -> bool {
+    let riff = head.get(4..8).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
+    riff.is_none_or(|size| size == 0 || size >= 0xffff_ff00)
 }
 
 /// By the first bytes, never by the name or what the server called it.

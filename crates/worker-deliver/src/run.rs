@@ -1,5 +1,6 @@
 //! One worker for each vendor, until told to stop.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apalis::layers::WorkerBuilderExt as _;
@@ -8,6 +9,7 @@ use apalis_core::error::BoxDynError;
 use futures_util::future::BoxFuture;
 use songmill_core::{Event, Stage, VendorName};
 use songmill_store::{Lease, StageQueue, Store};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +18,7 @@ use crate::fetch::Fetcher;
 use crate::library::Library;
 use crate::notices;
 use crate::objects::Objects;
+use crate::provenance::Provenance;
 use crate::retention;
 use crate::settings::Settings;
 use crate::storage::{Storage, StorageError};
@@ -29,6 +32,17 @@ pub enum Error {
     /// A vendor's bucket cannot be read from.
     #[error("deliver.objects: a bucket cannot be opened")]
     Objects(#[source] object_store::Error),
+    /// Audio cannot be converted.
+    #[error(
+        "deliver.convert: {program} does not run; install ffmpeg, or set format to \"\" and loudness to 0"
+    )]
+    Convert {
+        /// The program.
+        program: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// No HTTP client can be made.
     #[error("http client cannot be made")]
     Client(#[source] reqwest::Error),
@@ -37,23 +51,34 @@ pub enum Error {
     Worker(String),
 }
 
-/// Collects audio for these vendors until `shutdown`; then stops claiming, finishes what is under way within the
+/// Collects audio for these vendors, of which the models are named, until `shutdown`; then stops claiming, finishes what is under way within the
 /// drain time, gives back the rest and returns.
 pub async fn run(
     settings: Settings,
     store: Store,
-    vendors: Vec<VendorName>,
+    vendors: BTreeMap<VendorName, String>,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
+    let program = || settings.convert.program.clone();
+    settings.convert.check().await.map_err(|source| Error::Convert { program: program(), source })?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let names: Vec<VendorName> = vendors.keys().cloned().collect();
     let (storage, library) = (Storage::open(&settings)?, Library::open(&settings)?);
     let collector = Arc::new(Collector {
+        store: store.clone(),
+        layout: settings.layout.clone(),
+        checks: settings.checks,
+        convert: settings.convert.clone(),
+        tags: settings.tags,
+        provenance: Provenance { models: vendors },
+        looking: Semaphore::new(processors),
         fetcher: Fetcher::new(&settings).map_err(Error::Client)?,
         objects: Objects::new(&settings).map_err(Error::Objects)?,
         storage: storage.clone(),
     });
     let mut workers = JoinSet::new();
     let mut stops = Vec::new();
-    for vendor in vendors {
+    for vendor in names {
         let name = format!("collect-{vendor}-{}", std::process::id());
         let queue = StageQueue::start(store.clone(), Stage::Collect, vendor, settings.queue);
         stops.push(queue.stop_token());

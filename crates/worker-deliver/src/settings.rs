@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize, Serializer};
 use songmill_core::time::Span;
 use songmill_store::{QueueSettings, without_password};
 
+use crate::convert::Convert;
+use crate::naming::Layout;
 use crate::notices::NoticeSettings;
 use crate::retention::RetentionSettings;
+use crate::verdict::Checks;
 
 /// How audio is collected, and where it goes.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where audio goes: a folder, `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or
@@ -21,6 +24,14 @@ pub struct Settings {
     /// Options of a bucket, such as `region`, `endpoint`, `access_key_id`, `secret_access_key`.
     #[serde(serialize_with = "redacted")]
     pub storage_options: BTreeMap<String, String>,
+    /// How paths in storage are made up.
+    pub layout: Layout,
+    /// Whether files get tags: their title, job and vendor.
+    pub tags: bool,
+    /// Which audio is taken, flagged or made anew.
+    pub checks: Checks,
+    /// What audio is converted to.
+    pub convert: Convert,
     /// Whether files are on the disk before they have their names, and those names as well: they survive a loss of
     /// power. For folders.
     pub fsync: bool,
@@ -32,6 +43,8 @@ pub struct Settings {
     pub max_bytes: u64,
     /// How long fetching one file may take.
     pub timeout: Span,
+    /// The least bytes a second that a transfer must bring, over half a minute; 0 for any.
+    pub slowest: u64,
     /// How long connecting may take.
     pub connect_timeout: Span,
     /// How many redirects are followed.
@@ -53,11 +66,16 @@ impl Default for Settings {
         Self {
             storage: StorageUrl::default(),
             storage_options: BTreeMap::new(),
+            layout: Layout::default(),
+            tags: true,
+            checks: Checks::default(),
+            convert: Convert::default(),
             fsync: true,
             retention: RetentionSettings::default(),
             objects: BTreeMap::new(),
             max_bytes: 256 << 20,
             timeout: Span::secs(300),
+            slowest: 1 << 10,
             connect_timeout: Span::secs(10),
             redirects: 3,
             allow_http: false,
@@ -72,39 +90,7 @@ impl Default for Settings {
 /// As it serializes: without the secrets.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            storage,
-            storage_options,
-            fsync,
-            retention,
-            objects,
-            max_bytes,
-            timeout,
-            connect_timeout,
-            redirects,
-            allow_http,
-            allow_private,
-            queue,
-            notices,
-            drain,
-        } = self;
-        let options: BTreeMap<_, _> = shown(storage_options).collect();
-        f.debug_struct("Settings")
-            .field("storage", storage)
-            .field("storage_options", &options)
-            .field("fsync", fsync)
-            .field("retention", retention)
-            .field("objects", objects)
-            .field("max_bytes", max_bytes)
-            .field("timeout", timeout)
-            .field("connect_timeout", connect_timeout)
-            .field("redirects", redirects)
-            .field("allow_http", allow_http)
-            .field("allow_private", allow_private)
-            .field("queue", queue)
-            .field("notices", notices)
-            .field("drain", drain)
-            .finish()
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -97,6 +97,6 @@ pub struct Sound {
     pub clipped: f32,
     /// Which part of it could not be decoded, from 0 to 1.
     pub damaged: f32,
-    /// Its waveform: the loudest sample of each of up to 200 equal parts, 0 to 255.
-    pub peaks: Vec<u8>,
+    /// Its waveform: the loudest sample of each of up to 200 equal parts, 00 to ff in hex.
+    pub peaks: String,
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use songmill_core::{Fault, FaultKind, Job, Output};
+use songmill_core::{Fault, FaultKind};
 use tempfile::TempPath;
 
 use crate::fetch::no_room;
@@ -144,14 +144,6 @@ impl Storage {
         tempfile::Builder::new().prefix("in-").permissions(permissions).tempfile_in(&*self.incoming)
     }
 
-    /// Moves an incoming file to its path where that needs no network; gives it back otherwise. Blocks.
-    pub(crate) fn take(&self, file: TempPath, path: &str, mode: Mode) -> Result<Taken, Fault> {
-        match &self.place {
-            Place::Folder(folder) => folder.shelve(file, path, mode).map(Taken::Stored).map_err(refused),
-            Place::Bucket(_) => Ok(Taken::Left(file)),
-        }
-    }
-
     /// Writes a file under a path: the whole of it, or nothing that anybody sees.
     pub async fn put(&self, file: TempPath, path: &str, mode: Mode) -> Result<Stored, Fault> {
         match &self.place {
@@ -189,21 +181,13 @@ impl Storage {
     }
 }
 
-/// What became of an incoming file.
-pub(crate) enum Taken {
-    /// It is in the storage.
-    Stored(Stored),
-    /// It is for [`Storage::put`].
-    Left(TempPath),
-}
-
 /// The content type of a file in storage, by its name.
 pub fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map(|(_, extension)| extension) {
         Some("mp3") => "audio/mpeg",
         Some("wav") => "audio/wav",
         Some("flac") => "audio/flac",
-        Some("ogg") => "audio/ogg",
+        Some("ogg" | "opus") => "audio/ogg",
         Some("json") => "application/json",
         _ => "application/octet-stream",
     }
@@ -222,72 +206,4 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, Fault> {
     let ended = tokio::task::spawn_blocking(work).await;
     ended.map_err(|error| no_room(&std::io::Error::other(error)))?.map_err(refused)
-}
-
-/// The path of an output but for its extension: for people, and no other job's.
-/// `[@{tenant}/]{batch}/{custom id}-{job}[-{n}][-{part}]`
-pub(crate) fn path(job: &Job, output: &Output, n: usize, of: usize) -> String {
-    let batch = job.batch.as_ref().map_or("single", |batch| batch.as_str());
-    // A batch called `..` must not lead out of the storage, nor one called `.incoming` into what is ours.
-    let batch = match batch.trim_start_matches('.') {
-        "" => "single",
-        batch => batch,
-    };
-    // No batch's name begins so: the songs of a tenant stand apart from those of a batch of its name.
-    let folder = if job.tenant.is_default() { batch.to_owned() } else { format!("@{}/{batch}", job.tenant) };
-    let id = job.id.to_string();
-    let mut name = match job.custom_id.as_deref().map(slug).filter(|slug| !slug.is_empty()) {
-        Some(slug) => format!("{slug}-{}", &id[..10]),
-        None => id,
-    };
-    if of > 1 {
-        name = format!("{name}-{}", n + 1);
-    }
-    if let Some(part) = output.part.as_deref().map(slug).filter(|part| !part.is_empty()) {
-        name = format!("{name}-{part}");
-    }
-    format!("{folder}/{name}")
-}
-
-/// The most bytes of a slug: two of them, an id and what else a name has stay below the 255 that file systems take.
-const SLUG: usize = 90;
-
-/// Letters and digits of any language; what else there is becomes a dash.
-fn slug(text: &str) -> String {
-    let text = &text[..text.floor_char_boundary(SLUG)];
-    let kept: String = text.chars().map(|c| if c.is_alphanumeric() || c == '_' { c } else { '-' }).collect();
-    kept.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
-}
-
-#[cfg(test)]
-mod tests {
-    use songmill_core::job::{Route, StepKind};
-    use songmill_core::{BatchName, JobId, Tenant, Timestamp, VendorName};
-
-    use super::*;
-
-    #[test]
-    fn paths_are_for_people_and_differ_between_jobs_and_outputs() {
-        let route =
-            Route { vendor: VendorName::new("v").unwrap(), steps: vec![StepKind::Song], dropped: vec![] };
-        let now = Timestamp::default();
-        let mut job = Job::new(JobId::derive("s", "a"), vec![route], now, now);
-        let output = Output::at("https://a");
-        assert!(path(&job, &output, 0, 1).starts_with("single/"));
-        job.custom_id = Some("../../etc/夏 夜".into());
-        job.batch = Some(BatchName::new("album").unwrap());
-        let one = path(&job, &output, 0, 2);
-        assert!(one.starts_with("album/etc-夏-夜-") && one.ends_with("-1"), "{one}");
-        assert_ne!(one, path(&job, &output, 1, 2));
-        job.custom_id = Some("夏".repeat(60));
-        let long = path(&job, &Output { part: Some("夜".repeat(60)), ..output.clone() }, 0, 2);
-        assert!(long.len() < 240 + "album/".len(), "{}", long.len());
-        job.batch = Some(BatchName::new(".incoming").unwrap());
-        assert!(path(&job, &output, 0, 1).starts_with("incoming/"));
-        job.batch = Some(BatchName::new("..").unwrap());
-        job.tenant = Tenant::new("acme").unwrap();
-        assert!(path(&job, &output, 0, 1).starts_with("@acme/single/"));
-        job.tenant = Tenant::default();
-        assert!(path(&job, &output, 0, 1).starts_with("single/"));
-    }
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod arrows;
+mod audio;
 mod callbacks;
 mod chaos;
 mod crashes;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use songmill_core::job::{Choice, StateName, StepKind};
-use songmill_core::{Event, FaultKind, State};
+use songmill_core::{Event, FaultKind, Output, Product, Report, State};
 
 use crate::story::{Story, accepted, called_back, collect_failed, done, fault, polled, stored, vendor};
 
@@ -97,4 +97,55 @@ fn a_doubled_callback_for_audio_that_was_no_good_changes_nothing() {
     story.tell(collect_failed(FaultKind::Garbled)).is(StateName::Queued).ignores(called_back(1, done()));
     story.tell(Event::Claimed).ignores(called_back(1, done())).tell(accepted(2, "t2"));
     story.ignores(called_back(1, done())).ignores(accepted(1, "t1"));
+}
+
+#[test]
+fn what_cannot_be_reached_for_two_hours_is_asked_for_again_and_again_and_not_paid_for_again() {
+    let mut story = Story::collecting();
+    let begun = story.now;
+    while story.now.since(begun) < Duration::from_secs(2 * 3600) {
+        match story.job.state.name() {
+            StateName::Collecting => story.tell(collect_failed(FaultKind::Unavailable)),
+            // The vendor is asked for another address; it answers with one that cannot be reached either.
+            StateName::Generating => story.tell(polled(1, done())),
+            state => panic!("it is {state:?}"),
+        };
+        let wait = story.job.due.since(story.now).as_secs();
+        story.wait(wait.max(1));
+    }
+    assert!((5..200).contains(&story.job.rounds), "{} times", story.job.rounds);
+    assert_eq!((story.job.submissions, story.job.paid), (1, 1));
+    if story.job.state.name() == StateName::Generating {
+        story.tell(polled(1, done()));
+    }
+    story.tell(stored()).is(StateName::Completed);
+}
+
+#[test]
+fn what_is_unfit_is_made_anew_until_the_attempts_are_used_up() {
+    let mut story = Story::collecting();
+    let unfit = || Event::Unfit { fault: fault(FaultKind::Unknown) };
+    assert!(story.job.may_be_made_anew(&story.policy));
+    for attempt in 2..=3 {
+        story.tell(unfit()).is(StateName::Queued);
+        story.wait(600).tell(Event::Claimed).tell(accepted(attempt, &format!("t{attempt}")));
+        story.tell(polled(attempt, done())).is(StateName::Collecting);
+    }
+    assert!(!story.job.may_be_made_anew(&story.policy));
+    story.tell(unfit()).failed_with("test_fault");
+}
+
+#[test]
+fn what_expires_first_is_collected_first() {
+    let due = |seconds: Option<u64>| {
+        let mut story = Story::generating();
+        let expires = seconds.map(|seconds| story.now + Duration::from_secs(seconds));
+        let output = Output { expires, ..Output::at("https://a") };
+        story.tell(polled(1, Report::Done(Product::Audio(vec![output]))));
+        // Telling it took a second.
+        story.now.as_millis() - 1000 - story.job.due.as_millis()
+    };
+    assert_eq!(due(None), 0);
+    assert_eq!(due(Some(7200)), 0, "there is time");
+    assert_eq!(due(Some(600)), 3_000_000, "before all that came within the last fifty minutes");
 }

@@ -1,7 +1,9 @@
 //! Posting notices, and what comes of it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use reqwest::dns::Resolve;
 use reqwest::{Response, StatusCode, header};
 use songmill_core::view::{NoticeData, NoticePayload};
 use songmill_core::{JobId, Timestamp};
@@ -13,11 +15,11 @@ use songmill_store::{
 use super::sign::signatures;
 use super::{NoticeSettings, moment};
 use crate::fetch::refused_by_guard;
-use crate::guard::GuardedResolver;
+use crate::guard::{self, Guard, Refused, SystemNames};
 
 /// Posts notices.
 pub(super) struct Sender {
-    client: reqwest::Client,
+    outlet: Outlet,
     settings: NoticeSettings,
     store: Store,
 }
@@ -31,17 +33,7 @@ const WRITES: u32 = 5;
 
 impl Sender {
     pub(super) fn new(settings: NoticeSettings, store: Store) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .dns_resolver(GuardedResolver(settings.guard()))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .timeout(settings.timeout.get())
-            .connect_timeout(settings.timeout.get())
-            .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, settings, store })
+        Ok(Self { outlet: Outlet::new(&settings, Arc::new(SystemNames))?, settings, store })
     }
 
     /// Posts an endpoint's notices that are due, and writes down what came of them.
@@ -126,25 +118,15 @@ impl Sender {
     }
 
     async fn sent(&self, endpoint: &Endpoint, notice: &Notice, payload: String, now: Timestamp) -> Posted {
-        // The settings may have changed since the endpoint was made.
-        if let Err(refused) = self.settings.guard().check(&endpoint.url) {
-            return Posted::failed(refused.to_string());
-        }
         let secrets =
             endpoint.live_secrets(now.as_millis()).map(|secret: &EndpointSecret| secret.secret.as_str());
         let signature = signatures(secrets, &notice.id, now.as_secs(), &payload);
-        let request = self
-            .client
-            .post(&endpoint.url)
-            .header(header::CONTENT_TYPE, "application/json")
-            .header("webhook-id", &notice.id)
-            .header("webhook-timestamp", now.as_secs())
-            .header("webhook-signature", signature)
-            .body(payload);
-        match request.send().await {
-            Ok(response) => Posted::read(response).await,
-            Err(error) => Posted::failed(words(&error)),
-        }
+        let headers = [
+            ("webhook-id", notice.id.clone()),
+            ("webhook-timestamp", now.as_secs().to_string()),
+            ("webhook-signature", signature),
+        ];
+        self.outlet.post(&endpoint.url, headers, payload).await
     }
 
     /// What posts say of the endpoint itself.
@@ -203,6 +185,40 @@ impl Sender {
     }
 }
 
+/// Posts to addresses that are not trusted.
+struct Outlet {
+    client: reqwest::Client,
+    guard: Guard,
+}
+
+impl Outlet {
+    fn new(settings: &NoticeSettings, names: Arc<dyn Resolve>) -> Result<Self, reqwest::Error> {
+        let guard = settings.guard();
+        let client = guard::client(guard, names)
+            .timeout(settings.timeout.get())
+            .connect_timeout(settings.timeout.get())
+            .build()?;
+        Ok(Self { client, guard })
+    }
+
+    async fn post(&self, url: &str, headers: [(&str, String); 3], payload: String) -> Posted {
+        // The settings may have changed since the endpoint was made.
+        let url = match self.guard.check(url) {
+            Ok(url) => url,
+            Err(refused) => return Posted::refused(&refused),
+        };
+        let request = self.client.post(url).header(header::CONTENT_TYPE, "application/json");
+        let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
+        match request.body(payload).send().await {
+            Ok(response) => Posted::read(response).await,
+            Err(error) => match refused_by_guard(&error) {
+                Some(refused) => Posted::refused(refused),
+                None => Posted::failed(words(&error).to_owned()),
+            },
+        }
+    }
+}
+
 fn given_up(mut notice: Notice) -> Notice {
     (notice.state, notice.due_ms) = (NoticeState::Failed, None);
     notice
@@ -224,6 +240,10 @@ struct Posted {
 impl Posted {
     fn failed(error: String) -> Self {
         Self { status: None, wait: None, error: Some(error) }
+    }
+
+    fn refused(refused: &Refused) -> Self {
+        Self::failed(format!("the address is refused: {refused}"))
     }
 
     fn taken(&self) -> bool {
@@ -253,16 +273,15 @@ impl Posted {
 }
 
 /// What went wrong, without the address.
-fn words(error: &reqwest::Error) -> String {
-    if let Some(refused) = refused_by_guard(error) {
-        return format!("the address is refused: {refused}");
-    }
-    let kind = if error.is_timeout() {
+fn words(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
         "it took too long"
     } else if error.is_connect() {
         "cannot connect"
     } else {
         "the connection broke"
-    };
-    kind.to_owned()
+    }
 }
+
+#[cfg(test)]
+mod tests;

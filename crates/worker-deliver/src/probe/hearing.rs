@@ -1,0 +1,187 @@
+//! What is to be heard in samples: how loud they are, where there are none to speak of, and where they are clipped.
+
+use crate::sidecar::Sound;
+
+/// Listens to samples as they come.
+pub(super) struct Hearing {
+    rate: u32,
+    channels: usize,
+    frames: u64,
+    missed: u64,
+    samples: u64,
+    peak: f32,
+    squares: f64,
+    /// The part of a twentieth of a second that is being heard: its frames and its loudest sample.
+    part: (u32, f32),
+    /// The loudest sample of each part.
+    parts: Vec<f32>,
+    /// For each channel, samples at full scale in a row.
+    loud: Vec<u32>,
+    clipped: u64,
+}
+
+/// Parts a second.
+const PARTS: u32 = 20;
+/// Below this a part is silent: -60 dB.
+const SILENCE: f32 = 0.001;
+/// At full scale, but for rounding.
+const FULL: f32 = 0.9995;
+/// So many in a row are clipped and no mere peak.
+const ROW: u32 = 3;
+/// Parts of a waveform.
+const PEAKS: usize = 200;
+
+impl Hearing {
+    pub(super) fn new(rate: u32) -> Self {
+        Self {
+            rate,
+            channels: 0,
+            frames: 0,
+            missed: 0,
+            samples: 0,
+            peak: 0.0,
+            squares: 0.0,
+            part: (0, 0.0),
+            parts: Vec::new(),
+            loud: Vec::new(),
+            clipped: 0,
+        }
+    }
+
+    /// Takes in interleaved samples of so many channels.
+    pub(super) fn hear(&mut self, samples: &[f32], channels: usize) {
+        if channels == 0 {
+            return;
+        }
+        self.channels = self.channels.max(channels);
+        self.loud.resize(self.channels, 0);
+        let each = (self.rate / PARTS).max(1);
+        for frame in samples.chunks_exact(channels) {
+            let mut loudest = 0.0_f32;
+            for (sample, row) in frame.iter().zip(&mut self.loud) {
+                let level = sample.abs();
+                // NaN is no sound.
+                if level > loudest {
+                    loudest = level;
+                }
+                if level >= FULL {
+                    *row += 1;
+                    self.clipped += if *row == ROW { u64::from(ROW) } else { u64::from(*row > ROW) };
+                } else {
+                    *row = 0;
+                }
+                if level.is_finite() {
+                    self.squares += f64::from(level) * f64::from(level);
+                }
+            }
+            self.part = (self.part.0 + 1, self.part.1.max(loudest));
+            if self.part.0 >= each {
+                self.end_part();
+            }
+        }
+        self.frames += (samples.len() / channels) as u64;
+        self.samples += samples.len() as u64;
+    }
+
+    /// Takes in that so many frames cannot be decoded.
+    pub(super) fn miss(&mut self, frames: u64) {
+        self.missed = self.missed.saturating_add(frames);
+    }
+
+    fn end_part(&mut self) {
+        let (_, loudest) = std::mem::take(&mut self.part);
+        self.peak = self.peak.max(loudest);
+        self.parts.push(loudest);
+    }
+
+    pub(super) const fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    pub(super) const fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    pub(super) fn seconds(&self) -> u64 {
+        (self.frames + self.missed) / u64::from(self.rate)
+    }
+
+    /// All in all.
+    pub(super) fn heard(mut self) -> Sound {
+        if self.part.0 > 0 {
+            self.end_part();
+        }
+        let share = |part: u64, of: u64| if of == 0 { 0.0 } else { part as f32 / of as f32 };
+        let silent = self.parts.iter().filter(|loudest| **loudest < SILENCE).count();
+        let mean = (self.squares / self.samples.max(1) as f64).sqrt() as f32;
+        Sound {
+            rate: self.rate,
+            channels: u16::try_from(self.channels).unwrap_or(u16::MAX),
+            peak_db: decibels(self.peak),
+            mean_db: decibels(mean),
+            silent: share(silent as u64, self.parts.len() as u64),
+            clipped: share(self.clipped, self.samples),
+            damaged: share(self.missed, self.missed.saturating_add(self.frames)),
+            peaks: waveform(&self.parts),
+        }
+    }
+}
+
+fn decibels(level: f32) -> Option<f32> {
+    (level.is_finite() && level > 0.0).then(|| (20.0 * level.log10() * 10.0).round() / 10.0)
+}
+
+/// The loudest sample of each of up to 200 equal parts.
+fn waveform(parts: &[f32]) -> String {
+    let count = parts.len().min(PEAKS);
+    let loudest = |n: usize| {
+        let (from, to) = (n * parts.len() / count, (n + 1) * parts.len() / count);
+        parts[from..to].iter().fold(0.0_f32, |most, part| most.max(*part))
+    };
+    (0..count).map(|n| format!("{:02x}", (loudest(n).min(1.0) * 255.0).round() as u8)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(samples: &[f32], channels: usize) -> Sound {
+        let mut hearing = Hearing::new(1000);
+        // In pieces of odd length, as they come.
+        samples.chunks(channels * 37).for_each(|piece| hearing.hear(piece, channels));
+        hearing.heard()
+    }
+
+    #[test]
+    fn silence_is_counted_by_the_twentieth_of_a_second() {
+        let mut samples = vec![0.5; 1000];
+        samples.extend(vec![0.0004; 3000]);
+        let sound = heard(&samples, 1);
+        assert_eq!((sound.silent, sound.peak_db), (0.75, Some(-6.0)));
+        assert_eq!(heard(&[0.0; 100], 1).peak_db, None);
+    }
+
+    #[test]
+    fn clipped_are_samples_at_full_scale_in_a_row_in_one_channel() {
+        let mut samples = vec![0.1; 1000];
+        samples[10..14].fill(1.0);
+        samples[20] = -1.0;
+        assert_eq!(heard(&samples, 1).clipped, 0.004);
+        assert_eq!(heard(&samples, 2).clipped, 0.0, "two in each channel are a peak");
+    }
+
+    #[test]
+    fn a_waveform_is_the_loudest_of_each_part() {
+        let mut samples = vec![0.0; 20_000];
+        samples[19_999] = 1.0;
+        let peaks = heard(&samples, 1).peaks;
+        assert_eq!((peaks.len(), &peaks[396..]), (400, "00ff"));
+        assert_eq!(heard(&[0.5; 120], 1).peaks, "808080", "short ones have fewer");
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_sound() {
+        let sound = heard(&[f32::NAN, f32::INFINITY, 0.1], 1);
+        assert_eq!(sound.peak_db, None);
+    }
+}

@@ -1,0 +1,83 @@
+//! Where audio comes from, as it is written into its sidecar and its tags.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+use songmill_core::{Asset, Timestamp, VendorName};
+use songmill_store::{Lease, Store};
+
+use crate::sidecar::{Origin, Sidecar, Sound};
+
+/// What is known besides the job.
+pub(crate) struct Provenance {
+    /// The models that vendors are asked for.
+    pub(crate) models: BTreeMap<VendorName, String>,
+}
+
+/// A piece of audio that has been stored.
+pub(crate) struct Made<'a> {
+    pub(crate) origin: &'a songmill_core::job::Origin,
+    pub(crate) asset: &'a Asset,
+    /// Its number within the job, from 1.
+    pub(crate) n: usize,
+    /// The hash of what the vendor gave.
+    pub(crate) original: String,
+    pub(crate) sound: Sound,
+}
+
+/// The form of sidecars.
+const VERSION: u32 = 1;
+
+impl Provenance {
+    /// The sidecar of a piece of audio.
+    pub(crate) fn sidecar(&self, lease: &Lease, store: &Store, made: Made<'_>) -> Sidecar {
+        let Made { origin, asset, n, original, sound } = made;
+        let (job, asset) = (&lease.job, asset.clone());
+        Sidecar {
+            version: VERSION,
+            job: job.id,
+            tenant: job.tenant.clone(),
+            batch: job.batch.clone(),
+            custom_id: job.custom_id.clone(),
+            n,
+            origin: Origin {
+                vendor: origin.vendor.clone(),
+                model: self.models.get(&origin.vendor).cloned().unwrap_or_default(),
+                task: origin.task.clone(),
+                attempt: origin.attempt.number,
+                seed: lease.song().ok().and_then(|song| song.seed),
+                cost: job.spent as f64 / 1e6,
+                currency: store.policy().money.currency.clone(),
+                created: rfc3339(job.created),
+                submitted: rfc3339(origin.attempt.since),
+                stored: rfc3339(store.now()),
+                sha256: (original != asset.sha256).then_some(original),
+            },
+            request: lease
+                .request
+                .as_deref()
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default(),
+            sound,
+            path: asset.path,
+            bytes: asset.bytes,
+            sha256: asset.sha256,
+            format: asset.format,
+            duration_ms: asset.duration_ms,
+            part: asset.part,
+            title: asset.title,
+            flags: asset.flags,
+        }
+    }
+
+    /// The comment in a file's tags: enough to find its job, and nothing of what was asked for but its hash.
+    pub(crate) fn comment(&self, lease: &Lease) -> String {
+        let hash = Sha256::digest(lease.request.as_deref().unwrap_or_default());
+        let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        format!("songmill job={} vendor={} request=sha256:{hash}", lease.job.id, lease.vendor)
+    }
+}
+
+fn rfc3339(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.as_millis().cast_signed()).unwrap_or_default().to_string()
+}
