@@ -64,7 +64,7 @@ mod tests {
     fn failed() -> State {
         State::Failed {
             at: Timestamp::from_millis(2_000),
-            fault: Fault::new(FaultKind::Rejected, "refused", MARK),
+            fault: Fault::new(FaultKind::Rejected, "vendor_error", MARK),
         }
     }
 
