@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use songmill_core::Fault;
 use tempfile::{NamedTempFile, TempPath};
 
@@ -17,24 +18,26 @@ pub(crate) struct Incoming {
     piece: Vec<u8>,
 }
 
-/// Bytes of one write. A small song is written by [`Incoming::finish`] alone, together with what else blocks.
-const PIECE: usize = 128 << 10;
+/// Bytes that are gathered for one write, in memory for each transfer. A small song is written by [`Incoming::finish`] alone, together with what else blocks.
+const PIECE: usize = 64 << 10;
 
 impl Incoming {
     pub(crate) fn new(file: NamedTempFile) -> Self {
         let (file, temp) = file.into_parts();
-        Self { file: Arc::new(file), temp, piece: Vec::new() }
+        Self { file: Arc::new(file), temp, piece: Vec::with_capacity(PIECE) }
     }
 
     /// Adds to the end.
-    pub(crate) async fn write(&mut self, chunk: &[u8]) -> Result<(), Fault> {
-        self.piece.extend_from_slice(chunk);
-        if self.piece.len() < PIECE {
+    pub(crate) async fn write(&mut self, chunk: &Bytes) -> Result<(), Fault> {
+        if self.piece.len() + chunk.len() <= PIECE {
+            self.piece.extend_from_slice(chunk);
             return Ok(());
         }
-        let (file, mut piece) = (self.file.clone(), std::mem::take(&mut self.piece));
+        // A large chunk goes as it is: many transfers at once would hold it twice.
+        let (file, mut piece, chunk) = (self.file.clone(), std::mem::take(&mut self.piece), chunk.clone());
         let written = tokio::task::spawn_blocking(move || {
             (&*file).write_all(&piece)?;
+            (&*file).write_all(&chunk)?;
             piece.clear();
             Ok(piece)
         });

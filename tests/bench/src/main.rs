@@ -3,6 +3,7 @@
 
 mod api;
 mod callbacks;
+mod fetches;
 mod in_flight;
 mod journeys;
 mod limit;
@@ -49,6 +50,8 @@ enum Section {
     Limits,
     /// Memory and idle CPU with many tasks in flight
     InFlight,
+    /// Memory and speed of many fetches at once
+    Fetches,
     /// How soon the ends of many tasks in flight are found within the read budget, without callbacks
     Discovery,
 }
@@ -85,6 +88,7 @@ async fn main() -> Result<()> {
             Section::Api => api::run(&mut report, scale).await?,
             Section::Limits => limits::run(&mut report, scale).await?,
             Section::InFlight => in_flight::run(&mut report, scale).await?,
+            Section::Fetches => fetches::run(&mut report, scale).await?,
             Section::Discovery => in_flight::found(&mut report, scale).await?,
         }
         report.print_from(from);
