@@ -286,13 +286,14 @@ async fn buckets_of_all_clouds_are_opened_and_sign_addresses_without_asking_anyb
         };
         address
     };
-    let key = include_str!("key-of-nobody.json");
-    let google = signed(&settings("gs://songs/our/own/", &[("service_account_key", key)])).await;
-    assert!(
-        google.starts_with("https://storage.googleapis.com/songs/our/own/x/%E5%A4%8F%201.mp3?"),
-        "{google}"
-    );
-    assert!(google.contains("X-Goog-Signature="), "{google}");
+    if let Some(key) = key_of_nobody() {
+        let google = signed(&settings("gs://songs/our/own/", &[("service_account_key", &key)])).await;
+        assert!(
+            google.starts_with("https://storage.googleapis.com/songs/our/own/x/%E5%A4%8F%201.mp3?"),
+            "{google}"
+        );
+        assert!(google.contains("X-Goog-Signature="), "{google}");
+    }
     let azure = [("account_name", "nobody"), ("access_key", "c29uZ21pbGw=")];
     let azure = signed(&settings("az://songs/our", &azure)).await;
     assert!(
@@ -316,4 +317,22 @@ async fn buckets_of_all_clouds_are_opened_and_sign_addresses_without_asking_anyb
         assert!(wrong(storage, &[]).contains("az://container/prefix"), "{storage}");
     }
     assert!(Library::open(&settings("s3://songs", &[("timeout", "often")])).is_err());
+}
+
+/// A Google key that was made a moment ago; none where openssl is missing.
+fn key_of_nobody() -> Option<String> {
+    let asked = ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"];
+    let made = std::process::Command::new("openssl").args(asked).output();
+    let Ok(made) = made else {
+        eprintln!("SKIPPED: Google's signatures are not tested: there is no openssl");
+        return None;
+    };
+    let key = serde_json::json!({
+        "type": "service_account",
+        "client_email": "nobody@example.iam.gserviceaccount.com",
+        "private_key_id": "1",
+        "private_key": String::from_utf8(made.stdout).unwrap(),
+        "gcs_base_url": "https://storage.googleapis.com",
+    });
+    Some(key.to_string())
 }
