@@ -21,12 +21,12 @@ impl Server {
     pub(crate) async fn start() -> Option<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let Some(program) = program() else {
-            let is_said = std::env::var_os("SONGMILL_MOTO").is_some_and(|said| said == "none");
+            let is_said = std::env::var_os("MOTO_SERVER").is_some_and(|said| said == "none");
             assert!(
                 is_said || std::env::var("CI").as_deref() != Ok("true"),
-                "moto_server is missing: set SONGMILL_MOTO (to none, to do without), or run ./x test"
+                "moto_server is missing: set MOTO_SERVER (to none, to do without), or run ./x test"
             );
-            eprintln!("SKIPPED: there is no moto_server here; set SONGMILL_MOTO, or run ./x test");
+            eprintln!("SKIPPED: there is no moto_server here; set MOTO_SERVER, or run ./x test");
             return None;
         };
         let mut child = Command::new(program)
@@ -79,7 +79,7 @@ impl Drop for Server {
 }
 
 fn program() -> Option<PathBuf> {
-    if let Some(program) = std::env::var_os("SONGMILL_MOTO").filter(|program| !program.is_empty()) {
+    if let Some(program) = std::env::var_os("MOTO_SERVER").filter(|program| !program.is_empty()) {
         if program == "none" {
             return None;
         }
