@@ -117,6 +117,8 @@ pub enum Flag {
     Clipped,
     /// It ends before its own header says, or parts of it cannot be decoded.
     Damaged,
+    /// It could not be converted, and is as it came.
+    NotConverted,
 }
 
 impl Flag {
@@ -128,6 +130,7 @@ impl Flag {
             Self::Silent => "silent",
             Self::Clipped => "clipped",
             Self::Damaged => "damaged",
+            Self::NotConverted => "not_converted",
         }
     }
 }

@@ -16,13 +16,14 @@ use tokio::sync::Semaphore;
 
 use crate::convert::Convert;
 use crate::fetch::{Fetcher, no_room};
+use crate::kept::Kept;
 use crate::naming::{Layout, Named};
 use crate::objects::Objects;
-use crate::probe::{Probed, probe};
+use crate::probe::{NotAudio, Probed, probe};
 use crate::provenance::{Made, Provenance};
 use crate::storage::{Mode, Storage};
-use crate::tags::Tags;
-use crate::verdict::Checks;
+use crate::tags::{Tags, second_name};
+use crate::verdict::{Asked, Checks};
 
 /// What collecting needs.
 pub(crate) struct Collector {
@@ -35,6 +36,7 @@ pub(crate) struct Collector {
     pub(crate) convert: Convert,
     pub(crate) tags: bool,
     pub(crate) provenance: Provenance,
+    pub(crate) kept: Kept<Vec<Fetched>>,
     /// Files that are decoded at the same time: as many as there are processors.
     pub(crate) looking: Semaphore,
 }
@@ -43,7 +45,7 @@ pub(crate) struct Collector {
 const ABREAST: usize = 4;
 
 /// A piece of audio that is good to be stored.
-struct Fetched {
+pub(crate) struct Fetched {
     file: TempPath,
     n: usize,
     probed: Probed,
@@ -87,11 +89,21 @@ impl Collector {
         let title = lease.song().ok().and_then(|song| song.title);
         let fetch = |(n, output)| self.fetched(lease, title.as_deref(), output, n).boxed();
         let fetching: Vec<BoxFuture<'_, _>> = outputs.iter().enumerate().map(fetch).collect();
-        let fetched: Vec<Fetched> = stream::iter(fetching).buffered(ABREAST).try_collect().await?;
+        let fetched: Vec<Fetched> = match self.kept.take(lease.job.id, origin.attempt.number) {
+            Some(fetched) => fetched,
+            None => stream::iter(fetching).buffered(ABREAST).try_collect().await?,
+        };
         let mut assets = Vec::with_capacity(fetched.len());
-        for piece in fetched {
+        for piece in &fetched {
             let placed = Placed { origin, outputs, title: title.as_deref() };
-            assets.push(self.stored(lease, placed, piece).await?);
+            match self.stored(lease, placed, piece).await {
+                Ok(asset) => assets.push(asset),
+                Err(stopped) => {
+                    // It may have expired at the vendor's by the time that our storage is back.
+                    self.kept.keep(lease.job.id, origin.attempt.number, fetched);
+                    return Err(stopped);
+                }
+            }
         }
         Ok(assets)
     }
@@ -112,20 +124,27 @@ impl Collector {
         let _place = self.looking.acquire().await;
         let looked = blocking(move || {
             let file = file.finish().map_err(|error| no_room(&error))?;
-            let probed =
-                probe(&file).map_err(|not| Fault::new(FaultKind::Garbled, "not_audio", not.to_string()))?;
+            let probed = probe(&file).map_err(|not| not_audio(&not))?;
             let (sha256, bytes) = hashed(&file)?;
             Ok((file, probed, sha256, bytes))
         });
         let (mut file, probed, original, mut bytes) = looked.await?;
-        let policy = self.store.policy();
-        let flags = self
-            .checks
-            .judge(&probed, output.part.as_deref(), &lease.job, &policy)
-            .map_err(Stopped::Unfit)?;
+        let asked = Asked {
+            part: output.part.as_deref(),
+            seconds: lease.job.asked_seconds,
+            may_be_made_anew: lease.job.may_be_made_anew(&self.store.policy(), self.store.now()),
+        };
+        let mut flags = self.checks.judge(&probed, asked).map_err(Stopped::Unfit)?;
         let (mut format, mut sha256) = (probed.format, original.clone());
         if self.convert.is_on() {
-            (file, format) = self.convert.convert(&file, format, probed.sound.rate).await?;
+            match self.convert.convert(&file, &probed).await {
+                Ok(converted) => (file, format) = converted,
+                // The song is safe first of all.
+                Err(error) => {
+                    tracing::error!(job.id = %lease.job.id, %error, "audio is stored as it came: it cannot be converted");
+                    flags.push(Flag::NotConverted);
+                }
+            }
         }
         // Equal audio would not be equal any more.
         let tags = self.tags && !self.layout.is_shared();
@@ -148,32 +167,35 @@ impl Collector {
         &self,
         lease: &Arc<Lease>,
         placed: Placed<'_>,
-        fetched: Fetched,
+        fetched: &Fetched,
     ) -> Result<Asset, Stopped> {
         let Placed { origin, outputs, title } = placed;
         let Fetched { file, n, probed, flags, original, format, bytes, sha256 } = fetched;
-        let output = &outputs[n];
+        let (n, output) = (*n, &outputs[*n]);
         let title = output.title.as_deref().or(title);
-        let named = Named { output, n: n + 1, of: outputs.len(), title, sha256: &sha256, ext: format };
+        let named = Named { output, n: n + 1, of: outputs.len(), title, sha256, ext: format };
         let to = self.layout.path(&lease.job, named);
         let mode = if self.layout.is_shared() { Mode::Shared } else { Mode::Own };
         still_ours(lease)?;
-        self.storage.put(file, &to, mode).await?;
+        let copy = linked(file).await?;
+        self.storage.put(copy, &to, mode).await.map_err(ours)?;
+        still_ours(lease)?;
         let asset = Asset {
             path: to,
-            bytes,
-            sha256,
-            format: format.to_owned(),
+            bytes: *bytes,
+            sha256: sha256.clone(),
+            format: (*format).to_owned(),
             duration_ms: probed.duration_ms,
             part: output.part.clone(),
             title: title.map(str::to_owned),
-            flags,
+            flags: flags.clone(),
         };
-        let made = Made { origin, asset: &asset, n: n + 1, original, sound: probed.sound };
+        let made = Made { origin, asset: &asset, n: n + 1, original, sound: &probed.sound };
         let sidecar = self.provenance.sidecar(lease, &self.store, made);
         let json = serde_json::to_vec_pretty(&sidecar)
             .map_err(|error| Fault::new(FaultKind::Unavailable, "storage_unreachable", error.to_string()))?;
-        self.storage.put_bytes(&format!("{}.json", asset.path), json.into(), "application/json").await?;
+        let beside = format!("{}.json", asset.path);
+        self.storage.put_bytes(&beside, json.into(), "application/json").await.map_err(ours)?;
         Ok(asset)
     }
 }
@@ -211,6 +233,26 @@ async fn blocking<T: Send + 'static>(
         Err(error) if error.is_panic() => Err(Fault::new(FaultKind::Garbled, "not_audio", error.to_string())),
         Err(error) => Err(Fault::new(FaultKind::Unavailable, "output_unreachable", error.to_string())),
     }
+}
+
+/// Our own disk is no fault of the file's.
+fn not_audio(not: &NotAudio) -> Fault {
+    match not {
+        NotAudio::Unread(error) => Fault::new(FaultKind::Locked, "storage_refused", error.clone()),
+        not => Fault::new(FaultKind::Garbled, "not_audio", not.to_string()),
+    }
+}
+
+/// What our own storage says is for the operator, however often: the vendor has done its part.
+fn ours(mut fault: Fault) -> Fault {
+    fault.kind = FaultKind::Locked;
+    fault
+}
+
+/// A second name of a file, to be given away.
+async fn linked(file: &Path) -> Result<TempPath, Fault> {
+    let file = file.to_owned();
+    blocking(move || second_name(&file).map_err(|error| no_room(&error))).await
 }
 
 /// Hash and size of a file. Blocks.

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use songmill_core::time::Span;
-use songmill_core::{Fault, FaultKind};
 use tempfile::TempPath;
 use tokio::process::Command;
 
-use crate::fetch::no_room;
+use crate::probe::{Probed, probe};
 use crate::tags::beside;
 
 /// What becomes of audio before it is stored.
@@ -96,16 +95,14 @@ impl Convert {
         if asked.status.success() { Ok(()) } else { Err(std::io::Error::other(asked.status.to_string())) }
     }
 
-    /// Converts a file that was found to be of a format, with so many samples a second; a new file beside it, and its
-    /// format.
+    /// Converts a file; a new one beside it, and its format.
     pub(crate) async fn convert(
         &self,
         file: &Path,
-        from: &'static str,
-        rate: u32,
-    ) -> Result<(TempPath, &'static str), Fault> {
-        let to = beside(file).map_err(|error| no_room(&error))?;
-        let (format, codec, container) = match (self.format, from) {
+        probed: &Probed,
+    ) -> Result<(TempPath, &'static str), NotConverted> {
+        let to = beside(file)?;
+        let (format, codec, container) = match (self.format, probed.format) {
             (Some(Target::Mp3), _) | (None, "mp3") => ("mp3", "libmp3lame", "mp3"),
             (Some(Target::Flac), _) | (None, "flac") => ("flac", "flac", "flac"),
             (Some(Target::Opus), _) => ("opus", "libopus", "ogg"),
@@ -114,13 +111,16 @@ impl Convert {
         let mut command = Command::new(&self.program);
         command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-protocol_whitelist", "file"]);
         // A file that is no audio reaches nothing else: neither networks nor other files.
-        command.args(["-f", from]).arg("-i").arg(file);
+        command.args(["-f", probed.format]).arg("-i").arg(file);
         command.args(["-map", "0:a:0", "-vn", "-map_metadata", "-1", "-t", LONGEST]);
         if self.loudness != 0.0 {
             command.arg("-af").arg(format!("loudnorm=I={}:{PEAK}", self.loudness));
         }
-        if format != "opus" {
-            command.args(["-ar", &rate.to_string()]);
+        // Loudness is worked on at a higher rate.
+        match format {
+            "opus" => {}
+            "mp3" => drop(command.args(["-ar", &probed.sound.rate.min(MP3_RATE).to_string()])),
+            _ => drop(command.args(["-ar", &probed.sound.rate.to_string()])),
         }
         command.args(["-c:a", codec]);
         if matches!(format, "mp3" | "opus") {
@@ -129,22 +129,47 @@ impl Convert {
         command.args(["-f", container, "-y"]).arg(&to);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let most: Duration = self.timeout.get();
-        let ended = match tokio::time::timeout(most, command.output()).await {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(error)) => return Err(failed(FaultKind::Locked, error.to_string())),
-            Err(_) => {
-                return Err(failed(FaultKind::Unavailable, format!("not done after {} s", most.as_secs())));
-            }
-        };
+        let ended =
+            tokio::time::timeout(most, command.output()).await.map_err(|_| NotConverted::Late(most))??;
         if !ended.status.success() {
             let words = String::from_utf8_lossy(&ended.stderr);
-            let words = words.lines().last().unwrap_or_default().chars().take(200).collect::<String>();
-            return Err(failed(FaultKind::Locked, format!("{}: {words}", ended.status)));
+            let words = words.lines().last().unwrap_or_default().chars().take(200).collect();
+            return Err(NotConverted::Failed(ended.status, words));
+        }
+        if format != "opus" {
+            let (made, whole) = (to.to_path_buf(), probed.duration_ms);
+            let found =
+                tokio::task::spawn_blocking(move || probe(&made)).await.map_err(std::io::Error::other)?;
+            let found = found.map_err(|not| NotConverted::Other(not.to_string()))?;
+            if found.duration_ms.abs_diff(whole) > LENGTHS_DIFFER_MS {
+                return Err(NotConverted::Other(format!(
+                    "it plays for {} ms, not for {whole}",
+                    found.duration_ms
+                )));
+            }
         }
         Ok((to, format))
     }
 }
 
-fn failed(kind: FaultKind, words: String) -> Fault {
-    Fault::new(kind, "conversion_failed", words)
+/// The highest rate that an mp3 can have.
+const MP3_RATE: u32 = 48_000;
+/// By how much lengths may differ: encoders fill up their last frames.
+const LENGTHS_DIFFER_MS: u64 = 500;
+
+/// Why a file is not converted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotConverted {
+    /// It takes too long.
+    #[error("not done after {} s", .0.as_secs())]
+    Late(Duration),
+    /// The program refuses it.
+    #[error("{0}: {1}")]
+    Failed(std::process::ExitStatus, String),
+    /// What was made is not the same audio.
+    #[error("the result is not the same audio: {0}")]
+    Other(String),
+    /// Files or programs cannot be had.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
 }

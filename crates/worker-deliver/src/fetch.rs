@@ -137,7 +137,7 @@ impl Fetcher {
             url = self.guard.follow(&url, target).map_err(|refused| refuse(&refused))?;
         }
         Err(Fault::new(
-            FaultKind::Garbled,
+            FaultKind::Locked,
             "address_refused",
             format!("more than {} redirects", self.redirects),
         ))
@@ -217,7 +217,7 @@ fn words(error: &reqwest::Error) -> String {
 }
 
 fn refuse(refused: &Refused) -> Fault {
-    Fault::new(FaultKind::Garbled, "address_refused", refused.to_string())
+    Fault::new(FaultKind::Locked, "address_refused", refused.to_string())
 }
 
 const UNREACHABLE: &str = "output_unreachable";
@@ -227,7 +227,7 @@ pub(crate) fn unreachable(words: String) -> Fault {
 }
 
 pub(crate) fn too_large(most: u64) -> Fault {
-    Fault::new(FaultKind::Garbled, "output_too_large", format!("larger than {most} bytes"))
+    Fault::new(FaultKind::Locked, "output_too_large", format!("larger than {most} bytes"))
 }
 
 /// Our own disk: the operator's to mend.

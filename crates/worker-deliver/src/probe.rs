@@ -1,7 +1,7 @@
 //! Is it audio, of which kind, how long does it play, and what is to be heard? All of it is decoded.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
@@ -43,6 +43,9 @@ pub enum NotAudio {
     /// It begins well but cannot be read on.
     #[error("audio is damaged: {0}")]
     Damaged(String),
+    /// Our own disk does not give it.
+    #[error("file cannot be read: {0}")]
+    Unread(String),
     /// It plays for longer than anything that is taken.
     #[error("audio plays for more than {0} s")]
     Endless(u64),
@@ -54,8 +57,8 @@ pub enum NotAudio {
 /// The longest that is decoded, in seconds, and in samples of all channels: a few bytes can stand for days of silence.
 const LONGEST_S: u64 = 3600;
 const SAMPLES_MOST: u64 = 2 * 48_000 * LONGEST_S;
-/// Which part may not decode before it is no audio at all.
-const DAMAGE_MOST: f32 = 0.5;
+/// Blocks of a flac that are lost where something stands behind it.
+const LOST_MOST: u64 = 2 * 65_536;
 
 /// Decodes a file. Blocks for as long as that takes; a decoder's panic is a fault of the file.
 pub fn probe(path: &Path) -> Result<Probed, NotAudio> {
@@ -66,10 +69,10 @@ pub fn probe(path: &Path) -> Result<Probed, NotAudio> {
 
 fn probed(path: &Path) -> Result<Probed, NotAudio> {
     let mut head = [0u8; 64];
-    let mut file = File::open(path).map_err(|error| damaged(&error))?;
-    let read = file.read(&mut head).map_err(|error| damaged(&error))?;
-    let format = sniff(&head[..read])?;
-    let file = File::open(path).map_err(|error| damaged(&error))?;
+    let mut file = File::open(path).map_err(|error| unread(&error))?;
+    let read = file.read(&mut head).map_err(|error| unread(&error))?;
+    let format = sniff(&head[..read], || behind_tag(&mut file, &head))?;
+    let file = File::open(path).map_err(|error| unread(&error))?;
     let stream = MediaSourceStream::new(Box::new(file), Default::default());
     let mut hint = Hint::new();
     hint.with_extension(format);
@@ -90,27 +93,27 @@ fn probed(path: &Path) -> Result<Probed, NotAudio> {
         .map_err(|error| damaged(&error))?;
     let mut hearing = Hearing::new(rate);
     let ended_badly = decode(&mut *reader, &mut *decoder, id, &mut hearing)?;
-    let frames = hearing.frames();
+    let (frames, all) = (hearing.frames(), hearing.frames() + hearing.missed());
+    let lacking = declared.unwrap_or(0).saturating_sub(all);
     let duration_ms = (u128::from(frames) * 1000 / u128::from(rate)) as u64;
     if duration_ms == 0 {
         return Err(NotAudio::Silent);
     }
-    let sound = hearing.heard();
-    if sound.damaged > DAMAGE_MOST {
-        return Err(NotAudio::Damaged("most of it cannot be decoded".into()));
-    }
     let cut = match format {
         // A stream of frames: its header may only guess how many there are.
-        "mp3" => frames::cut(path).map_err(|error| damaged(&error))?,
+        "mp3" => frames::cut(path).map_err(|error| unread(&error))?,
         // Written as a stream, a wav does not know its length.
         "wav" if is_unknown(&head) => None,
+        // What stands behind a flac spoils its last block, no more.
+        "flac" if lacking < LOST_MOST && tagged(path).map_err(|error| unread(&error))? => None,
         _ if ended_badly => Some("the file ends in the middle of its audio"),
-        _ if declared.is_some_and(|declared| frames + u64::from(rate) / 10 < declared) => {
-            Some("there is less audio than the header says")
-        }
         _ => None,
     };
-    Ok(Probed { format, duration_ms, cut, sound })
+    if cut.is_none() && format == "flac" {
+        // Damaged blocks are left out in silence.
+        hearing.miss(lacking);
+    }
+    Ok(Probed { format, duration_ms, cut, sound: hearing.heard() })
 }
 
 /// Decodes all packets of a track. Says whether the file ended in the middle of one.
@@ -137,7 +140,8 @@ fn decode(
                 buffer.copy_to_vec_interleaved(&mut samples);
                 hearing.hear(&samples, channels);
             }
-            Err(Error::DecodeError(_)) => hearing.miss(packet.dur.get()),
+            // Also where it is the bits of one packet that end too soon.
+            Err(Error::DecodeError(_) | Error::IoError(_)) => hearing.miss(packet.dur.get()),
             Err(error) => return Err(damaged(&error)),
         }
         if hearing.samples() > SAMPLES_MOST || hearing.seconds() > LONGEST_S {
@@ -150,14 +154,38 @@ fn damaged(error: &dyn std::fmt::Display) -> NotAudio {
     NotAudio::Damaged(error.to_string())
 }
 
+fn unread(error: &std::io::Error) -> NotAudio {
+    NotAudio::Unread(error.to_string())
+}
+
+/// Whether tags of other formats stand at a file's end.
+fn tagged(path: &Path) -> std::io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut tail = [0u8; 128];
+    if file.seek(SeekFrom::End(-(tail.len() as i64))).is_err() {
+        return Ok(false);
+    }
+    file.read_exact(&mut tail)?;
+    Ok(tail.starts_with(b"TAG") || tail.windows(8).any(|part| part == b"APETAGEX"))
+}
+
+/// The first bytes behind an ID3 tag.
+fn behind_tag(file: &mut File, head: &[u8]) -> Option<[u8; 4]> {
+    let size = head.get(6..10)?.iter().fold(0, |size, byte| size << 7 | u64::from(byte & 0x7f));
+    let mut behind = [0; 4];
+    file.seek(SeekFrom::Start(10 + size)).ok()?;
+    file.read_exact(&mut behind).ok()?;
+    Some(behind)
+}
+
 /// Whether a wav's header leaves its length open, as one that is written to a pipe does.
 fn is_unknown(head: &[u8]) -> bool {
     let riff = head.get(4..8).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
-    riff.is_none_or(|size| size == 0 || size >= 0xffff_ff00)
+    riff.is_none_or(|size| size == 0 || size >= 0x7fff_0000)
 }
 
 /// By the first bytes, never by the name or what the server called it.
-fn sniff(head: &[u8]) -> Result<&'static str, NotAudio> {
+fn sniff(head: &[u8], behind_tag: impl FnOnce() -> Option<[u8; 4]>) -> Result<&'static str, NotAudio> {
     if head.is_empty() {
         return Err(NotAudio::Empty);
     }
@@ -165,6 +193,9 @@ fn sniff(head: &[u8]) -> Result<&'static str, NotAudio> {
         return Ok("wav");
     }
     if head.starts_with(b"fLaC") {
+        return Ok("flac");
+    }
+    if head.starts_with(b"ID3") && behind_tag().as_ref() == Some(b"fLaC") {
         return Ok("flac");
     }
     if head.starts_with(b"ID3") || (head.len() > 1 && head[0] == 0xff && head[1] & 0xe6 == 0xe2) {

@@ -21,8 +21,8 @@ pub(crate) struct Made<'a> {
     /// Its number within the job, from 1.
     pub(crate) n: usize,
     /// The hash of what the vendor gave.
-    pub(crate) original: String,
-    pub(crate) sound: Sound,
+    pub(crate) original: &'a str,
+    pub(crate) sound: &'a Sound,
 }
 
 /// The form of sidecars.
@@ -51,14 +51,10 @@ impl Provenance {
                 created: rfc3339(job.created),
                 submitted: rfc3339(origin.attempt.since),
                 stored: rfc3339(store.now()),
-                sha256: (original != asset.sha256).then_some(original),
+                sha256: (original != asset.sha256).then(|| original.to_owned()),
             },
-            request: lease
-                .request
-                .as_deref()
-                .and_then(|text| serde_json::from_str(text).ok())
-                .unwrap_or_default(),
-            sound,
+            request: request(lease.request.as_deref().unwrap_or_default()),
+            sound: sound.clone(),
             path: asset.path,
             bytes: asset.bytes,
             sha256: asset.sha256,
@@ -73,9 +69,23 @@ impl Provenance {
     /// The comment in a file's tags: enough to find its job, and nothing of what was asked for but its hash.
     pub(crate) fn comment(&self, lease: &Lease) -> String {
         let hash = Sha256::digest(lease.request.as_deref().unwrap_or_default());
-        let hash: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        format!("songmill job={} vendor={} request=sha256:{hash}", lease.job.id, lease.vendor)
+        format!("songmill job={} vendor={} request=sha256:{}", lease.job.id, lease.vendor, hex(&hash[..8]))
     }
+}
+
+/// The request, without what gives access to something, or is large: of reference audio its hash.
+fn request(text: &str) -> serde_json::Value {
+    let mut request: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    if let Some(audio) = request.get_mut("reference_audio")
+        && let Some(address) = audio.as_str()
+    {
+        *audio = format!("sha256:{}", hex(&Sha256::digest(address))).into();
+    }
+    request
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn rfc3339(at: Timestamp) -> String {

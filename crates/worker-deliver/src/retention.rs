@@ -93,8 +93,14 @@ pub async fn sweep(
             return Ok(swept);
         }
         left = left.saturating_sub(song.bytes);
-        // Somebody else may have removed it, or its job written it anew.
-        if library.stat(&song.path).await?.is_none_or(|stat| stat.modified != song.modified) {
+        // Somebody else may have removed it, or its job written it anew, or another job has come to share it.
+        let newest =
+            async |path: &str| Ok::<_, StorageError>(library.stat(path).await?.map(|stat| stat.modified));
+        let (audio, beside) = (newest(&song.path).await?, newest(&record(&song.path)).await?);
+        if audio.is_none()
+            || audio.max(beside) != Some(song.modified)
+            || !is_record_of(library, &song.path).await?
+        {
             continue;
         }
         library.remove(&song.path).await?;
@@ -105,6 +111,32 @@ pub async fn sweep(
     swept.more = skipped;
     Ok(swept)
 }
+
+/// Whether what stands beside audio is our record of it, and not somebody's own file of that name.
+async fn is_record_of(library: &Library, path: &str) -> Result<bool, StorageError> {
+    let mut chunks = match library.get(&record(path)).await {
+        Ok(chunks) => chunks,
+        Err(StorageError::Missing { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut json = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        json.extend_from_slice(&chunk?);
+        if json.len() > RECORD_MOST {
+            return Ok(false);
+        }
+    }
+    Ok(serde_json::from_slice::<Record>(&json).is_ok_and(|record| record.path == path))
+}
+
+/// What a record must say, whatever else it does.
+#[derive(Deserialize)]
+struct Record {
+    path: String,
+}
+
+/// The most bytes of a record.
+const RECORD_MOST: usize = 4 << 20;
 
 /// Audio and its record; the oldest is the least.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +176,8 @@ async fn songs(
         let Some(audio) = before.iter().rfind(|audio| record(&audio.path) == entry.path) else { continue };
         let bytes = audio.stat.bytes + entry.stat.bytes;
         songs.bytes += bytes;
-        songs.oldest.push(Song { modified: audio.stat.modified, path: audio.path.clone(), bytes });
+        let modified = audio.stat.modified.max(entry.stat.modified);
+        songs.oldest.push(Song { modified, path: audio.path.clone(), bytes });
         if songs.oldest.len() > most {
             songs.oldest.pop();
             songs.skipped = true;

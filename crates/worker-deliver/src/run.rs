@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::collect::Collector;
 use crate::fetch::Fetcher;
+use crate::kept::Kept;
 use crate::library::Library;
 use crate::notices;
 use crate::objects::Objects;
@@ -71,6 +72,7 @@ pub async fn run(
         convert: settings.convert.clone(),
         tags: settings.tags,
         provenance: Provenance { models: vendors },
+        kept: Kept::default(),
         looking: Semaphore::new(processors),
         fetcher: Fetcher::new(&settings).map_err(Error::Client)?,
         objects: Objects::new(&settings).map_err(Error::Objects)?,

@@ -61,6 +61,16 @@ pub(crate) fn beside(file: &Path) -> std::io::Result<TempPath> {
     Ok(file.into_temp_path())
 }
 
+/// A second name of a file, or a copy where the disk has no such thing.
+pub(crate) fn second_name(file: &Path) -> std::io::Result<TempPath> {
+    let to = beside(file)?;
+    std::fs::remove_file(&to)?;
+    if std::fs::hard_link(file, &to).is_err() {
+        std::fs::copy(file, &to)?;
+    }
+    Ok(to)
+}
+
 fn kind(format: &str) -> Option<FileType> {
     match format {
         "mp3" => Some(FileType::Mpeg),
@@ -72,6 +82,6 @@ fn kind(format: &str) -> Option<FileType> {
 }
 
 fn read(file: &Path, kind: FileType) -> Result<lofty::file::TaggedFile, Box<dyn std::error::Error>> {
-    let options = ParseOptions::new().read_cover_art(false);
+    let options = ParseOptions::new();
     Ok(lofty::probe::Probe::open(file)?.set_file_type(kind).options(options).read()?)
 }

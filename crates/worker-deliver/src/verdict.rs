@@ -1,7 +1,7 @@
 //! Is a piece of audio what was asked for? What is heard is held against thresholds, and each has its consequence.
 
 use serde::{Deserialize, Serialize};
-use songmill_core::{Fault, FaultKind, Flag, Job, Policy};
+use songmill_core::{Fault, FaultKind, Flag};
 
 use crate::probe::Probed;
 
@@ -58,6 +58,17 @@ impl Default for Checks {
     }
 }
 
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// What it is besides the song itself.
+    pub part: Option<&'a str>,
+    /// How long it was to play; 0 where that was left open.
+    pub seconds: u32,
+    /// Whether the job has attempts and time left.
+    pub may_be_made_anew: bool,
+}
+
 /// What is odd about a piece of audio.
 struct Oddity {
     flag: Flag,
@@ -69,18 +80,12 @@ struct Oddity {
 
 impl Checks {
     /// The flags of audio that is taken, or why it is to be made anew.
-    pub fn judge(
-        &self,
-        probed: &Probed,
-        part: Option<&str>,
-        job: &Job,
-        policy: &Policy,
-    ) -> Result<Vec<Flag>, Fault> {
+    pub fn judge(&self, probed: &Probed, asked: Asked<'_>) -> Result<Vec<Flag>, Fault> {
         let mut flags = Vec::new();
-        for Oddity { flag, verdict, may_stay, words } in self.oddities(probed, part, job.asked_seconds) {
+        for Oddity { flag, verdict, may_stay, words } in self.oddities(probed, asked) {
             match verdict {
                 Verdict::Accept => {}
-                Verdict::Regenerate if !may_stay || job.may_be_made_anew(policy) => {
+                Verdict::Regenerate if !may_stay || asked.may_be_made_anew => {
                     return Err(unfit(flag, &words));
                 }
                 Verdict::Flag | Verdict::Regenerate => flags.push(flag),
@@ -89,7 +94,8 @@ impl Checks {
         Ok(flags)
     }
 
-    fn oddities(&self, probed: &Probed, part: Option<&str>, asked_s: u32) -> Vec<Oddity> {
+    fn oddities(&self, probed: &Probed, asked: Asked<'_>) -> Vec<Oddity> {
+        let Asked { part, seconds: asked_s, .. } = asked;
         let sound = &probed.sound;
         let mut found = Vec::new();
         let mut find = |flag, verdict, may_stay, words| found.push(Oddity { flag, verdict, may_stay, words });

@@ -4,11 +4,13 @@
 //! whole, is asked for by itself.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use songmill_core::job::{StepKind, Via};
-use songmill_core::{Event, FaultKind, Report, TaskId, Timestamp};
+use songmill_core::{Event, Fault, FaultKind, Report, TaskId, Timestamp};
 use songmill_store::Store;
 use songmill_vendors::{Listed, Seen, Slack, TaskRef, Vendor, Watched, Within};
 use tokio::sync::{mpsc, oneshot};
@@ -69,6 +71,8 @@ const SEARCHES: u32 = 20;
 /// Beyond what was seen, in ms, and of how many it is believed.
 const MARGIN_MS: u64 = 50;
 const ENOUGH: usize = 50;
+/// The most that moments differ.
+const OFFSET_MOST_MS: i64 = 60_000;
 /// How long a list that failed is not asked for.
 const WITHOUT: Duration = Duration::from_secs(30);
 /// How long others are waited for.
@@ -175,34 +179,47 @@ fn one_by_one(asking: &Arc<Asking>, tasks: impl IntoIterator<Item = Vec<Ask>>, m
     }
 }
 
-/// Looks for many in the list; the limit has allowed one request.
+/// Looks for many in the list; the limit has allowed one request. Its end is told whatever happens, or who asks would
+/// wait for ever.
 async fn many(asking: Arc<Asking>, search: Search, tell: mpsc::UnboundedSender<News>) {
+    let searched = AssertUnwindSafe(searched(&asking, &search, &tell)).catch_unwind().await;
+    let result = searched.unwrap_or_else(|_| {
+        let vendor = &asking.vendor.card().name;
+        Err(Fault::new(
+            FaultKind::Garbled,
+            "reply_garbled",
+            format!("the list of {vendor} breaks its reader"),
+        )
+        .into())
+    });
+    let _ = tell.send(News::Over(search, result));
+}
+
+async fn searched(
+    asking: &Asking,
+    search: &Search,
+    tell: &mpsc::UnboundedSender<News>,
+) -> Result<(), Stopped> {
     let mut within = Within { slack: asking.slack(), before: None };
     let mut missing = search.tasks.clone();
     let mut allowed = true;
-    let mut result = Ok(());
     // As long as the list goes on the rest is looked for there: every page tells of others, too.
     for _ in 0..SEARCHES {
         let Some(exchange) = asking.vendor.poll_many(&missing, within) else { break };
         let at = asking.store.now();
-        match asking.driver.drive_on(exchange, None, &asking.meter, std::mem::take(&mut allowed)).await {
-            Ok(Listed { seen, whole, before }) => {
-                let found: HashSet<&TaskId> = seen.iter().map(|seen| &seen.task).collect();
-                missing.retain(|task| !found.contains(&task.id));
-                let whole = whole && !missing.is_empty();
-                let _ = tell.send(News::Shown { seen, at, whole });
-                within.before = before;
-            }
-            Err(stopped) => {
-                result = Err(stopped);
-                break;
-            }
-        }
-        if within.before.is_none() || missing.len() < FEW {
+        let listed =
+            asking.driver.drive_on(exchange, None, &asking.meter, std::mem::take(&mut allowed)).await?;
+        let Listed { seen, whole, before } = listed;
+        let found: HashSet<&TaskId> = seen.iter().map(|seen| &seen.task).collect();
+        missing.retain(|task| !found.contains(&task.id));
+        let whole = whole && !missing.is_empty();
+        let _ = tell.send(News::Shown { seen, at, whole });
+        within.before = before;
+        if before.is_none() || missing.len() < FEW {
             break;
         }
     }
-    let _ = tell.send(News::Over(search, result));
+    Ok(())
 }
 
 impl Asking {
@@ -301,7 +318,9 @@ impl Asking {
 
     /// Takes over how far moments have differed, in ms; when a task was not where it should stand, the most is allowed.
     fn learn(&self, offsets: &[i64], missed: bool) {
-        let (Some(least), Some(most)) = (offsets.iter().min(), offsets.iter().max()) else { return };
+        // A task that an operator named, or that was found late, was not made when its submission began.
+        let usual = || offsets.iter().filter(|offset| offset.abs() <= OFFSET_MOST_MS);
+        let (Some(least), Some(most)) = (usual().min(), usual().max()) else { return };
         let span = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap_or(0) + MARGIN_MS);
         let found = Slack { before: span(-least), after: span(*most) };
         let mut slack = self.slack.lock().unwrap_or_else(PoisonError::into_inner);

@@ -129,8 +129,8 @@ impl Default for JobPolicy {
         Self {
             deadline: Span::secs(7 * 86_400),
             collect_tries: 5,
-            collect_rounds: 3,
-            collect_patience: Span::secs(86_400),
+            collect_rounds: 5,
+            collect_patience: Span::secs(3 * 86_400),
             collect_backoff: Span::secs(1),
             claims: 5,
         }

@@ -300,8 +300,8 @@ impl Job {
     }
 
     /// Whether its song may be made anew by the same vendor, if what was made is not good enough.
-    pub fn may_be_made_anew(&self, policy: &Policy) -> bool {
-        !self.cancel_asked && self.paid < policy.vendor(self.vendor()).attempts
+    pub fn may_be_made_anew(&self, policy: &Policy, now: Timestamp) -> bool {
+        !self.cancel_asked && now < self.until && self.paid < policy.vendor(self.vendor()).attempts
     }
 
     /// Submissions of which it is not known whether they created a paid task.

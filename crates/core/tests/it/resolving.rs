@@ -193,6 +193,8 @@ fn a_later_submission_that_was_left_is_looked_up_before_another_is_made() {
     story.tell(Event::Claimed).wait(100).tell(NOT_FOUND).is(StateName::Queued);
     story.tell(Event::Claimed).tell(accepted(2, "t2")).is(StateName::Generating);
     story.tell(called_back(1, done())).is(StateName::Collecting);
+    // Twice, for the first may be a fault of the way.
+    story.tell(Event::CollectFailed { fault: fault(FaultKind::Garbled) }).tell(polled(1, done()));
     story.tell(Event::CollectFailed { fault: fault(FaultKind::Garbled) }).is(StateName::Uncertain);
     // However often it is not found: it may have been taken.
     for _ in 0..3 {

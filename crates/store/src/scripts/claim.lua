@@ -10,10 +10,11 @@ local claim = taking({
 })
 if ARGV[6] == 'again' and claim:again(queue) then return claim.out end
 
-local turn, keeps_out = queue .. ':turn', tonumber(ARGV[8])
+local LONGEST_TURN = 30000
+local turn, keeps_out, turn_of, turn_since = queue .. ':turn', tonumber(ARGV[8])
 if keeps_out > 0 then
-  local whose = redis.call('GET', turn)
-  if whose and whose ~= KEYS[2] then
+  turn_of, turn_since = string.match(redis.call('GET', turn) or '', '^(.*) (%d+)$')
+  if turn_of and turn_of ~= KEYS[2] then
     claim.out[2] = now + math.max(1, redis.call('PTTL', turn))
     return claim.out
   end
@@ -28,7 +29,11 @@ for _, id in ipairs(ids) do
     redis.call('ZREM', queue, id)
   end
 end
-if keeps_out > 0 and #ids > 0 then redis.call('SET', turn, KEYS[2], 'PX', keeps_out) end
+if keeps_out > 0 and #ids > 0 then
+  local since = tonumber(turn_since or now)
+  -- Who is ill would keep out those who are well: after a while the turn is anybody's.
+  if now - since < LONGEST_TURN then redis.call('SET', turn, KEYS[2] .. ' ' .. since, 'PX', keeps_out) end
+end
 claim:remember(queue)
 if #ids < most then
   local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')

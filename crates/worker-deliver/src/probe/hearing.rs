@@ -98,6 +98,10 @@ impl Hearing {
         self.frames
     }
 
+    pub(super) const fn missed(&self) -> u64 {
+        self.missed
+    }
+
     pub(super) const fn samples(&self) -> u64 {
         self.samples
     }

@@ -13,6 +13,9 @@ use crate::time::{Span, Timestamp};
 
 /// The longest wait between two tries to collect.
 const COLLECT_BACKOFF_MOST: Span = Span::secs(120);
+/// Of the doublings of the wait before an address is asked for anew, those that are made at once where it is said to be
+/// gone: it may only not be there yet.
+const GONE_PATIENCE: u32 = 2;
 /// The longest wait before an address is asked for anew.
 const ANEW_BACKOFF_MOST: Span = Span::secs(900);
 /// Audio that expires sooner than this goes before what came earlier.
@@ -100,7 +103,10 @@ impl Turn<'_> {
                 Changed::Yes
             }
             Event::CollectFailed { fault } => self.collect_failed(origin, outputs, tries, fault),
-            Event::Unfit { fault } => self.attempt_failed(origin.attempt, fault),
+            Event::Unfit { fault } => {
+                self.job.note(self.now, "unfit", fault.to_string());
+                self.doubtful(origin, outputs, tries, fault)
+            }
             Event::Accepted { attempt, accepted: accepted @ Accepted::Task(_) }
                 if *attempt != origin.attempt.number =>
             {
@@ -138,7 +144,21 @@ impl Turn<'_> {
                 self.again(origin, outputs, tries.saturating_add(1), due)
             }
             FaultKind::Rejected => self.ask_anew(&origin, fault),
-            FaultKind::Garbled => self.attempt_failed(origin.attempt, fault),
+            FaultKind::Garbled => self.doubtful(origin, outputs, tries, fault),
+        }
+    }
+
+    /// What came is not what was asked for. It is looked at a second time, which costs nothing, before it is made anew:
+    /// a page of a proxy or a transfer that was cut says nothing of the song.
+    fn doubtful(&mut self, origin: Origin, outputs: Vec<Output>, tries: u32, fault: &Fault) -> Changed {
+        let due = self.now + self.policy.jobs.collect_backoff.get();
+        match &origin.task {
+            Some(task) if self.job.rounds == 0 && origin.vendor == *self.job.vendor() => {
+                self.job.rounds = 1;
+                self.follow(origin.attempt, task.clone(), due)
+            }
+            None if tries == 0 => self.again(origin, outputs, 1, due),
+            _ => self.attempt_failed(origin.attempt, fault),
         }
     }
 
@@ -160,9 +180,20 @@ impl Turn<'_> {
             let lost = Fault::new(FaultKind::Unavailable, "output_lost", fault.to_string());
             return self.attempt_failed(origin.attempt, &lost);
         };
-        self.job.rounds = self.job.rounds.saturating_add(1);
-        let spread = self.spread(origin.attempt.number, self.job.rounds);
-        let own = backoff(jobs.collect_backoff, ANEW_BACKOFF_MOST, self.job.rounds, spread);
+        let own = if patient {
+            self.job.rounds = self.job.rounds.max(1);
+            let taken = self.now.since(origin.attempt.since) / 8;
+            taken.clamp(jobs.collect_backoff.get(), ANEW_BACKOFF_MOST.get())
+        } else {
+            self.job.rounds = self.job.rounds.saturating_add(1);
+            let spread = self.spread(origin.attempt.number, self.job.rounds);
+            backoff(
+                jobs.collect_backoff,
+                ANEW_BACKOFF_MOST,
+                self.job.rounds.saturating_add(GONE_PATIENCE),
+                spread,
+            )
+        };
         // A new address is most likely on the host that asked for patience.
         let due = self.now + own.max(fault.retry_after().unwrap_or_default());
         self.follow(origin.attempt, task, due)

@@ -8,12 +8,14 @@ use crate::id::TaskId;
 use crate::job::event::{Accepted, Event, Via};
 use crate::job::state::{Attempt, Ended, State};
 use crate::report::Report;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// How often in a row the vendor may deny knowing a task before it counts as gone.
 const GONE_AFTER: u32 = 3;
 /// A task is looked at again after this part of the time that it has taken so far.
 const PART_OF_ITS_TIME: u32 = 8;
+/// The longest that a task waits for others to be looked at: what a vendor allows may change.
+const ROUND_MOST: Span = Span::secs(600);
 /// How often stopping a task is tried.
 pub(super) const STOP_TRIES: u32 = 5;
 
@@ -129,7 +131,10 @@ impl Turn<'_> {
         // A callback has said that something happened: look soon, though the vendor's answer lags behind.
         let is_nudged = of.nudged > Timestamp::default();
         let taken = if is_nudged { Duration::ZERO } else { self.now.since(of.attempt.since) };
-        (taken * stretch / PART_OF_ITS_TIME).min(most).max(every).max(self.policy.pace.round(vendor))
+        (taken * stretch / PART_OF_ITS_TIME)
+            .min(most)
+            .max(every)
+            .max(self.policy.pace.round(vendor).min(ROUND_MOST.get()))
     }
 
     fn poll_failed(&mut self, of: Following, fault: &Fault) -> Changed {
