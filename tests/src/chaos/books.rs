@@ -102,6 +102,7 @@ impl Books {
                 let path = asset["path"].as_str().context("an asset has a path")?.to_owned();
                 let there = std::fs::read(folder.join(&path)).map(|bytes| hex(&Sha256::digest(bytes))).ok();
                 self.jobs_without_file += usize::from(there.as_deref() != asset["sha256"].as_str());
+                self.jobs_without_file += usize::from(!folder.join(format!("{path}.json")).exists());
                 named.insert(path);
             }
         }
@@ -113,7 +114,9 @@ impl Books {
             }
             for file in std::fs::read_dir(batch.path())? {
                 let path = format!("{name}/{}", file?.file_name().to_string_lossy());
-                self.files_without_job += usize::from(!named.contains(&path));
+                // A sidecar belongs to the audio beside it.
+                let of = path.strip_suffix(".json").unwrap_or(&path);
+                self.files_without_job += usize::from(!named.contains(of));
             }
         }
         Ok(())
