@@ -97,9 +97,9 @@ async fn erase(
 
 impl App {
     async fn erase_jobs(&self, erased: &mut Erased, mut from: u64) -> Result<(), Problem> {
-        let left = Answer::erased();
+        let tenant = erased.tenant.clone();
         for _ in 0..LOOKS {
-            let found = self.store.look_to_erase(&erased.tenant, from, &left).await?;
+            let found = self.store.look_to_erase(&tenant, from, |kept| Answer::erased(&tenant, kept)).await?;
             for some in found.jobs.chunks(SIDECARS) {
                 erased.files += self.erase_audio(some).await?;
                 erased.jobs += self.store.erase(some).await?;

@@ -219,7 +219,9 @@ fn a_tenants_words_and_audio_are_erased_and_its_accounts_are_not() -> Result<()>
     let single = single["id"].as_str().context("an id")?.to_owned();
     world.run(&["vendor", "shut", "tencent"])?;
     let later = json!({ "custom_id": "later", "vendor": "tencent", "prompt": "留下" });
-    let open = acme.post("/v1/jobs?batch=later", &later)?;
+    let later_head = [("content-type", "application/json"), ("idempotency-key", "later-1")];
+    let ask_later = || acme.ask("POST", "/v1/jobs?batch=later", &later_head, later.to_string().as_bytes());
+    let open = ask_later()?;
     assert_eq!(open.status, 202, "{}", open.json());
     let theirs =
         other.post("/v1/jobs?batch=theirs", &json!({ "vendor": "replicate", "prompt": "theirs" }))?.json();
@@ -295,9 +297,15 @@ fn a_tenants_words_and_audio_are_erased_and_its_accounts_are_not() -> Result<()>
     assert_eq!(other.get(&theirs)?.json()["request"]["prompt"], "theirs");
     let open = format!("/v1/jobs/{}", open.json()["id"].as_str().context("an id")?);
     assert_eq!(acme.get(&open)?.json()["request"]["prompt"], "留下");
+    let again = ask_later()?;
+    assert_eq!(
+        (again.status, again.header("idempotent-replayed")),
+        (202, Some("true")),
+        "it is still to come"
+    );
     // The keys stay used: nothing is made again by mistake.
     let again = acme.ask("POST", "/v1/jobs?batch=album", &head, song("single").to_string().as_bytes())?;
-    assert_eq!(again.status, 422);
+    assert_eq!((again.status, again.json()["code"].as_str()), (410, Some("erased")));
     assert_eq!(acme.post("/v1/jobs?batch=album", &song("single"))?.status, 409);
     // Once more, with the last one canceled.
     acme.post(&format!("{}/cancel", &open[..]), &Value::Null)?;
@@ -308,5 +316,6 @@ fn a_tenants_words_and_audio_are_erased_and_its_accounts_are_not() -> Result<()>
         "{erased}"
     );
     assert_eq!(acme.post(&format!("{open}/retry"), &Value::Null)?.status, 410);
+    assert_eq!(ask_later()?.status, 410);
     world.audit()
 }
