@@ -319,3 +319,46 @@ fn a_tenants_words_and_audio_are_erased_and_its_accounts_are_not() -> Result<()>
     assert_eq!(ask_later()?.status, 410);
     world.audit()
 }
+
+#[test]
+fn a_job_that_ended_behind_the_look_is_erased_whole_and_a_broken_record_stops_nothing() -> Result<()> {
+    let world = World::start(&[])?;
+    let (_roles, api) = world.serve_api(&["generate", "deliver"], &[])?;
+    let admin = api.with_key(&world.key("default", &["admin"])?);
+    let acme = api.with_key(&world.key("acme", &["submit", "read"])?);
+    let songs = world.folder.path().join("songs");
+    let one = |n: &str| -> Result<String> {
+        let made = acme.post("/v1/jobs", &song(n))?.json();
+        let path = format!("/v1/jobs/{}", made["id"].as_str().context("an id")?);
+        until("it has ended", || Ok(acme.get(&path)?.json()["state"] == "completed"))?;
+        Ok(path)
+    };
+    // It ended when the records had been looked through, and only its sidecar is still to be met.
+    let late = one("late")?;
+    let files = admin.post("/v1/tenants/acme/erase?cursor=files.", &Value::Null)?.json();
+    assert_eq!(
+        (&files["jobs"], &files["files"], &files["open"]),
+        (&json!(1), &json!(1), &json!(0)),
+        "{files}"
+    );
+    let left = acme.get(&late)?;
+    assert!(left.json()["erased_ms"].is_u64(), "{}", left.json());
+    assert!(!String::from_utf8_lossy(&left.body).contains(MARK));
+    assert_eq!(files_with_mark(&songs)?, Vec::<PathBuf>::new());
+    // Another's record that cannot be read.
+    let whole = one("whole")?;
+    world.submit("broken", &[song("broken")])?;
+    completed(&world, "broken")?;
+    let broken = world.job("broken", "broken")?;
+    let key = format!("{{sm:0}}:j:{}", broken["id"].as_str().context("an id")?);
+    world.redis.cli(&["hset", &key, "d", "none"])?;
+    let erased = world.run(&["tenant", "erase", "acme", "--yes", "--json"])?;
+    let said: Value = serde_json::from_slice(&erased.stdout)?;
+    assert_eq!(
+        (erased.status.code(), &said["jobs"], &said["unreadable"]),
+        (Some(3), &json!(1), &json!(1)),
+        "{said}"
+    );
+    assert!(acme.get(&whole)?.json()["erased_ms"].is_u64());
+    Ok(())
+}
