@@ -109,6 +109,15 @@ fn a_batch_is_exported_as_a_folder_or_a_tar_and_what_is_there_is_not_fetched_aga
     let broken = world.run(&["batch", "export", "album", "--to", "broken.tar"])?;
     assert_eq!(broken.status.code(), Some(1));
     assert!(!world.folder.path().join("broken.tar").exists());
+    // Half an export is not taken for a whole one: a job is kept no more, a batch goes on.
+    let id = lines[0]["id"].as_str().context("an id")?;
+    world.redis.cli(&["del", &format!("{{sm:0}}:j:{id}")])?;
+    let half = world.run(&["batch", "export", "album", "--to", "half", "--json"])?;
+    let said: Value = serde_json::from_slice(&half.stdout)?;
+    assert_eq!((half.status.code(), &said["gone"]), (Some(3), &json!(1)), "{said}");
+    world.run(&["vendor", "shut", "replicate"])?;
+    world.submit("open", &[song("open")])?;
+    assert_eq!(world.run(&["batch", "export", "open", "--to", "open"])?.status.code(), Some(3));
     Ok(())
 }
 
@@ -128,6 +137,10 @@ fn what_storage_does_not_have_as_it_was_stored_is_found() -> Result<()> {
     let stored = std::fs::read(&paths[1])?;
     assert_eq!(std::fs::read(world.folder.path().join("one"))?, stored);
     assert_eq!(std::fs::read(world.folder.path().join("two"))?, stored);
+    assert!(world.run(&["asset", "get", id])?.status.success());
+    let name = paths[1].file_name().context("a name")?;
+    assert_eq!(std::fs::read(world.folder.path().join(name))?, stored);
+    assert_eq!(world.run(&["asset", "get", id, "-o", "-"])?.stdout, stored);
     let well = world.run(&["asset", "verify"])?;
     let said = String::from_utf8_lossy(&well.stdout);
     assert!(
@@ -141,6 +154,9 @@ fn what_storage_does_not_have_as_it_was_stored_is_found() -> Result<()> {
     let mut bytes = stored;
     bytes[50] ^= 1;
     std::fs::write(&paths[2], bytes)?;
+    let changed = listed[2]["job"].as_str().context("an id")?;
+    assert_eq!(world.run(&["asset", "get", changed, "-o", "changed"])?.status.code(), Some(1));
+    assert!(!world.folder.path().join("changed").exists());
     let found = world.json_lines(&["asset", "verify", "--batch", "album"])?;
     let of = |wrong: &str| found.iter().find(|one| one["wrong"] == wrong).map(|one| one["path"].to_string());
     let named = |n: usize| {
