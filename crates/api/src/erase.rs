@@ -56,7 +56,8 @@ pub(crate) fn operations() -> Vec<Operation> {
                 "Prompts, lyrics, titles, the caller's own ids, the words of faults, refused lines, the texts of notices, \
                  and the audio with what lies beside it. Ids, states, times, vendors, counts, costs and the ledger stay. \
                  Jobs that have not ended are left, and counted: cancel them first. Send it again with `next` until \
-                 there is none; safe to begin anew at any time.",
+                 there is none, and begin anew until one whole round erases nothing: jobs end while it runs. Safe to \
+                 begin anew at any time.",
             )
             .for_scope(Scope::Admin)
             .query::<EraseQuery>()
@@ -80,7 +81,10 @@ async fn erase(
     Query(query): Query<EraseQuery>,
 ) -> Result<Out<Erased>, Problem> {
     let tenant = caller.meant(Some(&tenant))?;
-    let mut erased = Erased { tenant: tenant.clone(), jobs: 0, files: 0, open: 0, next: None };
+    // Counted first: one that ends while this looks was passed by, and counts as left.
+    let open = app.store.usage(&tenant).await?.open_jobs;
+    let mut erased =
+        Erased { tenant: tenant.clone(), jobs: 0, files: 0, texts: 0, open, unreadable: 0, next: None };
     match query.cursor.as_deref() {
         None => app.erase_jobs(&mut erased, 0).await?,
         Some(cursor) => match cursor.strip_prefix("files.").map(unhex) {
@@ -89,7 +93,6 @@ async fn erase(
             None => app.erase_jobs(&mut erased, cursor.parse().map_err(|_| no_cursor())?).await?,
         },
     }
-    erased.open = app.store.usage(&tenant).await?.open_jobs;
     let (by, jobs, files) = (caller.label(), erased.jobs, erased.files);
     tracing::info!(%tenant, by, jobs, files, "what ended jobs of {tenant} said and made is erased");
     Ok(Out(erased))
@@ -97,13 +100,12 @@ async fn erase(
 
 impl App {
     async fn erase_jobs(&self, erased: &mut Erased, mut from: u64) -> Result<(), Problem> {
-        let left = Answer::erased();
+        let tenant = erased.tenant.clone();
         for _ in 0..LOOKS {
-            let found = self.store.look_to_erase(&erased.tenant, from, &left).await?;
-            for some in found.jobs.chunks(SIDECARS) {
-                erased.files += self.erase_audio(some).await?;
-                erased.jobs += self.store.erase(some).await?;
-            }
+            let found = self.store.look_to_erase(&tenant, from, |kept| Answer::erased(&tenant, kept)).await?;
+            (erased.texts, erased.unreadable) =
+                (erased.texts + found.texts, erased.unreadable + found.unreadable);
+            self.erase_found(erased, &found.jobs).await?;
             match found.next {
                 Some(next) => from = next,
                 None => {
@@ -116,6 +118,14 @@ impl App {
             }
         }
         erased.next = Some(from.to_string());
+        Ok(())
+    }
+
+    async fn erase_found(&self, erased: &mut Erased, found: &[Erasable]) -> Result<(), Problem> {
+        for some in found.chunks(SIDECARS) {
+            erased.files += self.erase_audio(some).await?;
+            erased.jobs += self.store.erase(some).await?;
+        }
         Ok(())
     }
 
@@ -134,11 +144,11 @@ impl App {
     /// tenants' folders, for nobody knows what layout the files were stored by.
     async fn erase_files(&self, erased: &mut Erased, from: &str) -> Result<(), Problem> {
         let (tenant, begun) = (erased.tenant.clone(), Instant::now());
-        self.store.erase_quarantined(&tenant).await?;
+        erased.texts += self.store.erase_quarantined(&tenant).await?;
         let own = format!("@{tenant}/");
         // With no job open, whatever was there before belongs to none that goes on; in a folder of its own only: who
         // knows what else lies beside the default tenant's songs.
-        let none_open = !tenant.is_default() && self.store.usage(&tenant).await?.open_jobs == 0;
+        let none_open = !tenant.is_default() && erased.open == 0;
         let before = Timestamp::from_millis(self.store.now().as_millis().saturating_sub(SKEW_MS));
         let wanted = |entry: &Entry| {
             *entry.path > *from && (!entry.path.starts_with('@') || entry.path.starts_with(&own))
@@ -148,15 +158,19 @@ impl App {
         while let Some(some) = chunks.next().await {
             let some = some.map_err(|error| cannot(&error.1))?;
             let owned = self.owned(&tenant, &some).await?;
+            // They ended when the records were already looked through.
+            let late: Vec<JobId> = owned.iter().filter_map(Owned::late).collect();
+            let (late, _) = self.store.erasable(&tenant, &late).await?;
+            self.erase_found(erased, &late).await?;
             for (entry, owned) in some.iter().zip(owned) {
                 match owned {
-                    Owned::Ended => {
+                    Owned::Erased => {
                         let audio = entry.path.trim_end_matches(".json");
                         self.library.remove(audio).await.map_err(|error| cannot(&error))?;
                     }
                     Owned::Nobodys
                         if none_open && entry.path.starts_with(&own) && entry.stat.modified < before => {}
-                    Owned::Open | Owned::Others | Owned::Nobodys => continue,
+                    Owned::Late(_) | Owned::Open | Owned::Others | Owned::Nobodys => continue,
                 }
                 self.library.remove(&entry.path).await.map_err(|error| cannot(&error))?;
                 erased.files += 1;
@@ -176,14 +190,19 @@ impl App {
         let read = stream::iter(read).buffered(ABREAST).try_collect().await;
         let sidecars: Vec<Option<Sidecar>> = read.map_err(|error| cannot(&error))?;
         let ids: Vec<JobId> = sidecars.iter().flatten().map(|sidecar| sidecar.job).collect();
-        let mut jobs = self.store.load_many(&ids).await?.into_iter();
+        let mut jobs = self.store.load_each(&ids).await?.into_iter();
         let of = sidecars.iter().map(|sidecar| {
             let Some(sidecar) = sidecar else { return Owned::Nobodys };
-            let open = jobs.next().flatten().is_some_and(|stored| !stored.job.state.name().is_final());
-            match (sidecar.tenant == *tenant, open) {
-                (false, _) => Owned::Others,
-                (true, true) => Owned::Open,
-                (true, false) => Owned::Ended,
+            let known = jobs.next();
+            if sidecar.tenant != *tenant {
+                return Owned::Others;
+            }
+            match known {
+                Some(Ok(Some(known))) if !known.job.state.name().is_final() => Owned::Open,
+                Some(Ok(Some(known))) if known.job.erased.is_none() => Owned::Late(sidecar.job),
+                Some(Ok(Some(_) | None)) | None => Owned::Erased,
+                // Whoever mends the record still finds the audio.
+                Some(Err(_)) => Owned::Open,
             }
         });
         Ok(of.collect())
@@ -208,14 +227,25 @@ impl App {
 
 /// Whose a file is.
 enum Owned {
-    /// A job's that has ended, or is kept no more.
-    Ended,
-    /// A job's that has not ended.
+    /// A job's that was erased, or is kept no more.
+    Erased,
+    /// A job's that has ended, and is not erased yet.
+    Late(JobId),
+    /// A job's that has not ended, as far as can be read.
     Open,
     /// Another tenant's.
     Others,
     /// It does not say.
     Nobodys,
+}
+
+impl Owned {
+    fn late(&self) -> Option<JobId> {
+        match self {
+            Self::Late(id) => Some(*id),
+            Self::Erased | Self::Open | Self::Others | Self::Nobodys => None,
+        }
+    }
 }
 
 fn audio(job: &Job) -> impl Iterator<Item = &str> {

@@ -10,8 +10,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use songmill_core::Tenant;
-use songmill_store::{Begun, Doing};
+use songmill_core::{BatchRef, Tenant};
+use songmill_store::{Begun, Doing, KeptAnswer, Made};
 use tracing::Instrument as _;
 
 use crate::app::App;
@@ -42,6 +42,8 @@ pub(crate) struct Once {
 const ALIVE: Duration = Duration::from_secs(20);
 /// Longer answers are not kept.
 const ANSWER_MOST: usize = 256 << 10;
+/// The status of an answer that was erased; no other answer with it is kept.
+const ERASED: u16 = 410;
 
 impl Once {
     /// Begins it, unless it is under way; gives the answer it had, where it was done.
@@ -132,15 +134,30 @@ impl Drop for Once {
 }
 
 impl Answer {
-    /// What is left of an answer that is erased: its key stays used.
-    pub(crate) fn erased() -> Vec<u8> {
-        let print = String::new();
-        let answer = Self { print, status: 410, media: String::new(), location: None, body: String::new() };
-        serde_json::to_vec(&answer).expect("texts and numbers are always JSON")
+    /// What is to be kept of an answer whose words are erased: its key stays used. None where it has none any more.
+    pub(crate) fn erased(tenant: &Tenant, kept: &[u8]) -> Option<KeptAnswer> {
+        let none = || Self {
+            print: String::new(),
+            status: 200,
+            media: String::new(),
+            location: None,
+            body: String::new(),
+        };
+        let answer = serde_json::from_slice(kept).unwrap_or_else(|_| none());
+        if answer.status == ERASED {
+            return None;
+        }
+        let made = answer.location.as_deref().and_then(|location| made(tenant, location));
+        let left = Self { status: ERASED, media: String::new(), body: String::new(), ..answer };
+        Some(KeptAnswer { made, left: serde_json::to_vec(&left).expect("texts and numbers are always JSON") })
     }
 
     /// Given again, if the request is the same.
     pub(crate) fn again(self, print: &str) -> Response {
+        if self.status == ERASED {
+            let detail = "what this Idempotency-Key was answered was erased; the request is not done again";
+            return Problem::new(StatusCode::GONE, "erased", detail).into_response();
+        }
         if self.print != print {
             let detail = "this Idempotency-Key was used for another request; use a new one for each";
             return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", detail).into_response();
@@ -157,6 +174,16 @@ impl Answer {
         headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
         response
     }
+}
+
+/// What a request made, by where it was said to be.
+fn made(tenant: &Tenant, location: &str) -> Option<Made> {
+    let path = location.split_once('?').map_or(location, |(path, _)| path);
+    if let Some(id) = path.strip_prefix("/v1/jobs/") {
+        return id.parse().ok().map(Made::Job);
+    }
+    let name = path.strip_prefix("/v1/batches/")?.parse().ok()?;
+    Some(Made::Batch(BatchRef { tenant: tenant.clone(), name }))
 }
 
 /// What makes two requests the same.

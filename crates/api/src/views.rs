@@ -87,8 +87,14 @@ pub struct Erased {
     pub jobs: u64,
     /// Files that were removed from storage, each with what lay beside it.
     pub files: u64,
-    /// Jobs that have not ended, and were left: cancel them, then erase again.
+    /// Other texts that were erased: of notices, refused lines, kept answers.
+    #[serde(default)]
+    pub texts: u64,
+    /// Jobs that had not ended when this part began, and were left: cancel them, then erase again.
     pub open: u64,
+    /// Records that cannot be read, whoever's they are, and were left.
+    #[serde(default)]
+    pub unreadable: u64,
     /// The `cursor` to go on with; not set when all is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

@@ -1,5 +1,6 @@
 //! Audio: what there is, fetching it, and proving that storage still has it.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -14,6 +15,7 @@ use songmill_core::{BatchRef, JobId, Tenant};
 use crate::args::Global;
 use crate::client::{Ask, Client};
 use crate::exit::Exit;
+use crate::export::files::{Hashed, safe_name};
 use crate::job::{self, ListArgs};
 use crate::{output, verify};
 
@@ -121,15 +123,19 @@ pub(crate) async fn get(client: &Client, id: JobId, n: usize, to: Option<PathBuf
         format!("job {id} is {} and has {} files", detail.job.state, detail.job.assets.len())
     })?;
     let mut answer = client.ask(Ask::get(&asset.url)).await?;
-    let to = match to {
-        Some(to) => to,
-        None => PathBuf::from(asset.path.rsplit('/').next().unwrap_or(&asset.path)),
-    };
-    if to.as_os_str() == "-" {
-        answer.copy(&mut std::io::stdout().lock()).await?;
+    if to.as_ref().is_some_and(|to| to.as_os_str() == "-") {
+        let mut out = Hashed::new(std::io::stdout().lock(), asset);
+        answer.copy(&mut out).await?;
+        out.checked(asset)?.flush()?;
         return Ok(Exit::Ok);
     }
-    output::write_whole(&to, async |mut file| answer.copy(&mut file).await).await?;
+    let to = to.unwrap_or_else(|| safe_name(id, asset).into());
+    output::write_whole(&to, async |file| {
+        let mut file = Hashed::new(file, asset);
+        answer.copy(&mut file).await?;
+        file.checked(asset).map(drop)
+    })
+    .await?;
     output::line(format_args!("{} ({} bytes)", to.display(), asset.bytes))?;
     Ok(Exit::Ok)
 }

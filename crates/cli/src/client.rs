@@ -55,6 +55,11 @@ pub(crate) struct Unreachable(String, #[source] reqwest::Error);
 #[error("the server has not answered for {} s", .0.as_secs())]
 pub(crate) struct Silent(Duration);
 
+/// What the answer led to does not give it.
+#[derive(Debug, thiserror::Error)]
+#[error("the bucket answers {0}")]
+pub(crate) struct Elsewhere(StatusCode);
+
 fn said(problem: &ProblemBody) -> String {
     let fixes: Vec<_> = problem.errors.iter().map(|error| error.fix.as_str()).collect();
     let known = fixes.iter().all(|fix| problem.detail.contains(fix));
@@ -68,6 +73,8 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// Where it leads, when it leads elsewhere.
     leads_to: Option<String>,
+    /// Whether it comes from where another led.
+    led: bool,
     body: Chunks,
 }
 
@@ -145,7 +152,7 @@ impl Client {
         }
         let key = std::env::var("SONGMILL_KEY").ok().filter(|key| !key.trim().is_empty());
         let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(10))
+            .connect_timeout(CONNECT)
             .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self(Way::There { http, base, key: key.map(|key| Secret::new(key.trim())) }))
@@ -188,10 +195,11 @@ impl Client {
                 let to = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
                 let leads_to = to.and_then(|to| Some(to.to_str().ok()?.to_owned()));
                 let body = response.into_body().into_data_stream().map(|chunk| Ok(chunk?));
-                Answer { status, leads_to, body: Box::pin(body) }
+                Answer { status, leads_to, led: false, body: Box::pin(body) }
             }
             Way::There { http, base, key } => {
                 let mut request = http.request(method, format!("{base}{uri}"));
+                let asked = reqwest::Url::parse(base)?.origin();
                 if let Some(key) = key {
                     request = request.bearer_auth(key.expose());
                 }
@@ -207,8 +215,9 @@ impl Client {
                     None => sent.await?,
                 };
                 let status = response.status();
+                let led = response.url().origin() != asked;
                 let body = timely(response.bytes_stream());
-                Answer { status, leads_to: None, body }
+                Answer { status, leads_to: None, led, body }
             }
         };
         if answer.status.is_success() {
@@ -217,12 +226,15 @@ impl Client {
         if let Some(address) = answer.leads_to.take() {
             return elsewhere(&address).await;
         }
-        let status = answer.status;
+        let (status, led) = (answer.status, answer.led);
         let body = answer.whole().await?;
-        let problem = serde_json::from_slice(&body).map_err(|_| {
-            anyhow::anyhow!("the server answers {status} without saying why; is --server right?")
-        })?;
-        Err(Refused(problem).into())
+        match serde_json::from_slice(&body) {
+            Ok(problem) => Err(Refused(problem).into()),
+            Err(_) if led => Err(Elsewhere(status).into()),
+            Err(_) => {
+                anyhow::bail!("the server answers {status} without saying why; is --server right?")
+            }
+        }
     }
 
     /// Asks, and waits when it was asked too often.
@@ -245,6 +257,7 @@ impl Client {
     }
 }
 
+const CONNECT: Duration = Duration::from_secs(10);
 /// How long an answer that has begun may bring nothing.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -262,10 +275,14 @@ fn timely(chunks: impl Stream<Item = reqwest::Result<bytes::Bytes>> + Send + 'st
 
 /// Fetches what lies in a bucket, by the signed address that was given.
 async fn elsewhere(address: &str) -> Result<Answer> {
-    let response = reqwest::get(address).await.map_err(|error| error.without_url())?;
+    let http = reqwest::Client::builder().connect_timeout(CONNECT).build()?;
+    let sent = tokio::time::timeout(SILENCE, http.get(address).send()).await;
+    let response = sent.map_err(|_| Silent(SILENCE))?.map_err(|error| error.without_url())?;
     let status = response.status();
-    anyhow::ensure!(status.is_success(), "the bucket answers {status}");
-    Ok(Answer { status, leads_to: None, body: timely(response.bytes_stream()) })
+    if !status.is_success() {
+        return Err(Elsewhere(status).into());
+    }
+    Ok(Answer { status, leads_to: None, led: true, body: timely(response.bytes_stream()) })
 }
 
 impl Answer {
@@ -308,4 +325,36 @@ impl Answer {
 /// What went wrong, where an answer said so.
 pub(crate) fn refused(error: &anyhow::Error) -> Option<&ProblemBody> {
     error.chain().find_map(|cause| cause.downcast_ref::<Refused>()).map(|refused| &refused.0)
+}
+
+/// Why what was asked for is not there any more, where that is what went wrong.
+pub(crate) fn gone(error: &anyhow::Error) -> Option<String> {
+    if let Some(problem) = refused(error) {
+        return matches!(problem.status, 404 | 410).then(|| problem.detail.clone());
+    }
+    let Elsewhere(status) = error.chain().find_map(|cause| cause.downcast_ref())?;
+    matches!(*status, StatusCode::NOT_FOUND | StatusCode::GONE).then(|| "the bucket does not have it".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_bucket_does_not_have_is_gone_and_what_it_refuses_is_not() {
+        for (status, is_gone) in [("404 Not Found", true), ("403 Forbidden", false)] {
+            let bucket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let address = format!("http://{}/song.mp3", bucket.local_addr().unwrap());
+            let answers = std::thread::spawn(move || {
+                let (mut asked, _) = bucket.accept().unwrap();
+                let _ = asked.read(&mut [0; 4096]).unwrap();
+                write!(asked, "HTTP/1.1 {status}\r\ncontent-length: 6\r\n\r\n<Code>").unwrap();
+            });
+            let error = elsewhere(&address).await.err().unwrap();
+            answers.join().unwrap();
+            assert_eq!(gone(&error).is_some(), is_gone, "{error}");
+        }
+    }
 }

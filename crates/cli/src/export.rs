@@ -15,11 +15,11 @@ use songmill_core::{BatchRef, JobId, VendorName};
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::args::Global;
-use crate::client::{Ask, Client, refused};
+use crate::client::{Ask, Client, gone};
 use crate::exit::Exit;
 use crate::{output, progress};
 
-mod files;
+pub(crate) mod files;
 
 use files::{Hashed, PART, is_there, plain_name, put, ready, safe_name};
 
@@ -78,12 +78,21 @@ enum Fetched {
     Missing(String),
 }
 
+/// What was asked for.
+enum Found<T> {
+    There(T),
+    /// There is none any more, and why.
+    Gone(String),
+}
+
 #[derive(Default)]
 struct Sum {
     jobs: u64,
     files: u64,
     bytes: u64,
     missing: u64,
+    /// Jobs that are kept no more.
+    gone: u64,
 }
 
 /// A line of the results, as far as it matters here.
@@ -93,10 +102,12 @@ struct Member {
     state: String,
 }
 
+/// The state of a job that is kept no more.
+const GONE: &str = "gone";
 const MANIFEST: &str = "manifest.jsonl";
 /// Jobs whose audio is fetched at the same time.
 const ABREAST: usize = 8;
-/// How often a file is asked for.
+/// How often a job or a file is asked for.
 const TRIES: u32 = 3;
 
 /// `songmill batch export`.
@@ -122,7 +133,7 @@ pub(crate) async fn run(global: &Global, client: &Client, name: &BatchRef, to: &
     if global.json {
         output::json(&serde_json::json!({
             "batch": name.to_string(), "to": to, "jobs": sum.jobs, "files": sum.files, "bytes": sum.bytes,
-            "missing": sum.missing, "settled": batch.settled,
+            "missing": sum.missing, "gone": sum.gone, "settled": batch.settled,
         }))?;
     } else {
         output::line(format_args!(
@@ -135,11 +146,17 @@ pub(crate) async fn run(global: &Global, client: &Client, name: &BatchRef, to: &
         if sum.missing > 0 {
             output::line(format_args!("{} files are not to be had; {MANIFEST} says why", sum.missing))?;
         }
+        if sum.gone > 0 {
+            output::line(format_args!(
+                "{} jobs are kept no more: of them there is only a line in {MANIFEST}",
+                sum.gone
+            ))?;
+        }
         if !batch.settled {
             output::line("the batch goes on: export it again when it has ended")?;
         }
     }
-    Ok(if sum.missing == 0 { Exit::Ok } else { Exit::Some })
+    Ok(if sum.missing + sum.gone == 0 && batch.settled { Exit::Ok } else { Exit::Some })
 }
 
 struct Export<'a> {
@@ -214,6 +231,7 @@ impl Export<'_> {
                 let title = one_line(title.unwrap_or(&file.path));
                 write!(playlist, "#EXTINF:{},{title}\n{name}\n", file.duration_ms.div_ceil(1000))?;
             }
+            sum.gone += u64::from(line.state == GONE);
             serde_json::to_writer(&mut manifest, &line)?;
             manifest.write_all(b"\n")?;
             sum.jobs += 1;
@@ -256,17 +274,11 @@ impl Export<'_> {
             files: Vec::new(),
             fault: None,
         };
-        let answer = self.client.ask_patiently(|| Ask::get(format!("/v1/jobs/{id}"))).await;
-        let detail: JobDetail = match answer {
-            Ok(answer) => serde_json::from_slice(&answer.whole().await?)?,
-            // Retention has taken it.
-            Err(error) if refused(&error).is_some_and(|problem| problem.status == 404) => {
-                line.state = "gone".into();
-                return Ok(Brought { line, audio: Vec::new() });
-            }
-            Err(error) => return Err(error),
+        let Found::There(detail) = self.often(async || self.detail(id).await).await? else {
+            line.state = GONE.into();
+            return Ok(Brought { line, audio: Vec::new() });
         };
-        let JobDetail { job, request } = detail;
+        let JobDetail { job, request } = *detail;
         (line.state, line.fault) = (job.state.to_string(), job.fault);
         (line.custom_id, line.vendor) = (job.custom_id, Some(job.vendor));
         (line.title, line.prompt) = (job.title, request.prompt);
@@ -304,23 +316,31 @@ impl Export<'_> {
         if self.keep && is_there(&place, asset).await? {
             return Ok(Fetched::InPlace);
         }
-        for n in 1.. {
-            match self.download(asset).await {
-                Ok(file) if self.keep => {
-                    file.persist(&place).with_context(|| format!("cannot write {}", place.display()))?;
-                    return Ok(Fetched::InPlace);
-                }
-                Ok(file) => return Ok(Fetched::Here(file.into_temp_path())),
-                Err(error) => match refused(&error) {
-                    Some(problem) if matches!(problem.status, 404 | 410) => {
-                        return Ok(Fetched::Missing(problem.detail.clone()));
-                    }
-                    _ if n < TRIES => tokio::time::sleep(self.client.look()).await,
-                    _ => return Err(error),
-                },
+        let file = match self.often(async || self.download(asset).await).await? {
+            Found::There(file) => file,
+            Found::Gone(why) => return Ok(Fetched::Missing(why)),
+        };
+        if self.keep {
+            file.persist(&place).with_context(|| format!("cannot write {}", place.display()))?;
+            return Ok(Fetched::InPlace);
+        }
+        Ok(Fetched::Here(file.into_temp_path()))
+    }
+
+    /// Asks several times, unless the answer is that it is gone.
+    async fn often<T>(&self, ask: impl AsyncFn() -> Result<T>) -> Result<Found<T>> {
+        for _ in 1..TRIES {
+            match found(ask().await) {
+                Err(_) => tokio::time::sleep(self.client.look()).await,
+                found => return found,
             }
         }
-        unreachable!("the last try returns")
+        found(ask().await)
+    }
+
+    async fn detail(&self, id: JobId) -> Result<Box<JobDetail>> {
+        let answer = self.client.ask_patiently(|| Ask::get(format!("/v1/jobs/{id}"))).await?;
+        Ok(serde_json::from_slice(&answer.whole().await?)?)
     }
 
     async fn download(&self, asset: &AssetView) -> Result<NamedTempFile> {
@@ -328,6 +348,13 @@ impl Export<'_> {
         let mut to = Hashed::new(self.part()?, asset);
         answer.copy(&mut to).await?;
         to.checked(asset)
+    }
+}
+
+fn found<T>(asked: Result<T>) -> Result<Found<T>> {
+    match asked {
+        Ok(there) => Ok(Found::There(there)),
+        Err(error) => gone(&error).map(Found::Gone).ok_or(error),
     }
 }
 

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use axum::http::Method;
 use clap::{Subcommand, ValueEnum};
+use indicatif::ProgressBar;
 use songmill_api::views::{Erased, Listed, NewKeyView, TenantView};
 use songmill_core::Tenant;
 use songmill_core::time::Span;
@@ -242,33 +243,62 @@ pub(crate) async fn tenant(global: &Global, command: TenantCommand) -> Result<Ex
     Ok(Exit::Ok)
 }
 
-/// Part by part, each of which may be done again.
+/// Whole rounds at the most; more than two are needed only where jobs end meanwhile.
+const ROUNDS: u32 = 8;
+
+/// Round by round, until one finds nothing more: a job that ends while a round looks may have been passed by.
 async fn erase(global: &Global, client: &Client, tenant: Tenant) -> Result<Exit> {
-    let mut sum = Erased { tenant, jobs: 0, files: 0, open: 0, next: None };
+    let mut sum = Erased { tenant, jobs: 0, files: 0, texts: 0, open: 0, unreadable: 0, next: None };
     let bar = progress::spinner(global.json);
-    loop {
-        let path = format!("/v1/tenants/{}/erase", sum.tenant);
-        let answer = client.ask_patiently(|| Ask::post(&path).with("cursor", sum.next.as_ref())).await?;
-        let part: Erased = serde_json::from_slice(&answer.whole().await?)?;
-        (sum.jobs, sum.files) = (sum.jobs + part.jobs, sum.files + part.files);
-        (sum.open, sum.next) = (part.open, part.next);
-        bar.set_message(format!("{} jobs, {} files", sum.jobs, sum.files));
-        bar.tick();
-        if sum.next.is_none() {
+    let mut at_rest = false;
+    for _ in 0..ROUNDS {
+        let before = (sum.jobs, sum.files, sum.texts);
+        (sum.open, sum.unreadable) = (0, 0);
+        erase_round(client, &mut sum, &bar).await?;
+        at_rest = before == (sum.jobs, sum.files, sum.texts);
+        if at_rest {
             break;
         }
     }
     bar.finish_and_clear();
-    let Erased { tenant, jobs, files, open, .. } = &sum;
+    let Erased { tenant, jobs, files, texts, open, unreadable, .. } = &sum;
     if global.json {
         output::json(&sum)?;
     } else {
-        output::line(format_args!("tenant {tenant}: {jobs} jobs and {files} files are erased"))?;
+        output::line(format_args!(
+            "tenant {tenant}: {jobs} jobs, {files} files and {texts} other texts are erased"
+        ))?;
         if *open > 0 {
             output::line(format_args!(
-                "{open} jobs have not ended and were left: cancel them, then erase again"
+                "{open} jobs had not ended and were left: cancel them, then erase again"
             ))?;
         }
+        if *unreadable > 0 {
+            output::line(format_args!(
+                "{unreadable} records cannot be read and were left; the log names them"
+            ))?;
+        }
+        if !at_rest {
+            output::line("there was always more to erase: jobs go on ending; erase again")?;
+        }
     }
-    Ok(if *open == 0 { Exit::Ok } else { Exit::Some })
+    Ok(if at_rest && *open == 0 && *unreadable == 0 { Exit::Ok } else { Exit::Some })
+}
+
+/// Part by part, each of which may be done again.
+async fn erase_round(client: &Client, sum: &mut Erased, bar: &ProgressBar) -> Result<()> {
+    loop {
+        let path = format!("/v1/tenants/{}/erase", sum.tenant);
+        let answer = client.ask_patiently(|| Ask::post(&path).with("cursor", sum.next.as_ref())).await?;
+        let part: Erased = serde_json::from_slice(&answer.whole().await?)?;
+        (sum.jobs, sum.files, sum.texts) =
+            (sum.jobs + part.jobs, sum.files + part.files, sum.texts + part.texts);
+        (sum.open, sum.unreadable) = (sum.open.max(part.open), sum.unreadable + part.unreadable);
+        bar.set_message(format!("{} jobs, {} files", sum.jobs, sum.files));
+        bar.tick();
+        sum.next = part.next;
+        if sum.next.is_none() {
+            return Ok(());
+        }
+    }
 }

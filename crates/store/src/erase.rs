@@ -29,8 +29,30 @@ pub struct Erasable {
 pub struct Erasing {
     /// Jobs to erase, after their audio.
     pub jobs: Vec<Erasable>,
+    /// Other texts that were erased.
+    pub texts: u64,
+    /// Records that cannot be read: whose they are nobody can tell, and they were left.
+    pub unreadable: u64,
     /// Where to look on; none when all keys were looked at.
     pub next: Option<u64>,
+}
+
+/// What to do with an answer that is kept for a request that may be sent again.
+#[derive(Debug)]
+pub struct KeptAnswer {
+    /// What the request made: as long as that has not ended, the answer stays.
+    pub made: Option<Made>,
+    /// What is left of the answer.
+    pub left: Vec<u8>,
+}
+
+/// What a request made.
+#[derive(Debug)]
+pub enum Made {
+    /// A job.
+    Job(JobId),
+    /// A batch, or more of one.
+    Batch(BatchRef),
 }
 
 /// Something to write in place of what was read: key, what it is, what was read, what is left (`erase.lua`).
@@ -45,13 +67,13 @@ const PAGE: usize = 256;
 
 impl Store {
     /// Looks through a part of all keys, from 0 on: erases what is no job (content keys, the texts of notices, refused
-    /// lines, answers kept for requests that are sent again, of which `answer` is left) and says which jobs are to be
-    /// erased. What belongs to jobs that have not ended stays.
+    /// lines, answers kept for requests that are sent again, which `answer` reads: nothing where nothing is to be erased)
+    /// and says which jobs are to be erased. What belongs to jobs that have not ended stays.
     pub async fn look_to_erase(
         &self,
         tenant: &Tenant,
         from: u64,
-        answer: &[u8],
+        answer: impl Fn(&[u8]) -> Option<KeptAnswer>,
     ) -> Result<Erasing, StoreError> {
         let keys = self.keys();
         let prefix = keys.prefix();
@@ -61,26 +83,27 @@ impl Store {
         let (next, found): (u64, Vec<String>) = ask.query_async(&mut self.connection()).await?;
         let (contents, answers) = (keys.content_prefix(tenant), keys.idempotent_prefix(tenant));
         let (mut jobs, mut contents_found, mut notices) = (Vec::new(), Vec::new(), Vec::new());
-        let mut changes = Vec::new();
+        let (mut changes, mut texts) = (Vec::new(), 0);
         for key in found {
             if let Some(id) = key.strip_prefix(&keys.job_prefix()) {
                 jobs.extend(id.parse::<JobId>().ok());
             } else if key.starts_with(&contents) {
                 contents_found.push(key);
             } else if key.starts_with(&answers) {
-                changes.extend(self.kept_answer(key, answer).await?);
+                changes.extend(self.kept_answer(key, &answer).await?);
             } else if key.starts_with(&keys.notice_prefix()) {
                 notices.push(key);
             } else if let Some(batch) = key.strip_prefix(&keys.refused_prefix())
                 && batch.parse::<BatchRef>().is_ok_and(|batch| batch.tenant == *tenant)
             {
-                self.erase_refused(&key).await?;
+                texts += self.erase_refused(&key).await?;
             }
         }
         changes.extend(self.kept_contents(contents_found).await?);
         changes.extend(self.kept_notices(tenant, notices).await?);
-        self.put(&changes).await?;
-        Ok(Erasing { jobs: self.erasable(tenant, &jobs).await?, next: (next != 0).then_some(next) })
+        texts += self.put(&changes).await?;
+        let (jobs, unreadable) = self.erasable(tenant, &jobs).await?;
+        Ok(Erasing { jobs, texts, unreadable, next: (next != 0).then_some(next) })
     }
 
     /// Erases jobs, each unless it has changed since it was found; how many were.
@@ -108,11 +131,14 @@ impl Store {
                 std::str::from_utf8(source).ok()?.rsplit(' ').next()?.parse::<JobId>().ok()
             };
             let ids: Vec<_> = entries.iter().filter_map(|(_, fields)| job_of(fields)).collect();
-            let jobs = self.load_many(&ids).await?;
+            let jobs = self.load_each(&ids).await?;
             let theirs = |id: JobId| {
                 let place = ids.iter().position(|known| *known == id);
-                let job = place.and_then(|place| jobs[place].as_ref()).map(|stored| &stored.job);
-                job.is_none_or(|job| job.tenant == *tenant && job.state.name().is_final())
+                match place.map(|place| &jobs[place]) {
+                    Some(Ok(Some(known))) => known.job.tenant == *tenant && known.job.state.name().is_final(),
+                    Some(Err(_)) => false,
+                    Some(Ok(None)) | None => true,
+                }
             };
             let gone = entries.iter().filter(|(_, fields)| job_of(fields).is_none_or(theirs));
             let gone: Vec<_> = gone.map(|(place, _)| place).collect();
@@ -124,33 +150,54 @@ impl Store {
         }
     }
 
-    async fn erasable(&self, tenant: &Tenant, ids: &[JobId]) -> Result<Vec<Erasable>, StoreError> {
+    /// Which of these jobs are a tenant's, have ended and are not erased yet; and how many records cannot be read.
+    pub async fn erasable(&self, tenant: &Tenant, ids: &[JobId]) -> Result<(Vec<Erasable>, u64), StoreError> {
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         }
         let mut ask = redis::pipe();
         for id in ids {
             ask.cmd("HMGET").arg(self.keys().job(*id)).arg(&["d", "v"]);
         }
         let found: Vec<(Option<Vec<u8>>, Option<u64>)> = ask.query_async(&mut self.connection()).await?;
-        let mut jobs = Vec::new();
+        let (mut jobs, mut unreadable) = (Vec::new(), 0);
         for (id, found) in ids.iter().zip(found) {
             let (Some(record), Some(version)) = found else { continue };
-            let job = decode(*id, &record)?;
+            let job = match decode(*id, &record) {
+                Ok(job) => job,
+                Err(error) => {
+                    tracing::error!(job.id = %id, %error, "the record of job {id} cannot be read, nor erased");
+                    unreadable += 1;
+                    continue;
+                }
+            };
             if job.tenant == *tenant && job.state.name().is_final() && job.erased.is_none() {
                 jobs.push(Erasable { job, version });
             }
         }
-        Ok(jobs)
+        Ok((jobs, unreadable))
     }
 
-    /// An answer that is kept for a request that may be sent again.
-    async fn kept_answer(&self, key: String, left: &[u8]) -> Result<Option<Change>, StoreError> {
+    /// An answer that is kept for a request that may be sent again. As long as what that made has not ended, whoever
+    /// lost the answer must get it again: else they would make the same a second time.
+    async fn kept_answer(
+        &self,
+        key: String,
+        read: impl Fn(&[u8]) -> Option<KeptAnswer>,
+    ) -> Result<Option<Change>, StoreError> {
         let mut ask = redis::cmd("HGET");
         ask.arg(&key).arg("answer");
         let known: Option<Vec<u8>> = ask.query_async(&mut self.connection()).await?;
-        let known = known.filter(|known| known != left);
-        Ok(known.map(|known| (key, "answer", known, left.to_vec())))
+        let Some(known) = known else { return Ok(None) };
+        let Some(KeptAnswer { made, left }) = read(&known) else { return Ok(None) };
+        let open = match made {
+            None => false,
+            Some(Made::Job(id)) => self.open([Some(id)].into_iter()).await?[0],
+            Some(Made::Batch(name)) => {
+                self.batch(&name).await?.is_some_and(|batch| batch.counts.ended() < batch.total)
+            }
+        };
+        Ok((!open).then_some((key, "answer", known, left)))
     }
 
     /// Content keys of jobs that are not open any more.
@@ -196,7 +243,7 @@ impl Store {
     }
 
     /// Refused lines stay as many as they are, and what they were refused for goes.
-    async fn erase_refused(&self, key: &str) -> Result<(), StoreError> {
+    async fn erase_refused(&self, key: &str) -> Result<u64, StoreError> {
         let mut ask = redis::cmd("ZRANGE");
         // A batch keeps so many at the most that they can be read at once.
         ask.arg(key).arg(0).arg(-1);
@@ -223,17 +270,18 @@ impl Store {
             )
         });
         let changes: Vec<Change> = changes.collect();
-        self.put(&changes).await.map(drop)
+        self.put(&changes).await
     }
 
-    /// Which of these jobs are there and have not ended.
+    /// Which of these jobs are there and have not ended, as far as their records can be read.
     async fn open(&self, ids: impl Iterator<Item = Option<JobId>>) -> Result<Vec<bool>, StoreError> {
         let ids: Vec<_> = ids.collect();
         let named: Vec<JobId> = ids.iter().copied().flatten().collect();
-        let mut jobs = self.load_many(&named).await?.into_iter();
-        let open = ids.iter().map(|id| {
-            let stored = id.and_then(|_| jobs.next().flatten());
-            stored.is_some_and(|stored| !stored.job.state.name().is_final())
+        let mut jobs = self.load_each(&named).await?.into_iter();
+        let open = ids.iter().map(|id| match id.and_then(|_| jobs.next()) {
+            Some(Ok(Some(stored))) => !stored.job.state.name().is_final(),
+            Some(Err(_)) => true,
+            Some(Ok(None)) | None => false,
         });
         Ok(open.collect())
     }

@@ -41,7 +41,7 @@ pub use batch::{Batch, Counts, Member};
 pub use connection::{Settings, StoreError, without_password};
 pub use endpoint::{Disabled, Endpoint, EndpointSecret};
 pub use enqueue::{Enqueued, NewJob};
-pub use erase::{Erasable, Erasing};
+pub use erase::{Erasable, Erasing, KeptAnswer, Made};
 pub use facts::{Facts, Told};
 pub use flow::{Bucket, Flow, Gate, Grant, ShutBy, Signal};
 pub use idempotent::{Begun, Doing};

@@ -84,6 +84,9 @@ pub enum BadLayout {
     /// A name could become longer than file systems take.
     #[error("a name could become too long: spread its placeholders over folders")]
     TooLong,
+    /// It would have songs look like those of a tenant.
+    #[error("a path must not begin with @: the folders of tenants do")]
+    Tenants,
     /// The kind of file is not to be seen.
     #[error("it must end in .{{ext}}")]
     NoExtension,
@@ -105,6 +108,9 @@ impl FromStr for Layout {
         let is_unique = if shared { has(Field::Tenant) } else { has(Field::Job) && has(Field::N) };
         if !is_unique {
             return Err(BadLayout::NotUnique);
+        }
+        if begins_as_tenants(&folders) {
+            return Err(BadLayout::Tenants);
         }
         let last = folders.last().map_or(&[][..], Vec::as_slice);
         if !matches!(last, [_, .., Piece::Text(dot), Piece::Field(Field::Ext)] if dot.ends_with('.')) {
@@ -161,6 +167,23 @@ fn pieces(folder: &str) -> Result<Vec<Piece>, BadLayout> {
         rest = after;
     }
     Ok(pieces)
+}
+
+/// Whether a path can begin with an @ that no tenant's name follows: where placeholders before it have no value.
+fn begins_as_tenants(folders: &[Vec<Piece>]) -> bool {
+    for piece in folders.iter().flatten() {
+        match piece {
+            Piece::Text(text) => match text.trim_start_matches(['.', '-']) {
+                "" => {}
+                text => return text.starts_with('@'),
+            },
+            Piece::Field(Field::Tenant | Field::CustomId | Field::N | Field::Part | Field::Title) => {}
+            Piece::Field(
+                Field::Batch | Field::Job | Field::Vendor | Field::Date | Field::Sha256 | Field::Ext,
+            ) => return false,
+        }
+    }
+    false
 }
 
 impl Piece {
@@ -313,6 +336,12 @@ mod tests {
         assert_eq!(refused("{job}-{n}"), BadLayout::NoExtension);
         assert_eq!(refused("{jobs}/{n}.{ext}"), BadLayout::Unknown("jobs".into()));
         assert_eq!(refused("{job/{n}.{ext}"), BadLayout::Open);
+        for begins in
+            ["@{batch}/{job}-{n}.{ext}", "{tenant}/-@all/{job}/{n}.{ext}", "{title}@{job}-{n}.{ext}"]
+        {
+            assert_eq!(refused(begins), BadLayout::Tenants, "{begins}");
+        }
+        assert!("{tenant}/{batch}/@{job}-{n}.{ext}".parse::<Layout>().is_ok());
         assert_eq!(refused("{job} {n}.{ext}"), BadLayout::Character(' '));
         assert_eq!(refused("{title}{title}{title}{title}-{job}-{n}.{ext}"), BadLayout::TooLong);
     }

@@ -109,6 +109,15 @@ fn a_batch_is_exported_as_a_folder_or_a_tar_and_what_is_there_is_not_fetched_aga
     let broken = world.run(&["batch", "export", "album", "--to", "broken.tar"])?;
     assert_eq!(broken.status.code(), Some(1));
     assert!(!world.folder.path().join("broken.tar").exists());
+    // Half an export is not taken for a whole one: a job is kept no more, a batch goes on.
+    let id = lines[0]["id"].as_str().context("an id")?;
+    world.redis.cli(&["del", &format!("{{sm:0}}:j:{id}")])?;
+    let half = world.run(&["batch", "export", "album", "--to", "half", "--json"])?;
+    let said: Value = serde_json::from_slice(&half.stdout)?;
+    assert_eq!((half.status.code(), &said["gone"]), (Some(3), &json!(1)), "{said}");
+    world.run(&["vendor", "shut", "replicate"])?;
+    world.submit("open", &[song("open")])?;
+    assert_eq!(world.run(&["batch", "export", "open", "--to", "open"])?.status.code(), Some(3));
     Ok(())
 }
 
@@ -128,6 +137,10 @@ fn what_storage_does_not_have_as_it_was_stored_is_found() -> Result<()> {
     let stored = std::fs::read(&paths[1])?;
     assert_eq!(std::fs::read(world.folder.path().join("one"))?, stored);
     assert_eq!(std::fs::read(world.folder.path().join("two"))?, stored);
+    assert!(world.run(&["asset", "get", id])?.status.success());
+    let name = paths[1].file_name().context("a name")?;
+    assert_eq!(std::fs::read(world.folder.path().join(name))?, stored);
+    assert_eq!(world.run(&["asset", "get", id, "-o", "-"])?.stdout, stored);
     let well = world.run(&["asset", "verify"])?;
     let said = String::from_utf8_lossy(&well.stdout);
     assert!(
@@ -141,6 +154,9 @@ fn what_storage_does_not_have_as_it_was_stored_is_found() -> Result<()> {
     let mut bytes = stored;
     bytes[50] ^= 1;
     std::fs::write(&paths[2], bytes)?;
+    let changed = listed[2]["job"].as_str().context("an id")?;
+    assert_eq!(world.run(&["asset", "get", changed, "-o", "changed"])?.status.code(), Some(1));
+    assert!(!world.folder.path().join("changed").exists());
     let found = world.json_lines(&["asset", "verify", "--batch", "album"])?;
     let of = |wrong: &str| found.iter().find(|one| one["wrong"] == wrong).map(|one| one["path"].to_string());
     let named = |n: usize| {
@@ -219,7 +235,9 @@ fn a_tenants_words_and_audio_are_erased_and_its_accounts_are_not() -> Result<()>
     let single = single["id"].as_str().context("an id")?.to_owned();
     world.run(&["vendor", "shut", "tencent"])?;
     let later = json!({ "custom_id": "later", "vendor": "tencent", "prompt": "留下" });
-    let open = acme.post("/v1/jobs?batch=later", &later)?;
+    let later_head = [("content-type", "application/json"), ("idempotency-key", "later-1")];
+    let ask_later = || acme.ask("POST", "/v1/jobs?batch=later", &later_head, later.to_string().as_bytes());
+    let open = ask_later()?;
     assert_eq!(open.status, 202, "{}", open.json());
     let theirs =
         other.post("/v1/jobs?batch=theirs", &json!({ "vendor": "replicate", "prompt": "theirs" }))?.json();
@@ -295,9 +313,15 @@ fn a_tenants_words_and_audio_are_erased_and_its_accounts_are_not() -> Result<()>
     assert_eq!(other.get(&theirs)?.json()["request"]["prompt"], "theirs");
     let open = format!("/v1/jobs/{}", open.json()["id"].as_str().context("an id")?);
     assert_eq!(acme.get(&open)?.json()["request"]["prompt"], "留下");
+    let again = ask_later()?;
+    assert_eq!(
+        (again.status, again.header("idempotent-replayed")),
+        (202, Some("true")),
+        "it is still to come"
+    );
     // The keys stay used: nothing is made again by mistake.
     let again = acme.ask("POST", "/v1/jobs?batch=album", &head, song("single").to_string().as_bytes())?;
-    assert_eq!(again.status, 422);
+    assert_eq!((again.status, again.json()["code"].as_str()), (410, Some("erased")));
     assert_eq!(acme.post("/v1/jobs?batch=album", &song("single"))?.status, 409);
     // Once more, with the last one canceled.
     acme.post(&format!("{}/cancel", &open[..]), &Value::Null)?;
@@ -308,5 +332,49 @@ fn a_tenants_words_and_audio_are_erased_and_its_accounts_are_not() -> Result<()>
         "{erased}"
     );
     assert_eq!(acme.post(&format!("{open}/retry"), &Value::Null)?.status, 410);
+    assert_eq!(ask_later()?.status, 410);
     world.audit()
+}
+
+#[test]
+fn a_job_that_ended_behind_the_look_is_erased_whole_and_a_broken_record_stops_nothing() -> Result<()> {
+    let world = World::start(&[])?;
+    let (_roles, api) = world.serve_api(&["generate", "deliver"], &[])?;
+    let admin = api.with_key(&world.key("default", &["admin"])?);
+    let acme = api.with_key(&world.key("acme", &["submit", "read"])?);
+    let songs = world.folder.path().join("songs");
+    let one = |n: &str| -> Result<String> {
+        let made = acme.post("/v1/jobs", &song(n))?.json();
+        let path = format!("/v1/jobs/{}", made["id"].as_str().context("an id")?);
+        until("it has ended", || Ok(acme.get(&path)?.json()["state"] == "completed"))?;
+        Ok(path)
+    };
+    // It ended when the records had been looked through, and only its sidecar is still to be met.
+    let late = one("late")?;
+    let files = admin.post("/v1/tenants/acme/erase?cursor=files.", &Value::Null)?.json();
+    assert_eq!(
+        (&files["jobs"], &files["files"], &files["open"]),
+        (&json!(1), &json!(1), &json!(0)),
+        "{files}"
+    );
+    let left = acme.get(&late)?;
+    assert!(left.json()["erased_ms"].is_u64(), "{}", left.json());
+    assert!(!String::from_utf8_lossy(&left.body).contains(MARK));
+    assert_eq!(files_with_mark(&songs)?, Vec::<PathBuf>::new());
+    // Another's record that cannot be read.
+    let whole = one("whole")?;
+    world.submit("broken", &[song("broken")])?;
+    completed(&world, "broken")?;
+    let broken = world.job("broken", "broken")?;
+    let key = format!("{{sm:0}}:j:{}", broken["id"].as_str().context("an id")?);
+    world.redis.cli(&["hset", &key, "d", "none"])?;
+    let erased = world.run(&["tenant", "erase", "acme", "--yes", "--json"])?;
+    let said: Value = serde_json::from_slice(&erased.stdout)?;
+    assert_eq!(
+        (erased.status.code(), &said["jobs"], &said["unreadable"]),
+        (Some(3), &json!(1), &json!(1)),
+        "{said}"
+    );
+    assert!(acme.get(&whole)?.json()["erased_ms"].is_u64());
+    Ok(())
 }

@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, ensure};
 use sha2::{Digest as _, Sha256};
 use songmill_core::JobId;
 use songmill_core::view::AssetView;
-use tempfile::NamedTempFile;
 
 use crate::output;
 use crate::verify::AUDIO;
@@ -16,31 +15,31 @@ use crate::verify::AUDIO;
 pub(super) const PART: &str = ".songmill-part-";
 const LEFT_OVER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
-/// A file that is hashed as it is written.
-pub(super) struct Hashed {
-    file: NamedTempFile,
+/// What is hashed as it is written.
+pub(crate) struct Hashed<W> {
+    to: W,
     hash: Sha256,
     bytes: u64,
     most: u64,
 }
 
-impl Hashed {
+impl<W> Hashed<W> {
     /// For an asset: no more is written than it has.
-    pub(super) fn new(file: NamedTempFile, asset: &AssetView) -> Self {
-        Self { file, hash: Sha256::new(), bytes: 0, most: asset.bytes }
+    pub(crate) fn new(to: W, asset: &AssetView) -> Self {
+        Self { to, hash: Sha256::new(), bytes: 0, most: asset.bytes }
     }
 
-    /// The file, if it is the asset.
-    pub(super) fn checked(self, asset: &AssetView) -> Result<NamedTempFile> {
+    /// What was written to, if the asset is there.
+    pub(crate) fn checked(self, asset: &AssetView) -> Result<W> {
         ensure!(self.bytes == asset.bytes, "it has {} bytes, not {}", self.bytes, asset.bytes);
         ensure!(output::hex(&self.hash.finalize()) == asset.sha256, "it is not what was stored");
-        Ok(self.file)
+        Ok(self.to)
     }
 }
 
-impl Write for Hashed {
+impl<W: Write> Write for Hashed<W> {
     fn write(&mut self, some: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(some)?;
+        let written = self.to.write(some)?;
         self.hash.update(&some[..written]);
         self.bytes += written as u64;
         if self.bytes > self.most {
@@ -50,7 +49,7 @@ impl Write for Hashed {
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
+        self.to.flush()
     }
 }
 
@@ -100,7 +99,7 @@ pub(super) fn ready(folder: &Path) -> Result<()> {
 }
 
 /// A file's name in the export: its own, where that is one, has the job in it and leads nowhere, whatever the server says.
-pub(super) fn safe_name(job: JobId, asset: &AssetView) -> String {
+pub(crate) fn safe_name(job: JobId, asset: &AssetView) -> String {
     let own = asset.path.rsplit('/').next().unwrap_or_default();
     let begins = own.starts_with(|first: char| first.is_alphanumeric() || matches!(first, '_' | '@'));
     let plain = own.chars().all(|c| c.is_alphanumeric() || "-_.@=+".contains(c));

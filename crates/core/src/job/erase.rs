@@ -8,13 +8,14 @@ impl Job {
     /// What is left of a job that has ended when its words are erased: ids, states, times, vendors, counts and costs.
     /// None for one that has not ended: its words are still needed; none for one that was erased before.
     ///
-    /// The caller's own id goes too: it is free text, often the title, and the name of the file is made of it. So do
+    /// The caller's own id goes too: it is free text, often the title, and the name of the file is made of it. So does
+    /// the id of the caller's request, which is any text. So do
     /// the words of faults and of the history, in which vendors quote prompts.
     pub fn without_words(&self, now: Timestamp) -> Option<Self> {
         if !self.state.name().is_final() || self.erased.is_some() {
             return None;
         }
-        let mut job = Self { custom_id: None, lyrics: None, erased: Some(now), ..self.clone() };
+        let mut job = Self { custom_id: None, lyrics: None, trace: None, erased: Some(now), ..self.clone() };
         job.left.iter_mut().for_each(String::clear);
         job.history.iter_mut().for_each(|Entry(_, _, words)| words.clear());
         match &mut job.state {
@@ -39,7 +40,7 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Event, Policy, Route, StepKind, step};
+    use super::super::{Event, Policy, Route, StepKind, Trace, step};
     use super::*;
     use crate::fault::{Fault, FaultKind};
     use crate::id::{JobId, VendorName};
@@ -57,6 +58,7 @@ mod tests {
         job.lyrics = Some(Lyrics { text: MARK.into(), title: Some(MARK.into()) });
         job.left = vec![MARK.into()];
         job.history = vec![Entry(now, "rejected".into(), MARK.into())];
+        job.trace = Some(Box::new(Trace { request_id: MARK.into(), traceparent: Some(MARK.into()) }));
         (job.spent, job.submissions, job.state) = (7, 2, state);
         job
     }

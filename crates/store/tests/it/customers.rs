@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use songmill_core::job::StateName;
 use songmill_core::song::Invalid;
-use songmill_core::{EndpointId, Event, Lyrics, Tenant};
+use songmill_core::{EndpointId, Event, Tenant};
 use songmill_store::{
     Begun, Bound, Endpoint, Enqueued, Filter, NewNotice, Notice, NoticeState, NoticeType, Refused, Retention,
     TenantQuota, Told, Upload,
@@ -335,75 +335,4 @@ async fn held_jobs_are_listed_however_old_and_while_they_are_decided_about() {
     let mut all = ids.clone();
     all.sort_unstable();
     assert_eq!(seen, all, "none is passed over although each leaves the set");
-}
-
-#[tokio::test]
-async fn what_is_erased_keeps_its_place_among_the_ended_and_what_is_open_its_words() {
-    const MARK: &str = "zqmarkqz";
-    let redis = Redis::start(&[]);
-    let store = redis.store_with(Retention { jobs: 3, ..Retention::default() }).await;
-    let jobs: Vec<_> = (0..4)
-        .map(|n| {
-            let mut new = new_job(&store, n);
-            new.job.custom_id = Some(format!("{MARK}-{n}"));
-            new.job.lyrics = Some(Lyrics { text: MARK.into(), title: None });
-            (new.request, new.content) = (format!(r#"{{"prompt":"{MARK}"}}"#).into(), Some(format!("c{n}")));
-            new
-        })
-        .collect();
-    store.enqueue(Some(&batch()), &jobs).await.unwrap();
-    let ids: Vec<_> = jobs.iter().map(|new| new.job.id).collect();
-    for id in &ids[..2] {
-        store.apply(*id, &Event::CancelAsked).await.unwrap();
-    }
-    for (id, n) in [(ids[0], 0), (ids[3], 3)] {
-        store
-            .quarantine(&format!("callback of acme, job {id}"), "no JSON", format!("{MARK} {n}").as_bytes())
-            .await
-            .unwrap();
-    }
-    // Two lines of one upload that were refused for different things stay two.
-    let refused = |fault: &str| {
-        let problems = Invalid::one("lyrics", format!("{MARK} {fault}"), "").problems;
-        Refused { upload: "up".into(), line: 7, custom_id: Some(MARK.into()), problems }
-    };
-    store.keep_refused(&batch(), &[refused("a"), refused("b")]).await.unwrap();
-    let counted = store.batch(&batch()).await.unwrap().unwrap();
-    let erase = async || {
-        let (mut from, mut erased) = (0, 0);
-        loop {
-            let found = store.look_to_erase(&Tenant::default(), from, b"{}").await.unwrap();
-            erased += store.erase(&found.jobs).await.unwrap();
-            match found.next {
-                Some(next) => from = next,
-                None => return erased,
-            }
-        }
-    };
-    let stale = store.look_to_erase(&Tenant::default(), 0, b"{}").await.unwrap().jobs;
-    assert_eq!(erase().await, 2);
-    assert_eq!(store.erase(&stale).await.unwrap(), 0, "what has changed since is left");
-    assert_eq!(erase().await, 0, "once is enough");
-    assert_eq!(store.erase_quarantined(&Tenant::default()).await.unwrap(), 1);
-    assert_eq!(store.batch(&batch()).await.unwrap().unwrap(), counted);
-    for (n, id) in ids.iter().enumerate() {
-        let stored = store.load(*id).await.unwrap().unwrap();
-        let said = format!("{stored:?}");
-        assert_eq!(said.contains(MARK), n > 1, "{said}");
-        assert_eq!(stored.job.erased.is_some(), n < 2);
-        let key = redis.command(&["exists", &format!("{{sm:0}}:k:default:c{n}")]);
-        assert_eq!(key, if n > 1 { "1" } else { "0" });
-    }
-    for line in store.refused(&batch(), 0, 10).await.unwrap() {
-        assert!(!format!("{line:?}").contains(MARK) && line.line == 7);
-    }
-    // The same request again is another one now, and nothing is made of it.
-    assert_eq!(store.enqueue(Some(&batch()), &jobs[..1]).await.unwrap(), [Enqueued::Conflict]);
-    // The oldest ended ones go first, erased or not: no more than three are kept.
-    for id in &ids[2..] {
-        store.apply(*id, &Event::CancelAsked).await.unwrap();
-    }
-    let kept = store.known(&ids).await.unwrap();
-    assert_eq!(kept, [false, true, true, true]);
-    assert!(store.audit().await.unwrap().breaches.is_empty());
 }

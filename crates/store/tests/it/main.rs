@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
 
 mod customers;
+mod erase;
 mod flow;
 mod jobs;
 mod queues;
