@@ -143,19 +143,22 @@ impl App {
     /// What storage still has of jobs that ended, or that nobody knows any more: all sidecars are read but those in other
     /// tenants' folders, for nobody knows what layout the files were stored by.
     async fn erase_files(&self, erased: &mut Erased, from: &str) -> Result<(), Problem> {
-        let (tenant, begun) = (erased.tenant.clone(), Instant::now());
-        erased.texts += self.store.erase_quarantined(&tenant).await?;
+        let tenant = erased.tenant.clone();
+        if from.is_empty() {
+            erased.texts += self.store.erase_quarantined(&tenant).await?;
+        }
         let own = format!("@{tenant}/");
         // With no job open, whatever was there before belongs to none that goes on; in a folder of its own only: who
         // knows what else lies beside the default tenant's songs.
         let none_open = !tenant.is_default() && erased.open == 0;
         let before = Timestamp::from_millis(self.store.now().as_millis().saturating_sub(SKEW_MS));
-        let wanted = |entry: &Entry| {
-            *entry.path > *from && (!entry.path.starts_with('@') || entry.path.starts_with(&own))
-        };
-        let entries = self.library.list("").try_filter(|entry| std::future::ready(wanted(entry)));
+        let wanted = |entry: &Entry| !entry.path.starts_with('@') || entry.path.starts_with(&own);
+        let entries = self.library.list_after("", from).try_filter(|entry| std::future::ready(wanted(entry)));
         let mut chunks = std::pin::pin!(entries.try_chunks(SIDECARS));
+        // From the first on: each call comes further, however long it takes to get there.
+        let mut begun = None;
         while let Some(some) = chunks.next().await {
+            let begun = begun.get_or_insert_with(Instant::now);
             let some = some.map_err(|error| cannot(&error.1))?;
             let owned = self.owned(&tenant, &some).await?;
             // They ended when the records were already looked through.

@@ -344,6 +344,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_bucket_does_not_have_is_gone_and_what_it_refuses_is_not() {
+        // Another test may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         for (status, is_gone) in [("404 Not Found", true), ("403 Forbidden", false)] {
             let bucket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let address = format!("http://{}/song.mp3", bucket.local_addr().unwrap());

@@ -117,9 +117,14 @@ impl Library {
     /// The files below a path, or all below the empty one, in the order of their paths' bytes; those of ours that
     /// are still on their way in are left out.
     pub fn list(&self, below: &str) -> BoxStream<'static, Result<Entry, StorageError>> {
+        self.list_after(below, "")
+    }
+
+    /// The same, of those whose path is after another, or of all after the empty one.
+    pub fn list_after(&self, below: &str, after: &str) -> BoxStream<'static, Result<Entry, StorageError>> {
         match &self.0 {
             Place::Folder(folder) => {
-                let entries = folder.clone().listing(below.to_owned());
+                let entries = folder.clone().listing(below.to_owned(), after.to_owned());
                 stream::unfold(entries, async |mut entries| Some((entries.recv().await?, entries))).boxed()
             }
             Place::Bucket(bucket) => {
@@ -130,7 +135,13 @@ impl Library {
                         Err(error) => return stream::iter([Err(error)]).boxed(),
                     },
                 };
-                let found = bucket.store.list(below.as_ref());
+                let found = match after {
+                    "" => bucket.store.list(below.as_ref()),
+                    after => match key(after) {
+                        Ok(after) => bucket.store.list_with_offset(below.as_ref(), &after),
+                        Err(error) => return stream::iter([Err(error)]).boxed(),
+                    },
+                };
                 found
                     .filter_map(async |meta| match meta {
                         Ok(meta)

@@ -63,21 +63,21 @@ impl Folder {
         Ok(())
     }
 
-    /// Sends what lies below a path, in order of path, for as long as somebody listens. Blocks.
-    pub(crate) fn list(&self, below: &str, to: &mpsc::Sender<Result<Entry, StorageError>>) {
-        let mut names = vec![];
+    /// Sends what lies below a path and after another, in order of path, for as long as somebody listens. Blocks.
+    pub(crate) fn list(&self, below: &str, after: &str, to: &mpsc::Sender<Result<Entry, StorageError>>) {
+        let mut walk = Walk { above: vec![], after, to };
         let from = if below.is_empty() { Ok(self.root.clone()) } else { self.file(below) };
-        let listed = from.and_then(|from| walk(&from, below.trim_end_matches('/'), &mut names, to));
+        let listed = from.and_then(|from| walk.folder(&from, below.trim_end_matches('/')));
         if let Err(error) = listed {
             // Nobody listens any more.
             let _ = to.blocking_send(Err(error));
         }
     }
 
-    pub(crate) fn listing(self, below: String) -> mpsc::Receiver<Result<Entry, StorageError>> {
+    pub(crate) fn listing(self, below: String, after: String) -> mpsc::Receiver<Result<Entry, StorageError>> {
         let (to, entries) = mpsc::channel(AHEAD);
         // Ends with the listing, or as soon as nobody listens.
-        tokio::task::spawn_blocking(move || self.list(&below, &to));
+        tokio::task::spawn_blocking(move || self.list(&below, &after, &to));
         entries
     }
 }
@@ -85,40 +85,49 @@ impl Folder {
 /// A folder on the way down, so that a link to one of them is not followed for ever.
 type Inode = (u64, u64);
 
-fn walk(
-    folder: &Path,
-    name: &str,
-    above: &mut Vec<Inode>,
-    to: &mpsc::Sender<Result<Entry, StorageError>>,
-) -> Result<(), StorageError> {
-    let fail = |error| StorageError::file(name, error);
-    let here = match std::fs::metadata(folder) {
-        Ok(meta) if meta.is_dir() => (meta.dev(), meta.ino()),
-        Ok(_) => return Ok(()),
-        Err(error) if is_gone(&error) => return Ok(()),
-        Err(error) => return Err(fail(error)),
-    };
-    if above.contains(&here) {
-        return Ok(());
-    }
-    above.push(here);
-    for (child, path) in children(folder).map_err(fail)? {
-        let child = if name.is_empty() { child } else { format!("{name}/{child}") };
-        if let Some(folder_name) = child.strip_suffix('/') {
-            walk(&path, folder_name, above, to)?;
-            continue;
-        }
-        let entry = match std::fs::metadata(&path) {
-            Ok(meta) => Entry { path: child, stat: stat(&meta) },
-            Err(error) if is_gone(&error) => continue,
-            Err(error) => return Err(StorageError::file(&child, error)),
+struct Walk<'a> {
+    above: Vec<Inode>,
+    after: &'a str,
+    to: &'a mpsc::Sender<Result<Entry, StorageError>>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, name: &str) -> Result<(), StorageError> {
+        let fail = |error| StorageError::file(name, error);
+        let here = match std::fs::metadata(folder) {
+            Ok(meta) if meta.is_dir() => (meta.dev(), meta.ino()),
+            Ok(_) => return Ok(()),
+            Err(error) if is_gone(&error) => return Ok(()),
+            Err(error) => return Err(fail(error)),
         };
-        if to.blocking_send(Ok(entry)).is_err() {
-            break;
+        if self.above.contains(&here) {
+            return Ok(());
         }
+        self.above.push(here);
+        for (child, path) in children(folder).map_err(fail)? {
+            let child = if name.is_empty() { child } else { format!("{name}/{child}") };
+            if let Some(folder_name) = child.strip_suffix('/') {
+                // What is in a folder that is before the start, and not on the way to it, is before it too.
+                if *child > *self.after || self.after.starts_with(&child) {
+                    self.folder(&path, folder_name)?;
+                }
+                continue;
+            }
+            if *child <= *self.after {
+                continue;
+            }
+            let entry = match std::fs::metadata(&path) {
+                Ok(meta) => Entry { path: child, stat: stat(&meta) },
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(StorageError::file(&child, error)),
+            };
+            if self.to.blocking_send(Ok(entry)).is_err() {
+                break;
+            }
+        }
+        self.above.pop();
+        Ok(())
     }
-    above.pop();
-    Ok(())
 }
 
 /// What is in a folder, in the order that whole paths have: a folder is called `name/`. What is ours is left out.

@@ -82,6 +82,12 @@ async fn keeps_what_it_takes(settings: &Settings) {
     assert_eq!(paths(&library, "").await, all);
     assert_eq!(paths(&library, "album").await, all[1..4]);
     assert!(paths(&library, "alb").await.is_empty());
+    for (n, after) in all.iter().enumerate() {
+        let rest = library.list_after("", after).map_ok(|entry| entry.path);
+        assert_eq!(rest.try_collect::<Vec<_>>().await.unwrap(), all[n + 1..], "after {after}");
+    }
+    let rest = library.list_after("", "album/b/a").map_ok(|entry| entry.path);
+    assert_eq!(rest.try_collect::<Vec<_>>().await.unwrap(), all[3..]);
     let stat = library.stat("album/a-1.mp3").await.unwrap().unwrap();
     assert_eq!(stat.bytes, 4);
     assert!(stat.modified.as_secs() > 1_700_000_000);
