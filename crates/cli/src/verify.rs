@@ -202,8 +202,8 @@ impl Verifier {
         if !self.batch.as_ref().is_none_or(of) {
             return Ok(None);
         }
-        if said.path != path {
-            return changed(0, format!("its sidecar is that of {}", said.path));
+        if said.asset.path != path {
+            return changed(0, format!("its sidecar is that of {}", said.asset.path));
         }
         let mut chunks = match self.library.get(&path).await {
             Ok(chunks) => chunks,
@@ -219,10 +219,10 @@ impl Verifier {
             bytes += chunk.len() as u64;
             hash.update(&chunk);
         }
-        if bytes != said.bytes {
-            return changed(bytes, format!("has {bytes} bytes, not {}", said.bytes));
+        if bytes != said.asset.bytes {
+            return changed(bytes, format!("has {bytes} bytes, not {}", said.asset.bytes));
         }
-        if output::hex(&hash.finalize()) != said.sha256 {
+        if output::hex(&hash.finalize()) != said.asset.sha256 {
             return changed(bytes, "has other bytes than were stored".into());
         }
         Ok(Some(Looked { bytes, finding: None }))

@@ -32,7 +32,7 @@ impl Provenance {
     /// The sidecar of a piece of audio.
     pub(crate) fn sidecar(&self, lease: &Lease, store: &Store, made: Made<'_>) -> Sidecar {
         let Made { origin, asset, n, original, sound } = made;
-        let (job, asset) = (&lease.job, asset.clone());
+        let job = &lease.job;
         Sidecar {
             version: VERSION,
             job: job.id,
@@ -40,6 +40,7 @@ impl Provenance {
             batch: job.batch.clone(),
             custom_id: job.custom_id.clone(),
             n,
+            asset: asset.clone(),
             origin: Origin {
                 vendor: origin.vendor.clone(),
                 model: self.models.get(&origin.vendor).cloned().unwrap_or_default(),
@@ -55,14 +56,6 @@ impl Provenance {
             },
             request: request(lease.request.as_deref().unwrap_or_default()),
             sound: sound.clone(),
-            path: asset.path,
-            bytes: asset.bytes,
-            sha256: asset.sha256,
-            format: asset.format,
-            duration_ms: asset.duration_ms,
-            part: asset.part,
-            title: asset.title,
-            flags: asset.flags,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is written beside each piece of audio: where it comes from, what was asked for, and what was found.
 
 use serde::{Deserialize, Serialize};
-use songmill_core::{BatchName, Flag, JobId, TaskId, Tenant, VendorName};
+use songmill_core::{Asset, BatchName, JobId, TaskId, Tenant, VendorName};
 
 /// The file beside a piece of audio, at its path with `.json` behind it. Fields are only ever added; moments are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,25 +20,9 @@ pub struct Sidecar {
     pub custom_id: Option<String>,
     /// The number of the audio within the job, from 1.
     pub n: usize,
-    /// Where the audio lies in storage, relative to its root.
-    pub path: String,
-    /// The audio's size.
-    pub bytes: u64,
-    /// The audio's SHA-256, in lower-case hex.
-    pub sha256: String,
-    /// What the bytes are: `mp3`, `wav`, `flac` or `opus`.
-    pub format: String,
-    /// How long it plays.
-    pub duration_ms: u64,
-    /// What it is besides the song itself, such as `vocal` or `bgm`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub part: Option<String>,
-    /// Its title.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// What is odd about it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub flags: Vec<Flag>,
+    /// The audio: `path`, `bytes`, `sha256` and what else results say of it.
+    #[serde(flatten)]
+    pub asset: Asset,
     /// Who made it, and of what.
     pub origin: Origin,
     /// What was asked for, as it was enqueued.
