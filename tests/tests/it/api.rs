@@ -317,6 +317,10 @@ fn the_command_line_says_the_same_of_a_server_as_of_redis() -> Result<()> {
             // It says how long ago.
             job["waits_for"] = Value::Null;
         }
+        for vendor in here.iter_mut().chain(&mut there).filter(|vendor| vendor["flow"].is_object()) {
+            // What was used of its limits goes on changing.
+            vendor["flow"] = Value::Null;
+        }
         assert_eq!(here, there, "{args:?}");
         assert!(!here.is_empty(), "{args:?}");
     }
