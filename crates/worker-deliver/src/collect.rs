@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use crate::convert::Convert;
 use crate::fetch::{Fetcher, no_room};
 use crate::kept::Kept;
+use crate::listeners::Listeners;
 use crate::naming::{Layout, Named};
 use crate::objects::Objects;
 use crate::probe::{NotAudio, Probed, probe};
@@ -37,8 +38,9 @@ pub(crate) struct Collector {
     pub(crate) tags: bool,
     pub(crate) provenance: Provenance,
     pub(crate) kept: Kept<Vec<Fetched>>,
-    /// Files that are decoded at the same time: as many as there are processors.
-    pub(crate) looking: Semaphore,
+    pub(crate) listeners: Listeners,
+    /// Files that are converted at the same time: as many as there are processors.
+    pub(crate) converting: Semaphore,
 }
 
 /// Outputs of one job that are fetched at the same time.
@@ -121,8 +123,7 @@ impl Collector {
             Source::Url(url) => self.fetcher.fetch(url, &mut file).await?,
             Source::Object { store, key } => self.objects.fetch(store, key, &mut file).await?,
         }
-        let _place = self.looking.acquire().await;
-        let looked = blocking(move || {
+        let looked = self.listeners.hear(move || {
             let file = file.finish().map_err(|error| no_room(&error))?;
             let probed = probe(&file).map_err(|not| not_audio(&not))?;
             let (sha256, bytes) = hashed(&file)?;
@@ -137,6 +138,7 @@ impl Collector {
         let mut flags = self.checks.judge(&probed, asked).map_err(Stopped::Unfit)?;
         let (mut format, mut sha256) = (probed.format, original.clone());
         if self.convert.is_on() {
+            let _place = self.converting.acquire().await;
             match self.convert.convert(&file, &probed).await {
                 Ok(converted) => (file, format) = converted,
                 // The song is safe first of all.
@@ -151,13 +153,13 @@ impl Collector {
         if tags || self.convert.is_on() {
             let title = output.title.as_deref().or(title).map(str::to_owned);
             let comment = self.provenance.comment(lease);
-            (file, sha256, bytes) = blocking(move || {
+            let tagged = self.listeners.hear(move || {
                 let tags = tags.then_some(Tags { title: title.as_deref(), comment });
                 let file = tags.and_then(|tags| tags.on(&file, format)).unwrap_or(file);
                 let (sha256, bytes) = hashed(&file)?;
                 Ok((file, sha256, bytes))
-            })
-            .await?;
+            });
+            (file, sha256, bytes) = tagged.await?;
         }
         Ok(Fetched { file, n, probed, flags, original, format, bytes, sha256 })
     }

@@ -10,6 +10,7 @@ mod guard;
 mod incoming;
 mod kept;
 mod library;
+mod listeners;
 mod naming;
 mod notices;
 mod objects;

@@ -17,6 +17,7 @@ use crate::collect::Collector;
 use crate::fetch::Fetcher;
 use crate::kept::Kept;
 use crate::library::Library;
+use crate::listeners::Listeners;
 use crate::notices;
 use crate::objects::Objects;
 use crate::provenance::Provenance;
@@ -44,6 +45,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// No thread can be started.
+    #[error("threads that decode audio cannot be started")]
+    Threads(#[source] std::io::Error),
     /// No HTTP client can be made.
     #[error("http client cannot be made")]
     Client(#[source] reqwest::Error),
@@ -73,7 +77,8 @@ pub async fn run(
         tags: settings.tags,
         provenance: Provenance { models: vendors },
         kept: Kept::default(),
-        looking: Semaphore::new(processors),
+        listeners: Listeners::start().map_err(Error::Threads)?,
+        converting: Semaphore::new(processors),
         fetcher: Fetcher::new(&settings).map_err(Error::Client)?,
         objects: Objects::new(&settings).map_err(Error::Objects)?,
         storage: storage.clone(),
