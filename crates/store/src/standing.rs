@@ -76,7 +76,7 @@ pub enum Standing {
 }
 
 impl Store {
-    /// What a job waits for now.
+    /// What a job waits for at present.
     pub async fn standing(&self, stored: &Stored) -> Result<Standing, StoreError> {
         let job = &stored.job;
         let Some(place) = job.place() else {

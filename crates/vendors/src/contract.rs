@@ -311,7 +311,7 @@ pub enum Refusal {
     Garbled(String),
 }
 
-/// Whether a failure says that every other submission fails as well, for now.
+/// Whether a failure says that every other submission fails as well until the vendor has mended it.
 pub fn is_down(fault: &Fault) -> bool {
     matches!(&*fault.code, "vendor_setup_failed" | "vendor_maintenance")
 }

@@ -161,3 +161,11 @@ fn what_expires_first_is_collected_first() {
     assert_eq!(due(Some(7200)), 0, "there is time");
     assert_eq!(due(Some(600)), 3_000_000, "before all that came within the last fifty minutes");
 }
+
+#[test]
+fn waits_may_be_set_longer_than_any_of_ours() {
+    let mut story = Story::collecting();
+    story.policy.jobs.collect_backoff = songmill_core::time::Span::secs(3600);
+    story.policy.jobs.collect_tries = 1;
+    story.tell(collect_failed(FaultKind::Unavailable)).is(StateName::Generating).is_due_in(3600..=3600);
+}

@@ -183,7 +183,7 @@ impl Turn<'_> {
         let own = if patient {
             self.job.rounds = self.job.rounds.max(1);
             let taken = self.now.since(origin.attempt.since) / 8;
-            taken.clamp(jobs.collect_backoff.get(), ANEW_BACKOFF_MOST.get())
+            taken.min(ANEW_BACKOFF_MOST.get()).max(jobs.collect_backoff.get())
         } else {
             self.job.rounds = self.job.rounds.saturating_add(1);
             let spread = self.spread(origin.attempt.number, self.job.rounds);
