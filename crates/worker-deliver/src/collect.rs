@@ -21,7 +21,7 @@ use crate::listeners::Listeners;
 use crate::naming::{Layout, Named};
 use crate::objects::Objects;
 use crate::probe::{NotAudio, Probed, probe};
-use crate::provenance::{Made, Provenance};
+use crate::provenance::{Made, Provenance, hex};
 use crate::storage::{Mode, Storage};
 use crate::tags::{Tags, second_name};
 use crate::verdict::{Asked, Checks};
@@ -100,11 +100,12 @@ impl Collector {
             let placed = Placed { origin, outputs, title: title.as_deref() };
             match self.stored(lease, placed, piece).await {
                 Ok(asset) => assets.push(asset),
-                Err(stopped) => {
-                    // It may have expired at the vendor's by the time that our storage is back.
+                // It may have expired at the vendor's by the time that our storage is back.
+                Err(Stopped::Fault(fault)) => {
                     self.kept.keep(lease.job.id, origin.attempt.number, fetched);
-                    return Err(stopped);
+                    return Err(fault.into());
                 }
+                Err(stopped) => return Err(stopped),
             }
         }
         Ok(assets)
@@ -226,17 +227,6 @@ fn still_ours(lease: &Lease) -> Result<(), Stopped> {
     if lease.is_held_for(Duration::ZERO) { Ok(()) } else { Err(Stopped::LeaseLost(LeaseLost(lease.job.id))) }
 }
 
-/// What blocks, on a thread of its own. Only a panic is the file's own fault.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => Err(Fault::new(FaultKind::Garbled, "not_audio", error.to_string())),
-        Err(error) => Err(Fault::new(FaultKind::Unavailable, "output_unreachable", error.to_string())),
-    }
-}
-
 /// Our own disk is no fault of the file's.
 fn not_audio(not: &NotAudio) -> Fault {
     match not {
@@ -254,7 +244,8 @@ fn ours(mut fault: Fault) -> Fault {
 /// A second name of a file, to be given away.
 async fn linked(file: &Path) -> Result<TempPath, Fault> {
     let file = file.to_owned();
-    blocking(move || second_name(&file).map_err(|error| no_room(&error))).await
+    let linked = tokio::task::spawn_blocking(move || second_name(&file)).await;
+    linked.unwrap_or_else(|error| Err(std::io::Error::other(error))).map_err(|error| no_room(&error))
 }
 
 /// Hash and size of a file. Blocks.
@@ -271,5 +262,5 @@ fn hashed(file: &Path) -> Result<(String, u64), Fault> {
         hash.update(&buffer[..read]);
         bytes += read as u64;
     }
-    Ok((hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(), bytes))
+    Ok((hex(&hash.finalize()), bytes))
 }

@@ -18,7 +18,8 @@ pub(crate) struct Incoming {
     piece: Vec<u8>,
 }
 
-/// Bytes that are gathered for one write, in memory for each transfer. A small song is written by [`Incoming::finish`] alone, together with what else blocks.
+/// Bytes that are gathered for one write, in memory for each transfer. A small song is written by [`Incoming::finish`]
+/// alone, together with what else blocks.
 const PIECE: usize = 64 << 10;
 
 impl Incoming {

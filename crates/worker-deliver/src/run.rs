@@ -56,8 +56,8 @@ pub enum Error {
     Worker(String),
 }
 
-/// Collects audio for these vendors, of which the models are named, until `shutdown`; then stops claiming, finishes what is under way within the
-/// drain time, gives back the rest and returns.
+/// Collects audio for these vendors, of which the models are named, until `shutdown`; then stops claiming, finishes
+/// what is under way within the drain time, gives back the rest and returns.
 pub async fn run(
     settings: Settings,
     store: Store,

@@ -135,6 +135,7 @@ async fn gather(asking: Arc<Asking>, mut asked: mpsc::UnboundedReceiver<Ask>) {
             allowed.set(wait(GATHER, asking.meter.clone()));
             is_waiting = true;
         }
+        // Cancel-safe: nothing is lost in a channel, and the wait goes on in the next turn.
         tokio::select! {
             ask = asked.recv() => match ask {
                 Some(ask) => table.add(ask),

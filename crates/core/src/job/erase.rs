@@ -8,9 +8,9 @@ impl Job {
     /// What is left of a job that has ended when its words are erased: ids, states, times, vendors, counts and costs.
     /// None for one that has not ended: its words are still needed; none for one that was erased before.
     ///
-    /// The caller's own id goes too: it is free text, often the title, and the name of the file is made of it. So does
-    /// the id of the caller's request, which is any text. So do
-    /// the words of faults and of the history, in which vendors quote prompts.
+    /// The caller's own id goes too: it is free text, often the title, and the name of the file is made of it. So do the
+    /// id of the caller's request, which is any text, and the words of faults and of the history, in which vendors quote
+    /// prompts.
     pub fn without_words(&self, now: Timestamp) -> Option<Self> {
         if !self.state.name().is_final() || self.erased.is_some() {
             return None;
