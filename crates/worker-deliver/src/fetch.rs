@@ -1,26 +1,30 @@
 //! Fetching an address into a file: streamed, bounded, resumed after a cut.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::{StatusCode, header};
 use reqwest::dns::Resolve;
-use reqwest::{Response, StatusCode, header};
+use rustls::ClientConfig;
 use songmill_core::{Fault, FaultKind};
 use url::Url;
 
+use self::client::{Client, Reply, tls};
 use self::reply::{goes_on, sorted, text};
 use self::taking::{Pace, Taking};
-use crate::guard::{self, Guard, Refused, SystemNames};
+use crate::guard::{Guard, GuardedResolver, Refused, SystemNames};
 use crate::incoming::Incoming;
 use crate::settings::Settings;
 
+mod client;
 mod reply;
 mod taking;
 
 /// Fetches untrusted addresses.
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
-    client: reqwest::Client,
+    client: Client,
     guard: Guard,
     redirects: usize,
     max_bytes: u64,
@@ -36,30 +40,23 @@ const PROGRESS: u64 = 64 << 10;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long a transfer may bring nothing, and over which its speed is measured.
 const WINDOW: Duration = Duration::from_secs(30);
-/// What a connection over HTTP/2 may send ahead, of one file and in all: the rest stays with the server.
-const AHEAD: (u32, u32) = (256 << 10, 1 << 20);
 
 impl Fetcher {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, reqwest::Error> {
-        Self::with(settings, Arc::new(SystemNames), WINDOW)
+    pub(crate) fn new(settings: &Settings) -> Result<Self, rustls::Error> {
+        Ok(Self::with(settings, Arc::new(SystemNames), tls()?, WINDOW))
     }
 
-    fn with(settings: &Settings, names: Arc<dyn Resolve>, window: Duration) -> Result<Self, reqwest::Error> {
+    fn with(settings: &Settings, names: Arc<dyn Resolve>, tls: ClientConfig, window: Duration) -> Self {
         let guard = Guard { allow_http: settings.allow_http, allow_private: settings.allow_private };
-        let client = guard::client(guard, names)
-            .connect_timeout(settings.connect_timeout.get())
-            .read_timeout(window)
-            .http2_initial_stream_window_size(AHEAD.0)
-            .http2_initial_connection_window_size(AHEAD.1)
-            .build()?;
-        Ok(Self {
-            client,
+        let resolver = GuardedResolver { guard, names };
+        Self {
+            client: Client::new(resolver, tls, settings.connect_timeout.get(), window),
             guard,
             redirects: settings.redirects,
             max_bytes: settings.max_bytes,
             timeout: settings.timeout.get(),
             pace: Pace { least: settings.slowest, window },
-        })
+        }
     }
 
     /// Fetches an address into an empty file.
@@ -96,43 +93,36 @@ impl Fetcher {
 
     /// Asks for what is missing, and takes in what comes.
     async fn part(&self, url: &Url, taking: &mut Taking<'_>) -> Result<Part, Fault> {
-        let response = match self.open(url.clone(), taking).await {
-            Ok(response) => response,
+        let reply = match self.open(url.clone(), taking).await {
+            Ok(reply) => reply,
             Err(fault) if taking.had > 0 && fault.code == UNREACHABLE && fault.retry_after().is_none() => {
                 return Ok(Part::Cut(fault));
             }
             Err(fault) => return Err(fault),
         };
-        if taking.had > 0 && !goes_on(&response, taking) {
+        if taking.had > 0 && !goes_on(&reply, taking) {
             let why = unreachable("the transfer was cut, and the server goes on elsewhere".into());
-            if response.status() != StatusCode::OK {
+            if reply.head.status != StatusCode::OK {
                 return Ok(Part::Other(why));
             }
             // The server starts over, and so do we.
             taking.begin_anew(&why)?;
         }
-        taking.learn(&response);
-        self.read(response, taking).await
+        taking.learn(&reply);
+        self.read(reply, taking).await
     }
 
     /// Asks, following redirects that the guard lets through.
-    async fn open(&self, mut url: Url, taking: &Taking<'_>) -> Result<Response, Fault> {
+    async fn open(&self, mut url: Url, taking: &Taking<'_>) -> Result<Reply, Fault> {
+        let rest = taking.mark.as_ref().filter(|_| taking.had > 0).map(|mark| (taking.had, mark));
         for _ in 0..=self.redirects {
-            let mut request = self.client.get(url.clone()).header(header::ACCEPT_ENCODING, "identity");
-            if let Some(mark) = taking.mark.as_ref().filter(|_| taking.had > 0) {
-                request = request
-                    .header(header::RANGE, format!("bytes={}-", taking.had))
-                    .header(header::IF_RANGE, mark.clone());
+            let reply = self.client.get(&url, rest).await?;
+            let status = reply.head.status;
+            if !status.is_redirection() {
+                return sorted(reply, taking.had);
             }
-            let response = request.send().await.map_err(|error| lost(&error))?;
-            if !response.status().is_redirection() {
-                return sorted(response, taking.had);
-            }
-            let Some(target) = text(&response, header::LOCATION) else {
-                return Err(unreachable(format!(
-                    "the address answers {} and not where to",
-                    response.status()
-                )));
+            let Some(target) = text(&reply, header::LOCATION) else {
+                return Err(unreachable(format!("the address answers {status} and not where to")));
             };
             url = self.guard.follow(&url, target).map_err(|refused| refuse(&refused))?;
         }
@@ -143,14 +133,14 @@ impl Fetcher {
         ))
     }
 
-    async fn read(&self, mut response: Response, taking: &mut Taking<'_>) -> Result<Part, Fault> {
-        let more = response.content_length().map(|length| taking.had.saturating_add(length));
+    async fn read(&self, mut reply: Reply, taking: &mut Taking<'_>) -> Result<Part, Fault> {
+        let more = reply.content_length().map(|length| taking.had.saturating_add(length));
         if taking.whole.max(more).is_some_and(|whole| whole > self.max_bytes) {
             return Err(too_large(self.max_bytes));
         }
         loop {
             let asked = Instant::now();
-            match response.chunk().await {
+            match reply.chunk().await {
                 Ok(Some(chunk)) => {
                     taking.keep_pace(asked.elapsed(), chunk.len())?;
                     taking.had += chunk.len() as u64;
@@ -164,7 +154,7 @@ impl Fetcher {
                     return Ok(Part::Other(unreachable("the server sent more than the whole".into())));
                 }
                 Ok(None) => return Ok(Part::Cut(unreachable("the transfer ended early".into()))),
-                Err(error) => return Ok(Part::Cut(unreachable(words(&error)))),
+                Err(why) => return Ok(Part::Cut(why)),
             }
         }
     }
@@ -188,32 +178,14 @@ pub(crate) async fn in_time<T>(
     tokio::time::timeout(most, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }
 
-fn lost(error: &reqwest::Error) -> Fault {
-    refused_by_guard(error).map_or_else(|| unreachable(words(error)), refuse)
-}
-
 /// What the guard said, where it is the cause.
-pub(crate) fn refused_by_guard(error: &reqwest::Error) -> Option<&Refused> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(current) = cause {
-        if let Some(refused) = current.downcast_ref::<Refused>() {
-            return Some(refused);
-        }
-        cause = current.source();
-    }
-    None
+pub(crate) fn refused_by_guard<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// What went wrong, without the address: it may carry a signature.
-fn words(error: &reqwest::Error) -> String {
-    let kind = if error.is_timeout() {
-        "timed out"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "the transfer was cut"
-    };
-    kind.to_owned()
+/// An error, and what caused it.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&cause| cause.source())
 }
 
 fn refuse(refused: &Refused) -> Fault {

@@ -5,7 +5,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use apalis_core::error::BoxDynError;
+use hyper_util::client::legacy::connect::dns;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -161,8 +164,10 @@ fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from_bits(u32::from(g) << 16 | u32::from(h)))
 }
 
-/// A client for untrusted addresses: it goes only where the guard lets it, tells nobody where it comes from, and takes
-/// bytes as they are.
+/// Who asks, to those who are asked.
+pub(crate) const USER_AGENT: &str = concat!("songmill/", env!("CARGO_PKG_VERSION"));
+
+/// A client that posts to untrusted addresses: it goes only where the guard lets it, and tells nobody where it comes from.
 pub(crate) fn client(guard: Guard, names: Arc<dyn Resolve>) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .dns_resolver(GuardedResolver { guard, names })
@@ -174,14 +179,15 @@ pub(crate) fn client(guard: Guard, names: Arc<dyn Resolve>) -> reqwest::ClientBu
         .no_brotli()
         .no_zstd()
         .no_deflate()
-        .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
+        .user_agent(USER_AGENT)
 }
 
 /// Resolves names to addresses that the guard lets through; all must pass, or a name could hide a private one.
 /// Connections are made to these, so that a name cannot lead elsewhere once it is checked.
-struct GuardedResolver {
-    guard: Guard,
-    names: Arc<dyn Resolve>,
+#[derive(Clone)]
+pub(crate) struct GuardedResolver {
+    pub(crate) guard: Guard,
+    pub(crate) names: Arc<dyn Resolve>,
 }
 
 impl Resolve for GuardedResolver {
@@ -195,6 +201,23 @@ impl Resolve for GuardedResolver {
             let addrs: Addrs = Box::new(found.into_iter());
             Ok(addrs)
         })
+    }
+}
+
+impl tower::Service<dns::Name> for GuardedResolver {
+    type Response = Addrs;
+    type Error = BoxDynError;
+    type Future = Resolving;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxDynError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: dns::Name) -> Resolving {
+        match name.as_str().parse() {
+            Ok(name) => self.resolve(name),
+            Err(_) => Box::pin(std::future::ready(Err(Refused::Invalid.into()))),
+        }
     }
 }
 

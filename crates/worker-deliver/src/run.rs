@@ -51,6 +51,9 @@ pub enum Error {
     /// No HTTP client can be made.
     #[error("http client cannot be made")]
     Client(#[source] reqwest::Error),
+    /// Nobody's certificates can be checked.
+    #[error("certificates that this machine trusts cannot be read")]
+    Tls(#[source] rustls::Error),
     /// A worker ended before its time.
     #[error("worker ended: {0}")]
     Worker(String),
@@ -79,7 +82,7 @@ pub async fn run(
         kept: Kept::default(),
         listeners: Listeners::start().map_err(Error::Threads)?,
         converting: Semaphore::new(processors),
-        fetcher: Fetcher::new(&settings).map_err(Error::Client)?,
+        fetcher: Fetcher::new(&settings).map_err(Error::Tls)?,
         objects: Objects::new(&settings).map_err(Error::Objects)?,
         storage: storage.clone(),
     });

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
-use reqwest::{Response, StatusCode};
+use http::StatusCode;
+use http::header::HeaderValue;
 use songmill_core::Fault;
 
+use super::client::Reply;
 use super::{reply, unreachable};
 use crate::incoming::Incoming;
 
@@ -54,10 +55,10 @@ impl<'a> Taking<'a> {
     }
 
     /// Notes what the head of a reply says of the file.
-    pub(super) fn learn(&mut self, response: &Response) {
-        self.whole = reply::length(response).or(self.whole);
-        if response.status() == StatusCode::OK {
-            self.mark = reply::mark(response);
+    pub(super) fn learn(&mut self, reply: &Reply) {
+        self.whole = reply::length(reply).or(self.whole);
+        if reply.head.status == StatusCode::OK {
+            self.mark = reply::mark(reply);
         }
     }
 

@@ -12,6 +12,7 @@ use super::*;
 mod astray;
 mod limits;
 mod resuming;
+mod sealed;
 
 /// A server that answers one request a connection, in this order; what it was asked is kept.
 async fn server<R: AsRef<[u8]> + Send + 'static>(replies: Vec<R>) -> (String, Arc<Mutex<Vec<String>>>) {
@@ -47,7 +48,7 @@ fn fetcher_with(names: Arc<dyn Resolve>, window: Duration, change: impl FnOnce(&
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut settings = Settings { allow_http: true, allow_private: true, ..Settings::default() };
     change(&mut settings);
-    Fetcher::with(&settings, names, window).unwrap()
+    Fetcher::with(&settings, names, tls().unwrap(), window)
 }
 
 async fn fetch(fetcher: &Fetcher, url: &str) -> Result<String, Fault> {

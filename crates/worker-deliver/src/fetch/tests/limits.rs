@@ -82,8 +82,9 @@ async fn a_server_that_drips_is_given_up_and_one_that_is_only_slow_is_not() {
     }
     // Neither does a head that never ends keep anybody.
     let url = dripping("HTTP/1.1 200 OK\r\nx: ", b"x").await;
-    let fault = soon(&fetcher_with(names(), window, slowest(0)), &url).await.unwrap_err();
-    assert_eq!(fault.code, "output_unreachable");
+    let impatient = |settings: &mut Settings| settings.connect_timeout = Span::millis(200);
+    let fault = soon(&fetcher_with(names(), window, impatient), &url).await.unwrap_err();
+    assert_eq!((fault.code.as_ref(), fault.message.as_ref()), ("output_unreachable", "timed out"));
     // And whatever comes comes to an end, by its size or by the time.
     let endless = dripping("HTTP/1.1 200 OK\r\n\r\n", &[0; 100]).await;
     let fault = soon(&fetcher_with(names(), window, slowest(0)), &endless).await.unwrap_err();

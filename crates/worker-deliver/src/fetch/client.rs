@@ -1,0 +1,132 @@
+//! The client that fetches. HTTP/1.1 on hyper itself: hundreds of transfers at once need a bound on what each reads
+//! ahead, and clients above it have none.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::{Body as _, Incoming};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Builder};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use songmill_core::Fault;
+use url::Url;
+
+use super::{causes, refuse, refused_by_guard, unreachable};
+use crate::guard::{GuardedResolver, Refused, USER_AGENT};
+
+/// Asks addresses that the guard let through, over connections to what it let through.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    http: legacy::Client<HttpsConnector<HttpConnector<GuardedResolver>>, Empty<Bytes>>,
+    /// How long a connection may take.
+    connect: Duration,
+    /// How long nothing may come.
+    window: Duration,
+}
+
+/// What a connection may read ahead; no head may be longer.
+const AHEAD: usize = 64 << 10;
+/// How long a connection is kept for the next file from there, and how many to one place.
+const IDLE: (Duration, usize) = (Duration::from_secs(30), 16);
+
+impl Client {
+    pub(super) fn new(
+        resolver: GuardedResolver,
+        tls: ClientConfig,
+        connect: Duration,
+        window: Duration,
+    ) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(resolver);
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(connect));
+        tcp.set_nodelay(true);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let http = Builder::new(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE.0)
+            .pool_max_idle_per_host(IDLE.1)
+            .http1_max_buf_size(AHEAD)
+            .build(connector);
+        Self { http, connect, window }
+    }
+
+    /// Asks for a file, or for the rest of it: from this byte, if it still is what has this mark.
+    pub(super) async fn get(&self, url: &Url, rest: Option<(u64, &HeaderValue)>) -> Result<Reply, Fault> {
+        let mut request = http::Request::get(url.as_str())
+            .header(header::ACCEPT, "*/*")
+            .header(header::ACCEPT_ENCODING, "identity")
+            .header(header::USER_AGENT, USER_AGENT);
+        if let Some((had, mark)) = rest {
+            request = request.header(header::RANGE, format!("bytes={had}-")).header(header::IF_RANGE, mark);
+        }
+        let request = request.body(Empty::new()).map_err(|_| refuse(&Refused::Invalid))?;
+        let asked = tokio::time::timeout(self.connect + self.window, self.http.request(request)).await;
+        let (head, body) = asked.map_err(|_| timed_out())?.map_err(|error| lost(&error))?.into_parts();
+        Ok(Reply { head, body, window: self.window })
+    }
+}
+
+/// Whom this machine trusts.
+pub(super) fn tls() -> Result<ClientConfig, rustls::Error> {
+    Ok(ClientConfig::builder().try_with_platform_verifier()?.with_no_client_auth())
+}
+
+/// What an address answers.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) head: http::response::Parts,
+    body: Incoming,
+    window: Duration,
+}
+
+impl Reply {
+    /// How many bytes are to come, where the server said.
+    pub(super) fn content_length(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
+
+    /// What comes next; none at the end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            let came = tokio::time::timeout(self.window, self.body.frame()).await;
+            match came.map_err(|_| timed_out())? {
+                // Trailers are of no interest.
+                Some(Ok(frame)) => {
+                    if let Ok(chunk) = frame.into_data() {
+                        return Ok(Some(chunk));
+                    }
+                }
+                Some(Err(_)) => return Err(unreachable("the transfer was cut".into())),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// What went wrong, without the address: it may carry a signature.
+fn lost(error: &legacy::Error) -> Fault {
+    if let Some(refused) = refused_by_guard(error) {
+        return refuse(refused);
+    }
+    let late = causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|io| io.kind() == io::ErrorKind::TimedOut);
+    match error.is_connect() {
+        _ if late => timed_out(),
+        true => unreachable("cannot connect".into()),
+        false => unreachable("the transfer was cut".into()),
+    }
+}
+
+fn timed_out() -> Fault {
+    unreachable("timed out".into())
+}
