@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use songmill_core::job::{State, Via};
 use songmill_core::pace::{Health, Kind, Pace, Took};
-use songmill_core::{Event, Job, Report, VendorName};
+use songmill_core::{Event, Job, Report, Timestamp, VendorName};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::StoreError;
@@ -27,6 +27,8 @@ struct Counts {
 
 /// Between two times of telling and reading.
 const ROUND: Duration = Duration::from_secs(2);
+/// What is due within this part of the time that a task has taken is about due.
+const ABOUT: u32 = 4;
 /// How long what is known is kept when nothing is added.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
 
@@ -43,21 +45,20 @@ impl Counted {
             Event::Heard { .. } if nudged.as_millis() == 0 => count("came".into()),
             Event::Reported { report, via, .. } if after.state != before.state => {
                 let has_ended = !matches!(report, Report::Pending);
+                let now = after.history.last().map_or(attempt.since, |entry| entry.0);
                 // An address that is asked for anew says nothing of how long the task took.
                 if matches!(report, Report::Done(_)) && before.rounds == 0 {
-                    let now = after.history.last().map_or(attempt.since, |entry| entry.0);
                     let step = Took::step(now.since(attempt.since));
                     count(format!("{}.{step}", Kind::of(before).0));
                 }
                 match via {
                     Via::Callback if has_ended => count("came".into()),
-                    // Only the one that was submitted is called back for all that share its task; and what stood beside
-                    // others in a list was not asked for.
-                    Via::Poll { asked }
+                    // Only the one that was submitted is called back for all that share its task.
+                    Via::Poll { .. }
                         if has_ended
                             && nudged.as_millis() == 0
                             && before.rounds == 0
-                            && asked.as_millis() > 0
+                            && is_about_due(before, attempt.since, now)
                             && before.packed.is_none_or(|packed| packed.job == before.id) =>
                     {
                         let calling =
@@ -72,6 +73,12 @@ impl Counted {
             _ => {}
         }
     }
+}
+
+/// Whether a task would have been asked for about now. What stands beside such a one in a list may have ended just now,
+/// and its callback be on the way: only where a look was due it tells that none came.
+fn is_about_due(job: &Job, since: Timestamp, now: Timestamp) -> bool {
+    job.due <= now + now.since(since) / ABOUT
 }
 
 impl Store {

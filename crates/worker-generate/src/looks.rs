@@ -276,8 +276,6 @@ impl Asking {
         let told = others.into_iter().filter_map(|Seen { task, report, mark, .. }| {
             // Another installation may use the same account.
             let mark = mark.filter(|mark| self.address.is_ours(vendor, mark))?;
-            // An end that was not asked for says nothing of whether callbacks come.
-            let asked = if report == Report::Pending { asked } else { Timestamp::default() };
             let (vendor, task, via) = (vendor.clone(), Some(task), Via::Poll { asked });
             Some((mark.job, Event::Reported { attempt: mark.attempt, vendor, task, report, via }))
         });
