@@ -18,6 +18,9 @@ pub(crate) struct Tags<'a> {
 /// By how much a file's length may seem to differ once it has tags.
 const MARGIN: Duration = Duration::from_millis(100);
 
+/// Bytes before a tag that is to be replaced. The library reads them one by one from the disk, where there is none.
+const JUNK: usize = 16;
+
 impl Tags<'_> {
     /// A copy of a file with tags, beside it; none where it cannot be given any, or would not be the same audio. Blocks.
     pub(crate) fn on(&self, file: &Path, format: &str) -> Option<TempPath> {
@@ -47,7 +50,10 @@ impl Tags<'_> {
             tag.set_title(title.to_owned());
         }
         tag.insert_text(ItemKey::Comment, self.comment.clone());
-        tag.save_to_path(&copy, WriteOptions::default())?;
+        tag.save_to_path(
+            &copy,
+            WriteOptions::default().parse_options(ParseOptions::new().max_junk_bytes(JUNK)),
+        )?;
         let after = read(&copy, kind)?.properties().duration();
         Ok((after.abs_diff(length) < MARGIN).then_some(copy))
     }
@@ -84,4 +90,52 @@ fn kind(format: &str) -> Option<FileType> {
 fn read(file: &Path, kind: FileType) -> Result<lofty::file::TaggedFile, Box<dyn std::error::Error>> {
     let options = ParseOptions::new();
     Ok(lofty::probe::Probe::open(file)?.set_file_type(kind).options(options).read()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probe::probe;
+
+    fn written(bytes: &[u8]) -> TempPath {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        file.into_temp_path()
+    }
+
+    /// A song with this title, and with another one after it: what the tags then say, and how long each file is.
+    fn retitled(bytes: &[u8], format: &str) -> [(Option<String>, u64); 2] {
+        let mut file = written(bytes);
+        ["Harbour lights", "Harbour lights at dawn"].map(|title| {
+            let tags = Tags { title: Some(title), comment: "songmill job=1".into() };
+            let before = probe(&file).unwrap();
+            file = tags.on(&file, format).unwrap();
+            assert_eq!(probe(&file).unwrap(), before, "the audio is the same: {format}");
+            let read = read(&file, kind(format).unwrap()).unwrap();
+            let tag = read.primary_tag().unwrap();
+            assert_eq!(tag.get_string(ItemKey::Comment), Some("songmill job=1"), "{format}");
+            (tag.title().map(Into::into), std::fs::metadata(&file).unwrap().len())
+        })
+    }
+
+    #[test]
+    fn tags_are_put_beside_the_audio_and_replaced_where_there_are_some() {
+        for format in ["mp3", "wav", "flac"] {
+            let song = songmill_simulator::audio(&format!("00000000000000aa-1000.{format}")).unwrap();
+            let [(first, short), (second, long)] = retitled(&song, format);
+            assert_eq!(first.as_deref(), Some("Harbour lights"), "{format}");
+            assert_eq!(second.as_deref(), Some("Harbour lights at dawn"), "{format}");
+            assert!(long < short + 100, "{format}: there are no two of them: {short}, {long}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_have_tags_is_left_as_it_is() {
+        let tags = Tags { title: None, comment: String::new() };
+        for (bytes, format) in
+            [(&b"no audio"[..], "mp3"), (b"RIFF\0\0\0\0WAVE", "wav"), (b"", "flac"), (b"x", "ogg")]
+        {
+            assert!(tags.on(&written(bytes), format).is_none(), "{format}");
+        }
+    }
 }
