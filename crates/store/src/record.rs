@@ -6,9 +6,12 @@ use songmill_core::{Job, JobId};
 use crate::connection::StoreError;
 
 /// What a packed record begins with; JSON begins with a brace. A new dictionary needs a new mark.
-const PACKED: u8 = 1;
-/// What ended records have in common. Packed records can be read only with the very same bytes.
-const DICTIONARY: &[u8] = include_bytes!("record/dictionary-1.json");
+const PACKED: u8 = 2;
+/// What ended records have in common, and then the id, which is part of paths. Packed records can be read only with the
+/// very same bytes.
+const DICTIONARY: &[u8] = include_bytes!("record/dictionary-2.json");
+/// What records were packed with before, and the mark that they have; without the id.
+const BEFORE: (u8, &[u8]) = (1, include_bytes!("record/dictionary-1.json"));
 /// No record is longer, packed or not.
 const MOST: usize = 1 << 20;
 
@@ -19,8 +22,12 @@ pub(crate) fn encode(job: &Job) -> Result<Vec<u8>, StoreError> {
         return Ok(json);
     }
     let mut packed = vec![PACKED];
-    packed.extend(lz4_flex::block::compress_prepend_size_with_dict(&json, DICTIONARY));
+    packed.extend(lz4_flex::block::compress_prepend_size_with_dict(&json, &dictionary(job.id)));
     Ok(if packed.len() < json.len() { packed } else { json })
+}
+
+fn dictionary(id: JobId) -> Vec<u8> {
+    [DICTIONARY, id.to_string().as_bytes()].concat()
 }
 
 /// The job of this id.
@@ -28,7 +35,11 @@ pub(crate) fn decode(id: JobId, record: &[u8]) -> Result<Job, StoreError> {
     let unpacked;
     let json = match record {
         [PACKED, packed @ ..] => {
-            unpacked = unpack(packed).map_err(|source| unreadable(id, source))?;
+            unpacked = unpack(packed, &dictionary(id)).map_err(|source| unreadable(id, source))?;
+            &unpacked[..]
+        }
+        [mark, packed @ ..] if *mark == BEFORE.0 => {
+            unpacked = unpack(packed, BEFORE.1).map_err(|source| unreadable(id, source))?;
             &unpacked[..]
         }
         json => json,
@@ -38,14 +49,14 @@ pub(crate) fn decode(id: JobId, record: &[u8]) -> Result<Job, StoreError> {
     Ok(job)
 }
 
-fn unpack(packed: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+fn unpack(packed: &[u8], dictionary: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     use serde::de::Error as _;
     // The length comes first and is not believed beyond what we write.
     let length = packed.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
     if length > MOST {
         return Err(serde_json::Error::custom(format!("packed record says it has {length} bytes")));
     }
-    lz4_flex::block::decompress_size_prepended_with_dict(packed, DICTIONARY)
+    lz4_flex::block::decompress_size_prepended_with_dict(packed, dictionary)
         .map_err(serde_json::Error::custom)
 }
 
@@ -87,18 +98,24 @@ mod tests {
 
     #[test]
     fn what_was_packed_before_can_still_be_read() {
-        let known = include_bytes!("record/packed-1.bin");
-        let job = decode(JobId::derive("default", "a"), known).unwrap();
-        assert_eq!(job.custom_id.as_deref(), Some("song-000001"));
-        assert!(matches!(job.state, State::Canceled { .. }));
+        for known in [&include_bytes!("record/packed-1.bin")[..], include_bytes!("record/packed-2.bin")] {
+            let job = decode(JobId::derive("default", "a"), known).unwrap();
+            assert_eq!(job.custom_id.as_deref(), Some("song-000001"));
+            assert!(matches!(job.state, State::Canceled { .. }));
+        }
     }
 
     #[test]
     fn what_was_not_packed_by_us_is_refused() {
         let id = JobId::derive("default", "a");
-        for bytes in
-            [&[PACKED][..], &[PACKED, 255, 255, 255, 255, 0], &[PACKED, 9, 0, 0, 0, 0x10], &[2, 1], b""]
-        {
+        for bytes in [
+            &[PACKED][..],
+            &[PACKED, 255, 255, 255, 255, 0],
+            &[PACKED, 9, 0, 0, 0, 0x10],
+            &[1, 1],
+            &[3, 1],
+            b"",
+        ] {
             assert!(matches!(decode(id, bytes), Err(StoreError::Record { .. })), "{bytes:?}");
         }
     }
