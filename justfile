@@ -1,6 +1,8 @@
 # Songmill's recipes. `./x RECIPE` installs what is missing first.
 
 export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
+# Where cargo builds, if need be elsewhere than here.
+export CARGO_TARGET_DIR := absolute_path(env("CARGO_TARGET_DIR", "target"))
 
 nextest := if `cargo nextest --version >/dev/null 2>&1 && echo yes || echo no` == "yes" { "yes" } else { "no" }
 
@@ -10,7 +12,7 @@ default:
 
 # Runs everything against a simulator: 24 songs in ./songs
 demo *args: build
-    target/debug/songmill demo {{ args }}
+    "$CARGO_TARGET_DIR/debug/songmill" demo {{ args }}
 
 # Builds the binary
 build:
@@ -18,17 +20,17 @@ build:
 
 # Runs songmill with these arguments
 run *args: build
-    target/debug/songmill {{ args }}
+    "$CARGO_TARGET_DIR/debug/songmill" {{ args }}
 
 # Runs a simulator of the four vendors on port 9090
 sim *args: build
-    target/debug/songmill sim {{ args }}
+    "$CARGO_TARGET_DIR/debug/songmill" sim {{ args }}
 
 # Runs all tests: of every crate, and whole journeys over real processes and a real Redis
 test *args: build
     #!/bin/sh
     set -eu
-    export SONGMILL_BIN="$PWD/target/debug/songmill"
+    export SONGMILL_BIN="$CARGO_TARGET_DIR/debug/songmill"
     if [ {{ nextest }} = yes ]; then
         cargo nextest run --workspace --profile "${NEXTEST_PROFILE:-default}" {{ args }}
     else
@@ -57,13 +59,13 @@ api: build
 chaos kills="300" seed="1":
     cargo build --quiet --release --bin songmill
     cargo build --quiet --release --package songmill-tests --bin chaos
-    SONGMILL_BIN="$PWD/target/release/songmill" target/release/chaos {{ kills }} {{ seed }}
+    SONGMILL_BIN="$CARGO_TARGET_DIR/release/songmill" "$CARGO_TARGET_DIR/release/chaos" {{ kills }} {{ seed }}
 
 # Measures everything beside its limit, a few minutes long; `just bench --quick`, `just bench --json FILE`, `just bench callbacks`
 bench *args:
     cargo build --quiet --release --bin songmill
     cargo build --quiet --release --package songmill-bench
-    SONGMILL_BIN="$PWD/target/release/songmill" target/release/songmill-bench {{ args }}
+    SONGMILL_BIN="$CARGO_TARGET_DIR/release/songmill" "$CARGO_TARGET_DIR/release/songmill-bench" {{ args }}
 
 # Exactly what CI runs
 ci: lint test docs clients api

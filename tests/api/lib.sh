@@ -1,7 +1,6 @@
 # For the scripts beside this one: a simulator and `songmill up` in a folder of their own, ended with them.
 begin() {
-    songmill="$PWD/target/debug/songmill"
-    [ -z "${SONGMILL_BIN:-}" ] || songmill=$SONGMILL_BIN
+    songmill="${SONGMILL_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/debug/songmill}"
     world=$(mktemp -d)
     trap 'end' EXIT
     "$songmill" sim --port 0 --write-config "$world/songmill.toml" >"$world/sim.out" 2>"$world/sim.log" &

@@ -15,7 +15,7 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import replicate, inf
     fi
 fi
 out=$(mktemp)
-target/debug/songmill sim --port 0 >"$out" 2>/dev/null &
+"${SONGMILL_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/debug/songmill}" sim --port 0 >"$out" 2>/dev/null &
 sim=$!
 trap 'kill "$sim" 2>/dev/null || true; rm -f "$out"' EXIT
 tries=0

@@ -181,7 +181,7 @@ async fn apply(store: &Store, now: Vec<Ask>) -> Result<Vec<Ask>, StoreError> {
     for (Ready { mut ask, before, step, .. }, result) in ready.into_iter().zip(results) {
         match result {
             Committed::Done => {
-                store.counted().observe(&before, &ask.event, &step.job);
+                store.counted().observe(&policy.pace, &before, &ask.event, &step.job);
                 announce(&step.job, &step.effects);
                 ask.answer(Ok(Applied::Changed(Box::new(step.job))));
             }

@@ -138,7 +138,7 @@ async fn committed(shared: &Shared, pending: &[(Arc<Lease>, Event)]) -> Result<(
     for ((lease, event, step), result) in steps.iter().zip(results) {
         match result {
             Committed::Done => {
-                store.counted().observe(&lease.job, event, &step.job);
+                store.counted().observe(&policy.pace, &lease.job, event, &step.job);
                 announce(&step.job, &step.effects);
             }
             Committed::Stale if !outlives_its_lease(event) => {

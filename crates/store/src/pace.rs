@@ -27,14 +27,14 @@ struct Counts {
 
 /// Between two times of telling and reading.
 const ROUND: Duration = Duration::from_secs(2);
-/// What is due within this part of the time that a task has taken is about due.
+/// What is due within this part of the time that a task has taken is about due, while callbacks come.
 const ABOUT: u32 = 4;
 /// How long what is known is kept when nothing is added.
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
 
 impl Counted {
     /// Counts what an event that changed a job tells of its vendor.
-    pub(crate) fn observe(&self, before: &Job, event: &Event, after: &Job) {
+    pub(crate) fn observe(&self, pace: &Pace, before: &Job, event: &Event, after: &Job) {
         let State::Generating { attempt, nudged, .. } = &before.state else { return };
         let vendor = before.vendor();
         let count = |field: String| {
@@ -58,7 +58,7 @@ impl Counted {
                         if has_ended
                             && nudged.as_millis() == 0
                             && before.rounds == 0
-                            && is_about_due(before, attempt.since, now)
+                            && is_about_due(pace, before, attempt.since, now)
                             && before.packed.is_none_or(|packed| packed.job == before.id) =>
                     {
                         let calling =
@@ -76,9 +76,14 @@ impl Counted {
 }
 
 /// Whether a task would have been asked for about now. What stands beside such a one in a list may have ended just now,
-/// and its callback be on the way: only where a look was due it tells that none came.
-fn is_about_due(job: &Job, since: Timestamp, now: Timestamp) -> bool {
-    job.due <= now + now.since(since) / ABOUT
+/// and its callback be on the way: only where a look was due it tells that none came. While callbacks come looks are
+/// due late, when nearly all have long ended, and somewhat before that tells as much.
+fn is_about_due(pace: &Pace, job: &Job, since: Timestamp, now: Timestamp) -> bool {
+    let before = match pace.health(job.vendor()) {
+        Health::Good => now.since(since) / ABOUT,
+        Health::Unknown | Health::Quiet => Duration::ZERO,
+    };
+    job.due <= now + before
 }
 
 impl Store {
@@ -194,5 +199,57 @@ impl Store {
         if before.pace != pace {
             self.set_pace(pace);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use songmill_core::job::{Route, StepKind};
+    use songmill_core::pace::Callbacks;
+    use songmill_core::{JobId, Output, Policy, Product, Source, step};
+
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(1_795_248_000_000 + seconds * 1000)
+    }
+
+    /// What is counted of a task submitted at 0 and looked at next at `due`, whose end a list shows at 60.
+    fn counted(callbacks: Callbacks, due: u64) -> BTreeMap<String, u64> {
+        let vendor = VendorName::new("replicate").unwrap();
+        let route = Route { vendor: vendor.clone(), steps: vec![StepKind::Song], dropped: vec![] };
+        let mut job = Job::new(JobId::derive("default", "a"), vec![route], at(0), at(9999));
+        let state = serde_json::json!({ "generating": {
+            "attempt": { "n": 1, "since": at(0) }, "task": "t", "polls": 1, "nudged": 0,
+        } });
+        (job.submissions, job.state, job.due) = (1, serde_json::from_value(state).unwrap(), at(due));
+        let source = Source::Url("https://a.example/1".into());
+        let output = Output { source, part: None, title: None, expires: None, worked_ms: None };
+        let event = Event::Reported {
+            attempt: 1,
+            vendor: vendor.clone(),
+            task: Some("t".parse().unwrap()),
+            report: Report::Done(Product::Audio(vec![output])),
+            via: Via::Poll { asked: at(60) },
+        };
+        let after = step(&job, &event, at(60), &Policy::default()).unwrap().job;
+        let pace = Pace { callbacks: BTreeMap::from([(vendor.clone(), callbacks)]), ..Pace::default() };
+        let counted = Counted::default();
+        counted.0.lock().unwrap().calling.insert(vendor.clone());
+        counted.observe(&pace, &job, &event, &after);
+        let mut counts = counted.0.into_inner().unwrap();
+        counts.more.remove(&vendor).unwrap_or_default()
+    }
+
+    #[test]
+    fn an_end_that_a_list_shows_is_a_missed_callback_where_a_look_was_due() {
+        let (good, quiet) = (Callbacks { came: 50, missed: 0 }, Callbacks { came: 0, missed: 50 });
+        let missed = |callbacks, due| counted(callbacks, due).contains_key("missed");
+        for callbacks in [good, quiet, Callbacks::default()] {
+            assert!(missed(callbacks, 60) && missed(callbacks, 20), "it was due");
+            assert!(!missed(callbacks, 80), "its callback may be on the way");
+        }
+        assert!(missed(good, 70), "nearly all have ended long before a look is due");
+        assert!(!missed(quiet, 67) && !missed(Callbacks::default(), 67), "looks are close to each other");
     }
 }

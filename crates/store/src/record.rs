@@ -7,11 +7,8 @@ use crate::connection::StoreError;
 
 /// What a packed record begins with; JSON begins with a brace. A new dictionary needs a new mark.
 const PACKED: u8 = 2;
-/// What ended records have in common, and then the id, which is part of paths. Packed records can be read only with the
-/// very same bytes.
-const DICTIONARY: &[u8] = include_bytes!("record/dictionary-2.json");
-/// What records were packed with before, and the mark that they have; without the id.
-const BEFORE: (u8, &[u8]) = (1, include_bytes!("record/dictionary-1.json"));
+/// What records begin with that were packed before.
+const PACKED_BEFORE: u8 = 1;
 /// No record is longer, packed or not.
 const MOST: usize = 1 << 20;
 
@@ -22,24 +19,25 @@ pub(crate) fn encode(job: &Job) -> Result<Vec<u8>, StoreError> {
         return Ok(json);
     }
     let mut packed = vec![PACKED];
-    packed.extend(lz4_flex::block::compress_prepend_size_with_dict(&json, &dictionary(job.id)));
+    packed.extend(lz4_flex::block::compress_prepend_size_with_dict(&json, &dictionary(PACKED, job.id)));
     Ok(if packed.len() < json.len() { packed } else { json })
 }
 
-fn dictionary(id: JobId) -> Vec<u8> {
-    [DICTIONARY, id.to_string().as_bytes()].concat()
+/// What ended records have in common, and then the id, which is part of paths. Packed records can be read only with the
+/// very same bytes.
+fn dictionary(mark: u8, id: JobId) -> Vec<u8> {
+    match mark {
+        PACKED_BEFORE => include_bytes!("record/dictionary-1.json").to_vec(),
+        _ => [include_bytes!("record/dictionary-2.json"), id.to_string().as_bytes()].concat(),
+    }
 }
 
 /// The job of this id.
 pub(crate) fn decode(id: JobId, record: &[u8]) -> Result<Job, StoreError> {
     let unpacked;
     let json = match record {
-        [PACKED, packed @ ..] => {
-            unpacked = unpack(packed, &dictionary(id)).map_err(|source| unreadable(id, source))?;
-            &unpacked[..]
-        }
-        [mark, packed @ ..] if *mark == BEFORE.0 => {
-            unpacked = unpack(packed, BEFORE.1).map_err(|source| unreadable(id, source))?;
+        [mark @ (PACKED | PACKED_BEFORE), packed @ ..] => {
+            unpacked = unpack(packed, &dictionary(*mark, id)).map_err(|source| unreadable(id, source))?;
             &unpacked[..]
         }
         json => json,
@@ -83,13 +81,27 @@ mod tests {
         job
     }
 
+    /// With audio whose path has the job's id in it.
+    fn completed() -> Job {
+        let attempt = serde_json::json!({ "n": 1, "since": 1_795_248_085_622_u64 });
+        let asset = serde_json::json!({
+            "path": format!("default/song-000001-{}-1.mp3", JobId::derive("default", "a")), "bytes": 12_225,
+            "sha256": "e071315b7e7cea9fa4641a6acb969c4d2b8a2fe9e592601fcaa88cdc77281787", "format": "mp3",
+            "duration_ms": 1018,
+        });
+        let state = serde_json::json!({ "completed": {
+            "at": 1_795_248_085_999_u64, "origin": { "vendor": "replicate", "attempt": attempt }, "assets": [asset],
+        } });
+        job(serde_json::from_value(state).unwrap())
+    }
+
     #[test]
     fn live_records_are_text_and_ended_ones_are_packed_and_both_come_back() {
         let live = job(State::Queued);
         let bytes = encode(&live).unwrap();
         assert_eq!(bytes[0], b'{');
         assert_eq!(decode(live.id, &bytes).unwrap(), live);
-        let ended = job(State::Canceled { at: Timestamp::from_millis(1_795_248_085_999) });
+        let ended = completed();
         let bytes = encode(&ended).unwrap();
         assert_eq!(bytes[0], PACKED);
         assert!(bytes.len() * 2 < serde_json::to_vec(&ended).unwrap().len(), "{}", bytes.len());
@@ -98,11 +110,10 @@ mod tests {
 
     #[test]
     fn what_was_packed_before_can_still_be_read() {
-        for known in [&include_bytes!("record/packed-1.bin")[..], include_bytes!("record/packed-2.bin")] {
-            let job = decode(JobId::derive("default", "a"), known).unwrap();
-            assert_eq!(job.custom_id.as_deref(), Some("song-000001"));
-            assert!(matches!(job.state, State::Canceled { .. }));
-        }
+        let canceled = job(State::Canceled { at: Timestamp::from_millis(1_795_248_085_999) });
+        let completed = completed();
+        assert_eq!(decode(canceled.id, include_bytes!("record/packed-1.bin")).unwrap(), canceled);
+        assert_eq!(decode(completed.id, include_bytes!("record/packed-2.bin")).unwrap(), completed);
     }
 
     #[test]

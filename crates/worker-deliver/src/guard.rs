@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use apalis_core::error::BoxDynError;
 use hyper_util::client::legacy::connect::dns;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tower::BoxError;
 use url::{Host, Url};
 
 /// Which addresses may be fetched.
@@ -87,10 +87,12 @@ impl Guard {
         }
         match url.port() {
             Some(port) if !self.allow_private && port < PORTS && port != 80 && port != 443 => {
-                Err(Refused::Port(port))
+                return Err(Refused::Port(port));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        // The clients read addresses, too: what they do not take is none.
+        http::Uri::try_from(url.as_str()).map(drop).map_err(|_| Refused::Invalid)
     }
 
     /// Checks where a name leads.
@@ -206,10 +208,10 @@ impl Resolve for GuardedResolver {
 
 impl tower::Service<dns::Name> for GuardedResolver {
     type Response = Addrs;
-    type Error = BoxDynError;
+    type Error = BoxError;
     type Future = Resolving;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxDynError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
 

@@ -1,5 +1,6 @@
 //! Tags in the file itself: its title, and where it comes from.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ pub(crate) struct Tags<'a> {
 /// By how much a file's length may seem to differ once it has tags.
 const MARGIN: Duration = Duration::from_millis(100);
 
-/// Bytes before a tag that is to be replaced. The library reads them one by one from the disk, where there is none.
-const JUNK: usize = 16;
+/// Bytes before the first frame that are searched for tags, where the file begins with a frame: there are none, and the
+/// library looks for them byte by byte, with a call of the system for each.
+const FRAME_FIRST: usize = 4;
 
 impl Tags<'_> {
     /// A copy of a file with tags, beside it; none where it cannot be given any, or would not be the same audio. Blocks.
@@ -50,10 +52,11 @@ impl Tags<'_> {
             tag.set_title(title.to_owned());
         }
         tag.insert_text(ItemKey::Comment, self.comment.clone());
-        tag.save_to_path(
-            &copy,
-            WriteOptions::default().parse_options(ParseOptions::new().max_junk_bytes(JUNK)),
-        )?;
+        let mut parsing = ParseOptions::new();
+        if begins_with_frame(&copy)? {
+            parsing = parsing.max_junk_bytes(FRAME_FIRST);
+        }
+        tag.save_to_path(&copy, WriteOptions::default().parse_options(parsing))?;
         let after = read(&copy, kind)?.properties().duration();
         Ok((after.abs_diff(length) < MARGIN).then_some(copy))
     }
@@ -75,6 +78,13 @@ pub(crate) fn second_name(file: &Path) -> std::io::Result<TempPath> {
         std::fs::copy(file, &to)?;
     }
     Ok(to)
+}
+
+/// Whether the first bytes are those of a frame of an mp3.
+fn begins_with_frame(file: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    std::fs::File::open(file)?.take(2).read_to_end(&mut head)?;
+    Ok(matches!(head[..], [0xff, second] if second >= 0xe0))
 }
 
 fn kind(format: &str) -> Option<FileType> {
@@ -126,6 +136,20 @@ mod tests {
             assert_eq!(first.as_deref(), Some("Harbour lights"), "{format}");
             assert_eq!(second.as_deref(), Some("Harbour lights at dawn"), "{format}");
             assert!(long < short + 100, "{format}: there are no two of them: {short}, {long}");
+        }
+    }
+
+    #[test]
+    fn what_stands_before_the_first_frame_is_no_reason_to_go_without_tags() {
+        let song = songmill_simulator::audio("00000000000000aa-1000.mp3").unwrap();
+        let tag = [&b"ID3\x04\0\0\0\0\0\x0a"[..], &[0; 10]].concat();
+        for before in [tag.clone(), [&tag[..], &[0; 40]].concat()] {
+            let [(first, short), (second, long)] = retitled(&[&before[..], &song].concat(), "mp3");
+            assert_eq!(
+                (first.as_deref(), second.as_deref()),
+                (Some("Harbour lights"), Some("Harbour lights at dawn"))
+            );
+            assert!(long < short + 100, "there are no two of them: {short}, {long}");
         }
     }
 

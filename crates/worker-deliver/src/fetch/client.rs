@@ -5,15 +5,19 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Uri;
 use http::header::{self, HeaderValue};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Incoming};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Builder};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use songmill_core::Fault;
+use tokio::net::TcpStream;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, ServiceExt as _};
 use url::Url;
 
 use super::{causes, refuse, refused_by_guard, unreachable};
@@ -22,22 +26,26 @@ use crate::guard::{GuardedResolver, Refused, USER_AGENT};
 /// Asks addresses that the guard let through, over connections to what it let through.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector<GuardedResolver>>, Empty<Bytes>>,
-    /// How long a connection may take.
+    http: legacy::Client<Connector, Empty<Bytes>>,
+    /// How long a connection may take, name and handshake included.
     connect: Duration,
     /// How long nothing may come.
     window: Duration,
 }
 
+type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
+
 /// What a connection may read ahead; no head may be longer.
 const AHEAD: usize = 64 << 10;
-/// How long a connection is kept for the next file from there, and how many to one place.
-const IDLE: (Duration, usize) = (Duration::from_secs(30), 16);
+/// How long a connection is kept for the next file from there.
+const IDLE: Duration = Duration::from_secs(30);
+/// How many are kept to one place.
+const IDLE_MOST: usize = 16;
 
 impl Client {
     pub(super) fn new(
         resolver: GuardedResolver,
-        tls: ClientConfig,
+        mut tls: ClientConfig,
         connect: Duration,
         window: Duration,
     ) -> Self {
@@ -45,17 +53,17 @@ impl Client {
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(connect));
         tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // What is begun for one request goes on when another connection was free sooner, and nobody waits for it then.
+        let connector = HttpsConnector::from((tcp, tls)).map_future(move |connecting| async move {
+            tokio::time::timeout(connect, connecting).await.map_err(io::Error::from)?
+        });
         let http = Builder::new(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE.0)
-            .pool_max_idle_per_host(IDLE.1)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_MOST)
             .http1_max_buf_size(AHEAD)
-            .build(connector);
+            .build(BoxCloneSyncService::new(connector));
         Self { http, connect, window }
     }
 
@@ -120,10 +128,12 @@ fn lost(error: &legacy::Error) -> Fault {
     let late = causes(error)
         .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .any(|io| io.kind() == io::ErrorKind::TimedOut);
-    match error.is_connect() {
-        _ if late => timed_out(),
-        true => unreachable("cannot connect".into()),
-        false => unreachable("the transfer was cut".into()),
+    if late {
+        timed_out()
+    } else if error.is_connect() {
+        unreachable("cannot connect".into())
+    } else {
+        unreachable("the transfer was cut".into())
     }
 }
 

@@ -138,7 +138,7 @@ impl Hearing {
 
 /// The loudest of samples, and the sum of their squares. Of eight at a time, so that the processor can do them together.
 fn levels(samples: &[f32]) -> (f32, f64) {
-    let (mut loudest, mut squares) = ([0.0_f32; 8], [0.0_f32; 8]);
+    let (mut loudest, mut squares) = ([0.0_f32; 8], [0.0_f64; 8]);
     let (eights, rest) = samples.as_chunks::<8>();
     let padded = std::array::from_fn(|n| rest.get(n).copied().unwrap_or(0.0));
     for eight in eights.iter().chain([&padded]) {
@@ -146,11 +146,11 @@ fn levels(samples: &[f32]) -> (f32, f64) {
             let level = sample.abs();
             // NaN is no sound.
             *loudest = if level > *loudest { level } else { *loudest };
-            let level = if level <= f32::MAX { level } else { 0.0 };
+            let level = f64::from(if level <= f32::MAX { level } else { 0.0 });
             *square += level * level;
         }
     }
-    (loudest.into_iter().fold(0.0, f32::max), squares.into_iter().map(f64::from).sum())
+    (loudest.into_iter().fold(0.0, f32::max), squares.into_iter().sum())
 }
 
 fn decibels(level: f32) -> Option<f32> {
@@ -176,6 +176,38 @@ mod tests {
         // In pieces of odd length, as they come.
         samples.chunks(channels * 37).for_each(|piece| hearing.hear(piece, channels));
         hearing.heard()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn levels_are_those_of_one_sample_after_the_other(
+            samples in proptest::collection::vec(
+                proptest::prop_oneof![-1.0_f32..1.0, proptest::num::f32::ANY], 0..99,
+            ),
+        ) {
+            let sounds = || samples.iter().map(|sample| sample.abs()).filter(|level| !level.is_nan());
+            let (loudest, squares) = levels(&samples);
+            assert_eq!(loudest, sounds().fold(0.0, f32::max));
+            let exact: f64 = sounds().filter(|level| level.is_finite()).map(|level| f64::from(level).powi(2)).sum();
+            assert!((squares - exact).abs() <= exact * 1e-9, "{squares} {exact}");
+        }
+
+        #[test]
+        fn clipped_are_as_many_however_the_samples_come(
+            samples in proptest::collection::vec(proptest::sample::select(vec![0.5_f32, 1.0, -1.0]), 0..400),
+            channels in 1..4_usize,
+            piece in 1..50_usize,
+        ) {
+            let whole = samples.len() / channels * channels;
+            let mut hearing = Hearing::new(100);
+            samples[..whole].chunks(channels * piece).for_each(|piece| hearing.hear(piece, channels));
+            let rows = |channel: usize| {
+                let loud: Vec<bool> =
+                    samples[..whole].iter().skip(channel).step_by(channels).map(|sample| sample.abs() >= FULL).collect();
+                loud.split(|loud| !loud).map(<[bool]>::len).filter(|row| *row >= ROW as usize).sum::<usize>()
+            };
+            assert_eq!(hearing.clipped, (0..channels).map(rows).sum::<usize>() as u64);
+        }
     }
 
     #[test]

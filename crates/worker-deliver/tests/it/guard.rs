@@ -36,6 +36,7 @@ fn what_is_refused_is_refused_for_its_own_reason() {
         ("https://example.com:25/a", Refused::Port(25)),
         ("gopher://example.com/a", Refused::Scheme("gopher".into())),
         ("http://example.com\\@127.0.0.1/a", Refused::Invalid),
+        ("http://exa{mple.com/a", Refused::Invalid),
     ] {
         assert_eq!(OPEN.check(address), Err(why), "{address}");
     }
