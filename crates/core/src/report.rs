@@ -119,6 +119,8 @@ pub enum Flag {
     Damaged,
     /// It could not be converted, and is as it came.
     NotConverted,
+    /// It is good, but other audio of the same task was not, or could not be had.
+    Incomplete,
 }
 
 impl Flag {
@@ -131,6 +133,7 @@ impl Flag {
             Self::Clipped => "clipped",
             Self::Damaged => "damaged",
             Self::NotConverted => "not_converted",
+            Self::Incomplete => "incomplete",
         }
     }
 }

@@ -74,8 +74,8 @@ async fn audio(world: &World, vendor: Vendor, (of, name): (&str, &str), headers:
     let Some(recipe) = Recipe::of_name(name) else { return gone() };
     count(&world.books(vendor).downloads);
     let faults = world.faults(vendor);
-    // The same each time that it is fetched.
-    let is_odd = (seed_of(of) % 1000) as f64 / 1000.0 < faults.audio_rate;
+    // The same each time that it is fetched, and one file of a task may be while another is not.
+    let is_odd = (seed_of(&format!("{of}/{name}")) % 1000) as f64 / 1000.0 < faults.audio_rate;
     let bytes = world.odd_audio(&recipe, if is_odd { faults.audio } else { OddAudio::None }).await;
     served(bytes, recipe.format.content_type(), headers)
 }

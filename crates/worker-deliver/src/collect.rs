@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 use songmill_core::job::Origin;
 use songmill_core::{Asset, Event, Fault, FaultKind, Flag, JobId, Output, Source, State};
@@ -49,7 +49,8 @@ const ABREAST: usize = 4;
 /// A piece of audio that is good to be stored.
 pub(crate) struct Fetched {
     file: TempPath,
-    n: usize,
+    /// Which of the task's outputs it is, from 0.
+    output: usize,
     probed: Probed,
     flags: Vec<Flag>,
     /// What the vendor gave.
@@ -62,19 +63,23 @@ pub(crate) struct Fetched {
 /// What a piece of audio is one of.
 struct Placed<'a> {
     origin: &'a Origin,
-    outputs: &'a [Output],
+    output: &'a Output,
+    /// Its number within the job, from 1, of so many.
+    n: usize,
+    of: usize,
     title: Option<&'a str>,
 }
 
 impl Collector {
-    /// Brings all outputs of a job in and says what came of it. Nothing is stored before all are known to be good.
+    /// Brings all outputs of a job in and says what came of it. Nothing is stored before all are known to be good, or it is
+    /// known which are.
     pub(crate) async fn collect(&self, lease: &Arc<Lease>) -> Result<Event, LeaseLost> {
-        let State::Collecting { origin, outputs, .. } = &lease.job.state else {
+        let State::Collecting { origin, outputs, partly, .. } = &lease.job.state else {
             let fault =
                 Fault::new(FaultKind::Unavailable, "not_collecting", "the job has nothing to collect");
             return Ok(Event::CollectFailed { fault });
         };
-        match self.brought(lease, origin, outputs).await {
+        match self.brought(lease, origin, outputs, *partly).await {
             Ok(assets) => Ok(Event::Stored { assets }),
             Err(Stopped::Fault(fault)) => Ok(Event::CollectFailed { fault }),
             Err(Stopped::Unfit(fault)) => Ok(Event::Unfit { fault }),
@@ -87,17 +92,25 @@ impl Collector {
         lease: &Arc<Lease>,
         origin: &Origin,
         outputs: &[Output],
+        partly: bool,
     ) -> Result<Vec<Asset>, Stopped> {
         let title = lease.song().ok().and_then(|song| song.title);
         let fetch = |(n, output)| self.fetched(lease, title.as_deref(), output, n).boxed();
         let fetching: Vec<BoxFuture<'_, _>> = outputs.iter().enumerate().map(fetch).collect();
-        let fetched: Vec<Fetched> = match self.kept.take(lease.job.id, origin.attempt.number) {
+        let kept = self.kept.take(lease.job.id, origin.attempt.number);
+        // The vendor may name fewer outputs by now.
+        let kept = kept.filter(|kept| kept.iter().all(|fetched| fetched.output < outputs.len()));
+        let fetched: Vec<Fetched> = match kept {
             Some(fetched) => fetched,
-            None => stream::iter(fetching).buffered(ABREAST).try_collect().await?,
+            None => {
+                let fetching = stream::iter(fetching).buffered(ABREAST);
+                if partly { good_ones(fetching, outputs).await? } else { fetching.try_collect().await? }
+            }
         };
         let mut assets = Vec::with_capacity(fetched.len());
-        for piece in &fetched {
-            let placed = Placed { origin, outputs, title: title.as_deref() };
+        for (place, piece) in fetched.iter().enumerate() {
+            let (n, of) = (place + 1, fetched.len());
+            let placed = Placed { origin, output: &outputs[piece.output], n, of, title: title.as_deref() };
             match self.stored(lease, placed, piece).await {
                 Ok(asset) => assets.push(asset),
                 // It may have expired at the vendor's by the time that our storage is back.
@@ -162,7 +175,7 @@ impl Collector {
             });
             (file, sha256, bytes) = tagged.await?;
         }
-        Ok(Fetched { file, n, probed, flags, original, format, bytes, sha256 })
+        Ok(Fetched { file, output: n, probed, flags, original, format, bytes, sha256 })
     }
 
     /// Stores a piece of audio, and beside it what is known of it.
@@ -172,11 +185,10 @@ impl Collector {
         placed: Placed<'_>,
         fetched: &Fetched,
     ) -> Result<Asset, Stopped> {
-        let Placed { origin, outputs, title } = placed;
-        let Fetched { file, n, probed, flags, original, format, bytes, sha256 } = fetched;
-        let (n, output) = (*n, &outputs[*n]);
+        let Placed { origin, output, n, of, title } = placed;
+        let Fetched { file, probed, flags, original, format, bytes, sha256, .. } = fetched;
         let title = output.title.as_deref().or(title);
-        let named = Named { output, n: n + 1, of: outputs.len(), title, sha256, ext: format };
+        let named = Named { output, n, of, title, sha256, ext: format };
         let to = self.layout.path(&lease.job, named);
         let mode = if self.layout.is_shared() { Mode::Shared } else { Mode::Own };
         still_ours(lease)?;
@@ -193,13 +205,36 @@ impl Collector {
             title: title.map(str::to_owned),
             flags: flags.clone(),
         };
-        let made = Made { origin, asset: &asset, n: n + 1, original, sound: &probed.sound };
+        let made = Made { origin, asset: &asset, n, original, sound: &probed.sound };
         let sidecar = self.provenance.sidecar(lease, &self.store, made);
         let json = serde_json::to_vec_pretty(&sidecar)
             .map_err(|error| Fault::new(FaultKind::Unavailable, "storage_unreachable", error.to_string()))?;
         let beside = format!("{}.json", asset.path);
         self.storage.put_bytes(&beside, json.into(), "application/json").await.map_err(ours)?;
         Ok(asset)
+    }
+}
+
+/// What is good of a job's audio, where there is a song among it and not only parts of one.
+async fn good_ones(
+    mut fetching: impl Stream<Item = Result<Fetched, Stopped>> + Unpin,
+    outputs: &[Output],
+) -> Result<Vec<Fetched>, Stopped> {
+    let (mut good, mut bad) = (Vec::new(), None);
+    while let Some(fetched) = fetching.next().await {
+        match fetched {
+            Ok(fetched) => good.push(fetched),
+            Err(stopped) if stopped.is_of_the_audio() => bad = bad.or(Some(stopped)),
+            Err(stopped) => return Err(stopped),
+        }
+    }
+    match bad {
+        Some(stopped) if good.iter().all(|fetched| outputs[fetched.output].part.is_some()) => Err(stopped),
+        Some(_) => {
+            good.iter_mut().for_each(|fetched| fetched.flags.push(Flag::Incomplete));
+            Ok(good)
+        }
+        None => Ok(good),
     }
 }
 
@@ -214,6 +249,17 @@ enum Stopped {
     /// It is there, and not what was asked for.
     Unfit(Fault),
     LeaseLost(LeaseLost),
+}
+
+impl Stopped {
+    /// Whether it is the audio that is no good or gone, and not the way to it.
+    fn is_of_the_audio(&self) -> bool {
+        match self {
+            Self::Unfit(_) => true,
+            Self::Fault(fault) => matches!(fault.kind, FaultKind::Garbled | FaultKind::Rejected),
+            Self::LeaseLost(_) => false,
+        }
+    }
 }
 
 impl From<Fault> for Stopped {

@@ -53,8 +53,45 @@ fn audio_that_is_none_or_cut_is_made_anew_and_never_completed() -> Result<()> {
 }
 
 #[test]
+fn a_song_is_not_lost_with_a_part_of_it_that_is_no_good() -> Result<()> {
+    let world = World::start(&["audio_seconds_most=2"])?.with_policy("attempts=1");
+    world.faults(&json!({ "audio": "cut", "audio_rate": 0.3 }))?;
+    let _roles = world.serve(&["generate", "deliver"])?;
+    let songs: Vec<Value> = (0..40)
+        .map(|n| {
+            json!({
+                "custom_id": format!("s{n}"), "vendor": "inference_sh", "prompt": "pop", "lyrics": "[verse] la la la",
+                "duration_s": 2, "options": { "inference_sh": { "generate_type": "separate" } },
+            })
+        })
+        .collect();
+    world.submit("b", &songs)?;
+    world.settled("b")?;
+    let (mut whole, mut partly, mut failed) = (0, 0, 0);
+    for job in world.results("b")? {
+        if job["state"] == "failed" {
+            assert_eq!(job["fault"]["code"], "audio_unfit", "{job}");
+            failed += 1;
+            continue;
+        }
+        let assets = job["assets"].as_array().context("a completed job has assets")?;
+        assert!(assets.iter().any(|asset| asset["part"].is_null()), "the song is there: {job}");
+        let is_marked = |asset: &Value| asset["flags"].to_string().contains("incomplete");
+        match assets.len() {
+            3 => whole += u32::from(!assets.iter().any(is_marked)),
+            _ => partly += u32::from(assets.iter().all(is_marked)),
+        }
+    }
+    assert_eq!(whole + partly + failed, 40, "{whole} whole, {partly} partly, {failed} failed");
+    assert!(whole > 0 && partly > 0 && failed > 0, "{whole} whole, {partly} partly, {failed} failed");
+    assert_eq!(world.stats()?["vendors"]["inference_sh"]["tasks_created"], 40);
+    world.audit()
+}
+
+#[test]
 fn audio_is_fetched_again_before_it_is_made_again() -> Result<()> {
-    let world = World::start(&[])?;
+    // Time enough to mend it in between.
+    let world = World::start(&[])?.with("policy.jobs.collect_backoff=\"3s\"");
     world.faults(&json!({ "audio": "cut" }))?;
     let _roles = world.serve(&["generate", "deliver"])?;
     world.submit("b", &[song("a")])?;

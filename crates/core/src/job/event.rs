@@ -159,7 +159,7 @@ pub enum Event {
         /// Why.
         fault: Fault,
     },
-    /// All outputs are in our storage.
+    /// All outputs are in our storage, or what is good of them where that is all there will be.
     Stored {
         /// Where they lie.
         assets: Vec<Asset>,

@@ -26,7 +26,9 @@ pub fn explain(job: &Job, now: Timestamp) -> Explanation {
         State::Uncertain { attempt, doubt } => words.uncertain(*attempt, doubt),
         State::Generating { .. } => words.generating(),
         State::Canceling { tries, because, .. } => words.canceling(*tries, *because),
-        State::Collecting { origin, outputs, tries } => words.collecting(origin, outputs.len(), *tries),
+        State::Collecting { origin, outputs, tries, partly } => {
+            words.collecting(origin, outputs.len(), *tries, *partly)
+        }
         State::Completed { at, origin, assets } => {
             format!("nothing: {} by {} stored {}", count(assets.len(), "file"), origin.vendor, words.ago(*at))
         }
@@ -154,10 +156,11 @@ impl Words<'_> {
         )
     }
 
-    fn collecting(&self, origin: &Origin, outputs: usize, tries: u32) -> String {
+    fn collecting(&self, origin: &Origin, outputs: usize, tries: u32, partly: bool) -> String {
         let why = if tries > 0 { self.last(&["collect_failed"]) } else { String::new() };
         format!(
-            "a worker to bring {} of {}, attempt {}, into storage, due {}{}{why}; then it is completed",
+            "a worker to bring {}{} of {}, attempt {}, into storage, due {}{}{why}; then it is completed",
+            if partly { "what is good of " } else { "" },
             count(outputs, "output"),
             origin.vendor,
             origin.attempt.number,

@@ -119,6 +119,9 @@ pub enum State {
         outputs: Vec<Output>,
         /// How often that has failed.
         tries: u32,
+        /// Whether what is good of it is taken without the rest, for nothing better is to come.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        partly: bool,
     },
     /// The audio is in our storage.
     Completed {

@@ -52,7 +52,9 @@ pub fn step(job: &Job, event: &Event, now: Timestamp, policy: &Policy) -> Option
         State::Canceling { attempt, task, tries, because } => {
             turn.canceling(Stopping { attempt, task, tries, because }, event)
         }
-        State::Collecting { origin, outputs, tries } => turn.collecting(origin, outputs, tries, event),
+        State::Collecting { origin, outputs, tries, partly } => {
+            turn.collecting(Bringing { origin, outputs, tries, partly }, event)
+        }
         State::Held { of, .. } => turn.held(of, event),
         State::Failed { .. } | State::Canceled { .. } => turn.over(event),
         State::Completed { .. } => Changed::No,
@@ -78,6 +80,7 @@ struct Turn<'a> {
     effects: Vec<Effect>,
 }
 
+use collect::Bringing;
 use generate::Following;
 use stop::Stopping;
 

@@ -147,6 +147,65 @@ fn what_is_unfit_is_made_anew_until_the_attempts_are_used_up() {
     assert_eq!((story.job.submissions, story.job.paid), (3, 3), "looking twice costs nothing");
 }
 
+/// Told that its task made so many outputs.
+fn with_outputs(story: &mut Story, count: usize) {
+    let outputs = vec![Output::at("https://audio.example/song.mp3"); count];
+    story.tell(polled(1, Report::Done(Product::Audio(outputs))));
+}
+
+fn takes_what_is_good(story: &Story) -> bool {
+    matches!(story.job.state, State::Collecting { partly: true, .. })
+}
+
+#[test]
+fn of_several_outputs_what_is_good_is_taken_where_nothing_better_is_to_come() {
+    let unfit = || Event::Unfit { fault: fault(FaultKind::Unknown) };
+    let last_attempt = || Story::with(&[("a", &[StepKind::Song])], |policy| policy.attempts = 1);
+    let begun = |mut story: Story, outputs| {
+        story.tell(Event::Claimed).tell(accepted(1, "t1"));
+        with_outputs(&mut story, outputs);
+        story
+    };
+    for told in [unfit as fn() -> Event, || collect_failed(FaultKind::Garbled)] {
+        let mut story = begun(last_attempt(), 3);
+        story.tell(told()).is(StateName::Generating);
+        with_outputs(&mut story, 3);
+        assert!(!takes_what_is_good(&story), "all are looked at a second time");
+        story.tell(told()).is(StateName::Collecting).is_due_in(0..=0);
+        assert!(takes_what_is_good(&story));
+        let mut none_is_good = story.clone();
+        none_is_good.tell(told()).is(StateName::Failed);
+        // Our own storage is away meanwhile.
+        story.tell(collect_failed(FaultKind::Locked));
+        assert!(takes_what_is_good(&story));
+        story.tell(stored()).is(StateName::Completed);
+        assert!(story.job.history.last().unwrap().2.contains("1 of 3 files"), "{:?}", story.job.history);
+        assert_eq!((story.job.submissions, story.job.paid), (1, 1));
+    }
+    // One is said to be gone, again and again.
+    let mut story = begun(last_attempt(), 2);
+    for _ in 0..5 {
+        story.tell(collect_failed(FaultKind::Rejected)).is(StateName::Generating);
+        with_outputs(&mut story, 2);
+    }
+    story.tell(collect_failed(FaultKind::Rejected)).is(StateName::Collecting);
+    assert!(takes_what_is_good(&story));
+    // One song is all or nothing; and where another attempt or vendor is left all is made anew.
+    let two_attempts = Story::with(&[("a", &[StepKind::Song])], |policy| policy.attempts = 2);
+    let two_vendors =
+        Story::with(&[("a", &[StepKind::Song]), ("b", &[StepKind::Song])], |policy| policy.attempts = 1);
+    for (story, outputs, expected) in [
+        (last_attempt(), 1, StateName::Failed),
+        (two_attempts, 2, StateName::Queued),
+        (two_vendors, 2, StateName::Queued),
+    ] {
+        let mut story = begun(story, outputs);
+        story.tell(unfit()).is(StateName::Generating);
+        with_outputs(&mut story, outputs);
+        story.tell(unfit()).is(expected);
+    }
+}
+
 #[test]
 fn what_expires_first_is_collected_first() {
     let due = |seconds: Option<u64>| {

@@ -14,6 +14,7 @@ use songmill_core::{
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
+#[derive(Clone)]
 pub(crate) struct Story {
     pub(crate) job: Job,
     pub(crate) policy: Policy,

@@ -21,6 +21,21 @@ const ANEW_BACKOFF_MOST: Span = Span::secs(900);
 /// Audio that expires sooner than this goes before what came earlier.
 const URGENT: Span = Span::secs(3600);
 
+/// What a job is collecting.
+pub(super) struct Bringing {
+    pub(super) origin: Origin,
+    pub(super) outputs: Vec<Output>,
+    pub(super) tries: u32,
+    pub(super) partly: bool,
+}
+
+impl From<Bringing> for State {
+    fn from(bringing: Bringing) -> Self {
+        let Bringing { origin, outputs, tries, partly } = bringing;
+        Self::Collecting { origin, outputs, tries, partly }
+    }
+}
+
 impl Turn<'_> {
     /// A step gave its product.
     pub(super) fn finish(&mut self, attempt: Attempt, task: Option<TaskId>, product: Product) -> Changed {
@@ -85,37 +100,33 @@ impl Turn<'_> {
         // The queue is in the order of these moments: first what expires first.
         let expires = outputs.iter().filter_map(|output| output.expires).min();
         self.job.due = expires.map_or(self.now, |expires| (expires - URGENT.get()).min(self.now));
-        self.job.state = State::Collecting { origin, outputs, tries: 0 };
+        self.job.state = Bringing { origin, outputs, tries: 0, partly: false }.into();
         Changed::Yes
     }
 
-    pub(super) fn collecting(
-        &mut self,
-        origin: Origin,
-        outputs: Vec<Output>,
-        tries: u32,
-        event: &Event,
-    ) -> Changed {
+    pub(super) fn collecting(&mut self, of: Bringing, event: &Event) -> Changed {
         match event {
             Event::Stored { assets } => {
-                self.job.note(self.now, "stored", format!("{} files", assets.len()));
-                self.job.state = State::Completed { at: self.now, origin, assets: assets.clone() };
+                let (stored, all) = (assets.len(), of.outputs.len());
+                let of_all = if stored < all { format!(" of {all}") } else { String::new() };
+                self.job.note(self.now, "stored", format!("{stored}{of_all} files"));
+                self.job.state = State::Completed { at: self.now, origin: of.origin, assets: assets.clone() };
                 Changed::Yes
             }
-            Event::CollectFailed { fault } => self.collect_failed(origin, outputs, tries, fault),
+            Event::CollectFailed { fault } => self.collect_failed(of, fault),
             Event::Unfit { fault } => {
                 self.job.note(self.now, "unfit", fault.to_string());
-                self.doubtful(origin, outputs, tries, fault)
+                self.doubtful(of, fault)
             }
             Event::Accepted { attempt, accepted: accepted @ Accepted::Task(_) }
-                if *attempt != origin.attempt.number =>
+                if *attempt != of.origin.attempt.number =>
             {
                 self.taken_too(*attempt, accepted)
             }
             Event::CancelAsked => self.cancel("while its audio was brought in"),
-            Event::Poisoned { claims } => match &origin.task {
-                Some(task) if origin.vendor == *self.job.vendor() => {
-                    self.poisoned_over(origin.attempt, task, *claims)
+            Event::Poisoned { claims } => match &of.origin.task {
+                Some(task) if of.origin.vendor == *self.job.vendor() => {
+                    self.poisoned_over(of.origin.attempt, task, *claims)
                 }
                 // There is no task of this vendor's that could be followed again.
                 _ => self.fail(&poison(FaultKind::Rejected, *claims)),
@@ -124,53 +135,69 @@ impl Turn<'_> {
         }
     }
 
-    fn collect_failed(&mut self, origin: Origin, outputs: Vec<Output>, tries: u32, fault: &Fault) -> Changed {
+    fn collect_failed(&mut self, of: Bringing, fault: &Fault) -> Changed {
         self.job.note(self.now, "collect_failed", fault.to_string());
         let jobs = &self.policy.jobs;
         match fault.kind {
             // Our own storage: the operator's to mend, and no fault of the audio's.
             FaultKind::Locked => {
                 self.alert_if_ours(fault);
-                let due = self.now + self.wait_after(fault, tries.saturating_add(1));
-                self.again(origin, outputs, tries, due)
+                let due = self.now + self.wait_after(fault, of.tries.saturating_add(1));
+                self.again(of, due)
             }
             FaultKind::Unavailable | FaultKind::Unknown | FaultKind::Throttled => {
-                if tries.saturating_add(1) >= jobs.collect_tries {
-                    return self.ask_anew(&origin, fault);
+                let tries = of.tries.saturating_add(1);
+                if tries >= jobs.collect_tries {
+                    return self.ask_anew(of, fault);
                 }
-                let spread = self.spread(origin.attempt.number, tries);
-                let own = backoff(jobs.collect_backoff, COLLECT_BACKOFF_MOST, tries, spread);
+                let spread = self.spread(of.origin.attempt.number, of.tries);
+                let own = backoff(jobs.collect_backoff, COLLECT_BACKOFF_MOST, of.tries, spread);
                 let due = self.now + fault.retry_after().unwrap_or(own);
-                self.again(origin, outputs, tries.saturating_add(1), due)
+                self.again(Bringing { tries, ..of }, due)
             }
-            FaultKind::Rejected => self.ask_anew(&origin, fault),
-            FaultKind::Garbled => self.doubtful(origin, outputs, tries, fault),
+            FaultKind::Rejected => self.ask_anew(of, fault),
+            FaultKind::Garbled => self.doubtful(of, fault),
         }
     }
 
     /// What came is not what was asked for. It is looked at a second time, which costs nothing, before it is made anew:
     /// a page of a proxy or a transfer that was cut says nothing of the song.
-    fn doubtful(&mut self, origin: Origin, outputs: Vec<Output>, tries: u32, fault: &Fault) -> Changed {
+    fn doubtful(&mut self, of: Bringing, fault: &Fault) -> Changed {
         let due = self.now + self.policy.jobs.collect_backoff.get();
-        match &origin.task {
-            Some(task) if self.job.rounds == 0 && origin.vendor == *self.job.vendor() => {
+        match &of.origin.task {
+            Some(task) if self.job.rounds == 0 && of.origin.vendor == *self.job.vendor() => {
                 self.job.rounds = 1;
-                self.follow(origin.attempt, task.clone(), due)
+                self.follow(of.origin.attempt, task.clone(), due)
             }
-            None if tries == 0 => self.again(origin, outputs, 1, due),
-            _ => self.attempt_failed(origin.attempt, fault),
+            None if of.tries == 0 => self.again(Bringing { tries: 1, ..of }, due),
+            _ => self.not_all(of, fault),
         }
     }
 
-    fn again(&mut self, origin: Origin, outputs: Vec<Output>, tries: u32, due: Timestamp) -> Changed {
-        self.job.state = State::Collecting { origin, outputs, tries };
+    fn again(&mut self, of: Bringing, due: Timestamp) -> Changed {
+        self.job.state = of.into();
         self.job.due = due;
         Changed::Yes
     }
 
+    /// Something of what was paid for is no good, or lost. Where the job would end without audio because of it, what is
+    /// good of several outputs is taken without the rest.
+    fn not_all(&mut self, of: Bringing, fault: &Fault) -> Changed {
+        let attempt = of.origin.attempt;
+        let is_last = attempt.number == self.job.submissions
+            && !self.job.cancel_asked
+            && !self.job.may_fail_over()
+            && !self.job.may_be_made_anew(self.policy, self.now);
+        if !is_last || of.partly || of.outputs.len() < 2 {
+            return self.attempt_failed(attempt, fault);
+        }
+        self.job.note(self.now, "partly", format!("what is good is taken without the rest: {fault}"));
+        self.again(Bringing { partly: true, tries: 0, ..of }, self.now)
+    }
+
     /// The address does not serve any more: the vendor is asked for another one, a bounded number of times.
-    fn ask_anew(&mut self, origin: &Origin, fault: &Fault) -> Changed {
-        let jobs = &self.policy.jobs;
+    fn ask_anew(&mut self, of: Bringing, fault: &Fault) -> Changed {
+        let (jobs, origin) = (&self.policy.jobs, &of.origin);
         // Who cannot be reached has not said that it is gone.
         let patient = fault.kind != FaultKind::Rejected
             && self.now.since(origin.attempt.since) < jobs.collect_patience.get();
@@ -178,7 +205,7 @@ impl Turn<'_> {
             origin.vendor == *self.job.vendor() && (patient || self.job.rounds < jobs.collect_rounds);
         let Some(task) = origin.task.clone().filter(|_| can_ask) else {
             let lost = Fault::new(FaultKind::Unavailable, "output_lost", fault.to_string());
-            return self.attempt_failed(origin.attempt, &lost);
+            return self.not_all(of, &lost);
         };
         let own = if patient {
             self.job.rounds = self.job.rounds.max(1);
