@@ -161,7 +161,10 @@ async fn committed(shared: &Shared, pending: &[(Arc<Lease>, Event)]) -> Result<(
 /// poisoning and what came of collecting speak of the job as it was: it has not killed whoever changed it, and audio
 /// is collected again for nothing.
 fn outlives_its_lease(event: &Event) -> bool {
-    !matches!(event, Event::Poisoned { .. } | Event::Stored { .. } | Event::CollectFailed { .. })
+    !matches!(
+        event,
+        Event::Poisoned { .. } | Event::Stored { .. } | Event::Unfit { .. } | Event::CollectFailed { .. }
+    )
 }
 
 /// Does it again until Redis answers; an error that is the job's own does not pass.
@@ -181,5 +184,26 @@ async fn wait_out<T, F: Future<Output = Result<T, StoreError>>>(
                 wait = (wait * 2).min(RETRY_MOST);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use songmill_core::{Fault, FaultKind};
+
+    use super::*;
+
+    #[test]
+    fn what_came_of_collecting_is_not_told_to_a_job_that_has_changed() {
+        let fault = || Fault::new(FaultKind::Unknown, "audio_unfit", "");
+        for event in [
+            Event::Unfit { fault: fault() },
+            Event::CollectFailed { fault: fault() },
+            Event::Stored { assets: vec![] },
+            Event::Poisoned { claims: 5 },
+        ] {
+            assert!(!outlives_its_lease(&event), "{event:?}");
+        }
+        assert!(outlives_its_lease(&Event::PollFailed { attempt: 1, fault: fault() }));
     }
 }

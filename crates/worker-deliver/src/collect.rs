@@ -49,8 +49,9 @@ const ABREAST: usize = 4;
 /// A piece of audio that is good to be stored.
 pub(crate) struct Fetched {
     file: TempPath,
-    /// Which of the task's outputs it is, from 0.
-    output: usize,
+    /// Which of the task's outputs it is, from 0, and what the vendor says of it.
+    place: usize,
+    output: Output,
     probed: Probed,
     flags: Vec<Flag>,
     /// What the vendor gave.
@@ -63,9 +64,9 @@ pub(crate) struct Fetched {
 /// What a piece of audio is one of.
 struct Placed<'a> {
     origin: &'a Origin,
-    output: &'a Output,
-    /// Its number within the job, from 1, of so many.
+    /// Its number among the job's audio, from 1.
     n: usize,
+    /// How many outputs the task has.
     of: usize,
     title: Option<&'a str>,
 }
@@ -95,22 +96,21 @@ impl Collector {
         partly: bool,
     ) -> Result<Vec<Asset>, Stopped> {
         let title = lease.song().ok().and_then(|song| song.title);
-        let fetch = |(n, output)| self.fetched(lease, title.as_deref(), output, n).boxed();
+        let fetch = |(place, output)| self.fetched(lease, title.as_deref(), output, place).boxed();
         let fetching: Vec<BoxFuture<'_, _>> = outputs.iter().enumerate().map(fetch).collect();
         let kept = self.kept.take(lease.job.id, origin.attempt.number);
-        // The vendor may name fewer outputs by now.
-        let kept = kept.filter(|kept| kept.iter().all(|fetched| fetched.output < outputs.len()));
         let fetched: Vec<Fetched> = match kept {
             Some(fetched) => fetched,
             None => {
                 let fetching = stream::iter(fetching).buffered(ABREAST);
-                if partly { good_ones(fetching, outputs).await? } else { fetching.try_collect().await? }
+                let (job, policy, now) = (&lease.job, self.store.policy(), self.store.now());
+                let may_come = |kind| job.may_ask_anew(origin, kind, &policy, now);
+                if partly { good_ones(fetching, may_come).await? } else { fetching.try_collect().await? }
             }
         };
         let mut assets = Vec::with_capacity(fetched.len());
-        for (place, piece) in fetched.iter().enumerate() {
-            let (n, of) = (place + 1, fetched.len());
-            let placed = Placed { origin, output: &outputs[piece.output], n, of, title: title.as_deref() };
+        for (n, piece) in (1..).zip(&fetched) {
+            let placed = Placed { origin, n, of: outputs.len(), title: title.as_deref() };
             match self.stored(lease, placed, piece).await {
                 Ok(asset) => assets.push(asset),
                 // It may have expired at the vendor's by the time that our storage is back.
@@ -130,7 +130,7 @@ impl Collector {
         lease: &Arc<Lease>,
         title: Option<&str>,
         output: &Output,
-        n: usize,
+        place: usize,
     ) -> Result<Fetched, Stopped> {
         let mut file = self.storage.incoming().map_err(|error| no_room(&error))?;
         match &output.source {
@@ -175,7 +175,7 @@ impl Collector {
             });
             (file, sha256, bytes) = tagged.await?;
         }
-        Ok(Fetched { file, output: n, probed, flags, original, format, bytes, sha256 })
+        Ok(Fetched { file, place, output: output.clone(), probed, flags, original, format, bytes, sha256 })
     }
 
     /// Stores a piece of audio, and beside it what is known of it.
@@ -185,10 +185,11 @@ impl Collector {
         placed: Placed<'_>,
         fetched: &Fetched,
     ) -> Result<Asset, Stopped> {
-        let Placed { origin, output, n, of, title } = placed;
-        let Fetched { file, probed, flags, original, format, bytes, sha256, .. } = fetched;
+        let Placed { origin, n, of, title } = placed;
+        let Fetched { file, place, output, probed, flags, original, format, bytes, sha256 } = fetched;
         let title = output.title.as_deref().or(title);
-        let named = Named { output, n, of, title, sha256, ext: format };
+        // The path does not depend on what else could be had.
+        let named = Named { output, n: place + 1, of, title, sha256, ext: format };
         let to = self.layout.path(&lease.job, named);
         let mode = if self.layout.is_shared() { Mode::Shared } else { Mode::Own };
         still_ours(lease)?;
@@ -215,21 +216,22 @@ impl Collector {
     }
 }
 
-/// What is good of a job's audio, where there is a song among it and not only parts of one.
+/// What is good of a job's audio, where there is a song among it and not only parts of one. What cannot be had for a
+/// fault of which more `may_come` is waited for.
 async fn good_ones(
     mut fetching: impl Stream<Item = Result<Fetched, Stopped>> + Unpin,
-    outputs: &[Output],
+    may_come: impl Fn(FaultKind) -> bool,
 ) -> Result<Vec<Fetched>, Stopped> {
     let (mut good, mut bad) = (Vec::new(), None);
     while let Some(fetched) = fetching.next().await {
         match fetched {
             Ok(fetched) => good.push(fetched),
-            Err(stopped) if stopped.is_of_the_audio() => bad = bad.or(Some(stopped)),
+            Err(stopped) if stopped.is_for_good(&may_come) => bad = bad.or(Some(stopped)),
             Err(stopped) => return Err(stopped),
         }
     }
     match bad {
-        Some(stopped) if good.iter().all(|fetched| outputs[fetched.output].part.is_some()) => Err(stopped),
+        Some(stopped) if good.iter().all(|fetched| fetched.output.part.is_some()) => Err(stopped),
         Some(_) => {
             good.iter_mut().for_each(|fetched| fetched.flags.push(Flag::Incomplete));
             Ok(good)
@@ -252,11 +254,15 @@ enum Stopped {
 }
 
 impl Stopped {
-    /// Whether it is the audio that is no good or gone, and not the way to it.
-    fn is_of_the_audio(&self) -> bool {
+    /// Whether the audio is no good or gone, whatever is tried.
+    fn is_for_good(&self, may_come: impl Fn(FaultKind) -> bool) -> bool {
         match self {
             Self::Unfit(_) => true,
-            Self::Fault(fault) => matches!(fault.kind, FaultKind::Garbled | FaultKind::Rejected),
+            Self::Fault(fault) => match fault.kind {
+                FaultKind::Garbled => true,
+                FaultKind::Locked => false,
+                kind => !may_come(kind),
+            },
             Self::LeaseLost(_) => false,
         }
     }
@@ -309,4 +315,58 @@ fn hashed(file: &Path) -> Result<(String, u64), Fault> {
         bytes += read as u64;
     }
     Ok((hex(&hash.finalize()), bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sidecar::Sound;
+
+    fn fetched(part: Option<&str>) -> Fetched {
+        let output = Output { part: part.map(str::to_owned), ..Output::at("https://a.example") };
+        Fetched {
+            file: tempfile::NamedTempFile::new().unwrap().into_temp_path(),
+            place: 0,
+            output,
+            probed: Probed { format: "mp3", duration_ms: 1, cut: None, sound: Sound::default() },
+            flags: vec![],
+            original: String::new(),
+            format: "mp3",
+            bytes: 1,
+            sha256: String::new(),
+        }
+    }
+
+    fn fault(kind: FaultKind) -> Stopped {
+        Stopped::Fault(Fault::new(kind, "test", ""))
+    }
+
+    /// The parts that are taken of these, none for a song, where more may or may not come.
+    async fn taken(outputs: Vec<Result<Fetched, Stopped>>, may_come: bool) -> Option<Vec<Option<String>>> {
+        let good = good_ones(stream::iter(outputs), |_| may_come).await.ok()?;
+        assert!(good.iter().all(|fetched| fetched.flags == [Flag::Incomplete]));
+        Some(good.into_iter().map(|fetched| fetched.output.part).collect())
+    }
+
+    #[tokio::test]
+    async fn what_is_good_is_taken_without_what_is_not_and_waits_for_what_may_come() {
+        use FaultKind::{Garbled, Locked, Rejected, Throttled, Unavailable, Unknown};
+        let unfit = || Stopped::Unfit(Fault::new(Unknown, "audio_unfit", ""));
+        let vocal = || Ok(fetched(Some("vocal")));
+        for may_come in [true, false] {
+            let with = |stopped| taken(vec![Ok(fetched(None)), Err(stopped), vocal()], may_come);
+            let (all_good, waits) = (Some(vec![None, Some("vocal".to_owned())]), None);
+            assert_eq!(with(unfit()).await, all_good);
+            assert_eq!(with(fault(Garbled)).await, all_good);
+            assert_eq!(with(fault(Locked)).await, waits, "ours to mend");
+            for kind in [Rejected, Unavailable, Throttled, Unknown] {
+                assert_eq!(with(fault(kind)).await.is_some(), !may_come, "{kind:?}");
+            }
+            assert_eq!(with(Stopped::LeaseLost(LeaseLost(JobId::derive("a", "b")))).await, waits);
+            assert_eq!(taken(vec![Err(unfit()), vocal()], may_come).await, None, "a voice is no song");
+            assert_eq!(taken(vec![Err(unfit()), Err(unfit())], may_come).await, None);
+        }
+        let whole = good_ones(stream::iter(vec![Ok(fetched(None)), vocal()]), |_| false).await;
+        assert!(whole.is_ok_and(|all| all.len() == 2 && all.iter().all(|one| one.flags.is_empty())));
+    }
 }

@@ -82,6 +82,9 @@ fn a_song_is_not_lost_with_a_part_of_it_that_is_no_good() -> Result<()> {
             _ => partly += u32::from(assets.iter().all(is_marked)),
         }
     }
+    let known: usize =
+        world.results("b")?.iter().map(|job| job["assets"].as_array().map_or(0, Vec::len)).sum();
+    assert_eq!(files(&world)?.len(), 2 * known, "nothing lies there that no job knows of");
     assert_eq!(whole + partly + failed, 40, "{whole} whole, {partly} partly, {failed} failed");
     assert!(whole > 0 && partly > 0 && failed > 0, "{whole} whole, {partly} partly, {failed} failed");
     assert_eq!(world.stats()?["vendors"]["inference_sh"]["tasks_created"], 40);

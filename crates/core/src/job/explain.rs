@@ -157,15 +157,20 @@ impl Words<'_> {
     }
 
     fn collecting(&self, origin: &Origin, outputs: usize, tries: u32, partly: bool) -> String {
-        let why = if tries > 0 { self.last(&["collect_failed"]) } else { String::new() };
+        let why = match (tries, partly) {
+            (0, false) => String::new(),
+            (0, true) => self.last(&["partly"]),
+            _ => self.last(&["collect_failed"]),
+        };
         format!(
-            "a worker to bring {}{} of {}, attempt {}, into storage, due {}{}{why}; then it is completed",
+            "a worker to bring {}{} of {}, attempt {}, into storage, due {}{}{why}; then it is completed{}",
             if partly { "what is good of " } else { "" },
             count(outputs, "output"),
             origin.vendor,
             origin.attempt.number,
             self.due(),
-            in_vain(tries)
+            in_vain(tries),
+            if partly { ", if a song is among it" } else { "" }
         )
     }
 

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
-use super::state::{Place, Stage, State};
+use super::state::{Origin, Place, Stage, State};
+use crate::fault::FaultKind;
 use crate::flow::{Asked, Priority};
 use crate::id::{BatchName, BatchRef, EndpointId, JobId, Tenant, VendorName};
 use crate::report::Lyrics;
@@ -301,7 +302,18 @@ impl Job {
 
     /// Whether its song may be made anew by the same vendor, if what was made is not good enough.
     pub fn may_be_made_anew(&self, policy: &Policy, now: Timestamp) -> bool {
-        !self.cancel_asked && now < self.until && self.paid < policy.vendor(self.vendor()).attempts
+        let is_settled = matches!(self.state, State::Collecting { partly: true, .. });
+        !is_settled
+            && !self.cancel_asked
+            && now < self.until
+            && self.paid < policy.vendor(self.vendor()).attempts
+    }
+
+    /// Whether the vendor may be asked for another address of audio that could not be had for a fault of this kind.
+    pub fn may_ask_anew(&self, origin: &Origin, kind: FaultKind, policy: &Policy, now: Timestamp) -> bool {
+        origin.task.is_some()
+            && origin.vendor == *self.vendor()
+            && (origin.is_waited_for(kind, policy, now) || self.rounds < policy.jobs.collect_rounds)
     }
 
     /// Submissions of which it is not known whether they created a paid task.

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::policy::Policy;
 use super::record::is_zero;
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::id::{TaskId, VendorName};
 use crate::report::{Asset, Output};
 use crate::time::Timestamp;
@@ -54,6 +55,14 @@ pub struct Origin {
     /// The vendor's task, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<TaskId>,
+}
+
+impl Origin {
+    /// Whether audio is waited for that cannot be had for a fault of this kind: who cannot be reached has not said that
+    /// it is gone.
+    pub(super) fn is_waited_for(&self, kind: FaultKind, policy: &Policy, now: Timestamp) -> bool {
+        kind != FaultKind::Rejected && now.since(self.attempt.since) < policy.jobs.collect_patience.get()
+    }
 }
 
 /// What an operator is asked to decide about.

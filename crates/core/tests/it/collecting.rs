@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use songmill_core::job::{Choice, StateName, StepKind};
+use songmill_core::time::Span;
 use songmill_core::{Event, FaultKind, Output, Product, Report, State};
 
 use crate::story::{Story, accepted, called_back, collect_failed, done, fault, polled, stored, vendor};
@@ -182,14 +183,24 @@ fn of_several_outputs_what_is_good_is_taken_where_nothing_better_is_to_come() {
         assert!(story.job.history.last().unwrap().2.contains("1 of 3 files"), "{:?}", story.job.history);
         assert_eq!((story.job.submissions, story.job.paid), (1, 1));
     }
-    // One is said to be gone, again and again.
-    let mut story = begun(last_attempt(), 2);
-    for _ in 0..5 {
-        story.tell(collect_failed(FaultKind::Rejected)).is(StateName::Generating);
-        with_outputs(&mut story, 2);
+    // One cannot be had, however often another address is asked for.
+    for kind in [FaultKind::Rejected, FaultKind::Unavailable] {
+        let mut story = begun(last_attempt(), 2);
+        story.policy.jobs.collect_patience = Span::secs(0);
+        for _ in 0..40 {
+            if story.job.state.name() == StateName::Generating {
+                with_outputs(&mut story, 2);
+            }
+            let State::Collecting { origin, .. } = &story.job.state else { panic!("{:?}", story.job) };
+            let may_come = story.job.may_ask_anew(origin, kind, &story.policy, story.now);
+            assert_eq!(may_come, story.job.rounds < story.policy.jobs.collect_rounds);
+            if takes_what_is_good(&story) {
+                break;
+            }
+            story.tell(collect_failed(kind));
+        }
+        assert!(takes_what_is_good(&story) && story.job.rounds == 5, "{:?}", story.job);
     }
-    story.tell(collect_failed(FaultKind::Rejected)).is(StateName::Collecting);
-    assert!(takes_what_is_good(&story));
     // One song is all or nothing; and where another attempt or vendor is left all is made anew.
     let two_attempts = Story::with(&[("a", &[StepKind::Song])], |policy| policy.attempts = 2);
     let two_vendors =
@@ -203,6 +214,20 @@ fn of_several_outputs_what_is_good_is_taken_where_nothing_better_is_to_come() {
         story.tell(unfit()).is(StateName::Generating);
         with_outputs(&mut story, outputs);
         story.tell(unfit()).is(expected);
+    }
+    // There is no time for another attempt, or for another vendor.
+    let two_attempts = Story::with(&[("a", &[StepKind::Song])], |policy| policy.attempts = 2);
+    let two_vendors =
+        Story::with(&[("a", &[StepKind::Song]), ("b", &[StepKind::Song])], |policy| policy.attempts = 1);
+    for (story, is_over) in [(two_attempts, false), (two_vendors, true)] {
+        let mut story = begun(story, 2);
+        story.tell(unfit()).is(StateName::Generating);
+        with_outputs(&mut story, 2);
+        let second = Duration::from_secs(1);
+        story.job.until = if is_over { story.now - second } else { story.now + second };
+        story.tell(unfit());
+        assert!(takes_what_is_good(&story), "{:?}", story.job);
+        assert!(!story.job.may_be_made_anew(&story.policy, story.now), "what is odd is taken, too");
     }
 }
 
@@ -224,7 +249,7 @@ fn what_expires_first_is_collected_first() {
 #[test]
 fn waits_may_be_set_longer_than_any_of_ours() {
     let mut story = Story::collecting();
-    story.policy.jobs.collect_backoff = songmill_core::time::Span::secs(3600);
+    story.policy.jobs.collect_backoff = Span::secs(3600);
     story.policy.jobs.collect_tries = 1;
     story.tell(collect_failed(FaultKind::Unavailable)).is(StateName::Generating).is_due_in(3600..=3600);
 }

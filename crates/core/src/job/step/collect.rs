@@ -180,17 +180,15 @@ impl Turn<'_> {
         Changed::Yes
     }
 
-    /// Something of what was paid for is no good, or lost. Where the job would end without audio because of it, what is
-    /// good of several outputs is taken without the rest.
+    /// Something of what was paid for is no good, or lost. Where the job would fail now because of it, what is good of
+    /// several outputs is taken without the rest.
     fn not_all(&mut self, of: Bringing, fault: &Fault) -> Changed {
-        let attempt = of.origin.attempt;
-        let is_last = attempt.number == self.job.submissions
-            && !self.job.cancel_asked
-            && !self.job.may_fail_over()
-            && !self.job.may_be_made_anew(self.policy, self.now);
-        if !is_last || of.partly || of.outputs.len() < 2 {
-            return self.attempt_failed(attempt, fault);
+        let before = self.job.clone();
+        let changed = self.attempt_failed(of.origin.attempt, fault);
+        if of.partly || of.outputs.len() < 2 || !matches!(self.job.state, State::Failed { .. }) {
+            return changed;
         }
+        self.job = before;
         self.job.note(self.now, "partly", format!("what is good is taken without the rest: {fault}"));
         self.again(Bringing { partly: true, tries: 0, ..of }, self.now)
     }
@@ -198,16 +196,12 @@ impl Turn<'_> {
     /// The address does not serve any more: the vendor is asked for another one, a bounded number of times.
     fn ask_anew(&mut self, of: Bringing, fault: &Fault) -> Changed {
         let (jobs, origin) = (&self.policy.jobs, &of.origin);
-        // Who cannot be reached has not said that it is gone.
-        let patient = fault.kind != FaultKind::Rejected
-            && self.now.since(origin.attempt.since) < jobs.collect_patience.get();
-        let can_ask =
-            origin.vendor == *self.job.vendor() && (patient || self.job.rounds < jobs.collect_rounds);
+        let can_ask = self.job.may_ask_anew(origin, fault.kind, self.policy, self.now);
         let Some(task) = origin.task.clone().filter(|_| can_ask) else {
             let lost = Fault::new(FaultKind::Unavailable, "output_lost", fault.to_string());
             return self.not_all(of, &lost);
         };
-        let own = if patient {
+        let own = if origin.is_waited_for(fault.kind, self.policy, self.now) {
             self.job.rounds = self.job.rounds.max(1);
             let taken = self.now.since(origin.attempt.since) / 8;
             taken.min(ANEW_BACKOFF_MOST.get()).max(jobs.collect_backoff.get())
