@@ -17,9 +17,10 @@ pub(crate) fn start(log: &Log, global: &Global, quiet: bool) -> anyhow::Result<(
         _ => "trace".into(),
     };
     // What apalis says of its own workers and tasks stands in our own lines.
-    let filter =
-        EnvFilter::try_new(format!("{level},apalis=error,apalis_core=error,hyper_util=warn,symphonia=error"))
-            .map_err(|error| usage(format!("log.level: {error}")))?;
+    let filter = EnvFilter::try_new(format!(
+        "{level},apalis=error,apalis_core=error,hyper_util=warn,lofty=error,symphonia=error"
+    ))
+    .map_err(|error| usage(format!("log.level: {error}")))?;
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let started = match log.format {
