@@ -8,15 +8,17 @@ use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
 use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::MediaSourceStream;
+use symphonia::core::io::{MediaSource, MediaSourceStream};
 use symphonia::core::meta::MetadataOptions;
 
 use crate::sidecar::Sound;
 
 mod frames;
 mod hearing;
+mod unsized_wav;
 
 use hearing::Hearing;
+use unsized_wav::UnsizedWav;
 
 /// What a file turned out to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,8 +74,16 @@ fn probed(path: &Path) -> Result<Probed, NotAudio> {
     let mut file = File::open(path).map_err(|error| unread(&error))?;
     let read = file.read(&mut head).map_err(|error| unread(&error))?;
     let format = sniff(&head[..read], || behind_tag(&mut file, &head))?;
-    let file = File::open(path).map_err(|error| unread(&error))?;
-    let stream = MediaSourceStream::new(Box::new(file), Default::default());
+    let mut file = File::open(path).map_err(|error| unread(&error))?;
+    let is_wav = format == "wav";
+    let open_size =
+        if is_wav { unsized_wav::open_size(&mut file).map_err(|error| unread(&error))? } else { None };
+    file.rewind().map_err(|error| unread(&error))?;
+    let source: Box<dyn MediaSource> = match open_size {
+        Some(size_at) => Box::new(UnsizedWav::new(file, size_at)),
+        None => Box::new(file),
+    };
+    let stream = MediaSourceStream::new(source, Default::default());
     let mut hint = Hint::new();
     hint.with_extension(format);
     let mut reader = symphonia::default::get_probe()
@@ -103,7 +113,7 @@ fn probed(path: &Path) -> Result<Probed, NotAudio> {
         // A stream of frames: its header may only guess how many there are.
         "mp3" => frames::cut(path).map_err(|error| unread(&error))?,
         // Written as a stream, a wav does not know its length.
-        "wav" if is_unknown(&head) => None,
+        "wav" if open_size.is_some() || is_unknown(&head) => None,
         // What stands behind a flac spoils its last block, no more.
         "flac" if lacking < LOST_MOST && tagged(path).map_err(|error| unread(&error))? => None,
         _ if ended_badly => Some("the file ends in the middle of its audio"),

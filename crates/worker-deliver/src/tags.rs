@@ -154,6 +154,21 @@ mod tests {
     }
 
     #[test]
+    fn a_wav_that_does_not_know_its_length_stays_the_same_audio() {
+        let song = songmill_simulator::audio("00000000000000aa-1000.wav").unwrap();
+        for (riff, data) in [([0xff; 4], [0xff; 4]), ([0; 4], [0; 4]), ([36, 0, 0, 0], [0; 4])] {
+            let mut wav = song.clone();
+            wav[4..8].copy_from_slice(&riff);
+            wav[40..44].copy_from_slice(&data);
+            let file = written(&wav);
+            let tags = Tags { title: Some("Harbour lights"), comment: "songmill job=1".into() };
+            if let Some(tagged) = tags.on(&file, "wav") {
+                assert_eq!(probe(&tagged).unwrap(), probe(&file).unwrap(), "{riff:?} {data:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_have_tags_is_left_as_it_is() {
         let tags = Tags { title: None, comment: String::new() };
         for (bytes, format) in

@@ -44,12 +44,21 @@ fn audio_that_is_cut_anywhere_is_seen_to_be() {
 
 #[test]
 fn a_wav_that_was_written_to_a_pipe_does_not_know_its_length() {
-    let mut wav = song("wav");
-    wav[4..8].fill(0xff);
-    wav[40..44].fill(0xff);
-    let found = probed(&wav).unwrap();
-    assert_eq!(found.cut, None);
-    assert!((2900..3100).contains(&found.duration_ms), "{}", found.duration_ms);
+    let (whole, open, none, header) = (None, Some([0xff; 4]), Some([0; 4]), Some([36, 0, 0, 0]));
+    for (riff, data) in [(open, open), (none, none), (none, open), (none, whole), (header, none)] {
+        let mut wav = song("wav");
+        assert_eq!(&wav[36..40], b"data");
+        wav[4..8].copy_from_slice(&riff.unwrap());
+        if let Some(data) = data {
+            wav[40..44].copy_from_slice(&data);
+        }
+        let found = probed(&wav).unwrap();
+        assert_eq!(found.cut, None);
+        assert!((2900..3100).contains(&found.duration_ms), "{riff:?} {data:?}: {}", found.duration_ms);
+    }
+    let mut empty = song("wav")[..44].to_vec();
+    empty[40..44].fill(0);
+    assert!(probed(&empty).is_err());
 }
 
 #[test]
