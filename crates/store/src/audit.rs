@@ -47,7 +47,7 @@ impl Store {
         let mut open: BTreeMap<Tenant, u64> = BTreeMap::new();
         let prefix = self.keys().job_prefix();
         let queues = self.queue_keys().await?;
-        for key in self.scan(&format!("{prefix}*")).await? {
+        for key in self.scan(&format!("{prefix}*"), "hash").await? {
             let Ok(id) = key[prefix.len()..].parse::<JobId>() else { continue };
             let Some(stored) = self.load(id).await? else { continue };
             audit.jobs += 1;
@@ -250,19 +250,19 @@ impl Store {
     }
 
     async fn queue_keys(&self) -> Result<Vec<String>, StoreError> {
-        let mut keys = self.scan(&format!("{}*", self.keys().queue_prefix())).await?;
-        keys.retain(|key| !key.ends_with(":idle"));
+        // What stands beside queues, such as whose turn it is, is of another type.
+        let mut keys = self.scan(&format!("{}*", self.keys().queue_prefix()), "zset").await?;
         keys.push(self.keys().held());
         Ok(keys)
     }
 
-    /// Keys of a pattern, read in small steps that do not block Redis.
-    async fn scan(&self, pattern: &str) -> Result<Vec<String>, StoreError> {
+    /// Keys of a pattern and a type, read in small steps that do not block Redis.
+    async fn scan(&self, pattern: &str, kind: &str) -> Result<Vec<String>, StoreError> {
         let pattern = pattern.replace('{', "[{]").replace('}', "[}]");
         let (mut cursor, mut keys) = (0u64, std::collections::BTreeSet::new());
         loop {
             let mut ask = redis::cmd("SCAN");
-            ask.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN);
+            ask.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN).arg("TYPE").arg(kind);
             let (next, page): (u64, Vec<String>) = ask.query_async(&mut self.connection()).await?;
             keys.extend(page);
             cursor = next;

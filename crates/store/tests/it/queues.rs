@@ -242,6 +242,7 @@ async fn where_looks_are_scarce_one_worker_at_a_time_has_them() {
     let (one, other, started) = (Work::holding(), Work::holding(), Instant::now());
     let first = run_with(queue(&store, Stage::Poll, 2, LONG), one.clone());
     until("the first has some", async || one.leases().len() == 2).await;
+    assert_eq!(store.audit().await.unwrap().breaches, [], "whose turn it is stands beside the queue");
     let second = run_with(queue(&store, Stage::Poll, 2, LONG), other.clone());
     until("the second has the rest", async || other.leases().len() == 2).await;
     assert!(started.elapsed() >= Duration::from_secs(2), "it was not to work on the same part of a list");
