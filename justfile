@@ -12,7 +12,7 @@ default:
 
 # Runs everything against a simulator: 24 songs in ./songs
 demo *args: build
-    "$CARGO_TARGET_DIR/debug/songmill" demo {{ args }}
+    @"$CARGO_TARGET_DIR/debug/songmill" demo {{ args }}
 
 # Builds the binary
 build:
@@ -20,11 +20,11 @@ build:
 
 # Runs songmill with these arguments
 run *args: build
-    "$CARGO_TARGET_DIR/debug/songmill" {{ args }}
+    @"$CARGO_TARGET_DIR/debug/songmill" {{ args }}
 
 # Runs a simulator of the four vendors on port 9090
 sim *args: build
-    "$CARGO_TARGET_DIR/debug/songmill" sim {{ args }}
+    @"$CARGO_TARGET_DIR/debug/songmill" sim {{ args }}
 
 # Runs all tests: of every crate, and whole journeys over real processes and a real Redis
 test *args: build
