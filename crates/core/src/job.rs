@@ -11,12 +11,14 @@ mod event;
 mod explain;
 mod policy;
 mod record;
+mod retrieval;
 mod state;
 mod step;
 
-pub use event::{Accepted, Choice, Event, Via};
+pub use event::{Accepted, Choice, Defect, Event, Via};
 pub use explain::{Explanation, explain};
-pub use policy::{JobPolicy, OnUnknown, Policy, VendorPolicy};
+pub use policy::{JobPolicy, OnUnknown, OnUnusable, Policy, VendorPolicy};
 pub use record::{Entry, Job, Packed, Route, StepKind, Trace};
-pub use state::{Attempt, Doubt, Ended, HeldFor, Origin, Place, Stage, State, StateName};
+pub use retrieval::Retrieval;
+pub use state::{Accept, Attempt, Doubt, Ended, HeldFor, Origin, Place, Stage, State, StateName};
 pub use step::{Effect, Step, step};

@@ -18,6 +18,8 @@ pub use fault::{Fault, FaultKind};
 pub use flow::{Limits, Money, Price, Priority};
 pub use id::{BatchName, BatchRef, EndpointId, JobId, TaskId, Tenant, VendorName};
 pub use job::{Event, Job, Policy, Stage, State, Step, step};
-pub use report::{Asset, Flag, Lyrics, Output, Product, Report, Source};
+pub use report::{
+    Asset, Extra, ExtraReason, Extras, Flag, Lyrics, Output, Outputs, Product, RawAnswer, Report, Source,
+};
 pub use song::SongRequest;
 pub use time::Timestamp;

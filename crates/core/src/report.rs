@@ -13,6 +13,8 @@ pub enum Report {
     Pending,
     /// Ended well.
     Done(Product),
+    /// Ended well, it is said, but the answer shows no output that can be read (yet).
+    Unreadable(RawAnswer),
     /// Ended badly; the fault says whether another attempt makes sense.
     Failed(Fault),
     /// Stopped at the vendor's, by us or by somebody else.
@@ -23,9 +25,161 @@ pub enum Report {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Product {
     /// Audio at the vendor, one or more pieces.
-    Audio(Vec<Output>),
+    Audio(Outputs),
     /// Words for a song, the input of a later step.
     Lyrics(Lyrics),
+}
+
+/// A vendor's answer as it came, shortened: kept for an operator where nothing in it can be read. Never for logs.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawAnswer(String);
+
+/// How many bytes of an answer are kept.
+const ANSWER_BYTES: usize = 4096;
+
+impl RawAnswer {
+    /// An answer; control characters but line ends and tabs are blanks, and what goes past 4 KiB is cut off.
+    pub fn new(text: &str) -> Self {
+        let text = text.trim();
+        let mut end = text.len().min(ANSWER_BYTES);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c };
+        let mut kept: String = text[..end].chars().map(plain).collect();
+        if end < text.len() {
+            kept.push('…');
+        }
+        Self(kept)
+    }
+
+    /// The answer, for its job's owner and for operators.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Forgets what it says.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl std::fmt::Debug for RawAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RawAnswer({} bytes)", self.0.len())
+    }
+}
+
+/// Everything that a finished task gives.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// Songs and parts of songs, in the vendor's order. One that cannot be downloaded keeps its place.
+    pub audio: Vec<Output>,
+    /// What there is beside them.
+    #[serde(default, skip_serializing_if = "Extras::is_none")]
+    pub extra: Extras,
+}
+
+impl From<Vec<Output>> for Outputs {
+    fn from(audio: Vec<Output>) -> Self {
+        Self { audio, extra: Extras::default() }
+    }
+}
+
+/// Outputs that are not delivered: listed, so that nothing is dropped silently.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extras {
+    /// The first 100.
+    #[serde(rename = "f", default)]
+    pub files: Vec<Extra>,
+    /// How many more there are.
+    #[serde(rename = "m", default)]
+    pub more: u32,
+}
+
+/// An output that is not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extra {
+    /// Its address, or what stands in its place, shortened.
+    #[serde(rename = "v")]
+    pub value: String,
+    /// What the vendor calls it, such as `cover_url`.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Why it is not delivered.
+    #[serde(rename = "r")]
+    pub reason: ExtraReason,
+}
+
+/// Why an output is not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ExtraReason {
+    /// It is a picture, a score or another file that is not audio.
+    NotAudio,
+    /// It is another address of a song that is delivered.
+    Alternative,
+    /// It is a song beyond those that were requested.
+    NotRequested,
+    /// It is a song whose address cannot be used.
+    Unusable,
+    /// It is a song that was requested, and that the task does not show.
+    Missing,
+}
+
+impl ExtraReason {
+    /// Whether audio that belongs to the task is not delivered.
+    pub const fn is_missing_audio(self) -> bool {
+        match self {
+            Self::NotRequested | Self::Unusable | Self::Missing => true,
+            Self::NotAudio | Self::Alternative => false,
+        }
+    }
+
+    /// Its name in records and views.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAudio => "not_audio",
+            Self::Alternative => "alternative",
+            Self::NotRequested => "not_requested",
+            Self::Unusable => "unusable",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// How many extra outputs are listed.
+const EXTRAS: usize = 100;
+/// How many characters of each.
+const EXTRA_CHARS: usize = 500;
+
+impl Extra {
+    /// An output that is not delivered; what goes past 500 characters is cut off.
+    pub fn new(value: &str, name: Option<&str>, reason: ExtraReason) -> Self {
+        let short = |text: &str| text.chars().take(EXTRA_CHARS).collect();
+        Self { value: short(value), name: name.map(short), reason }
+    }
+}
+
+impl Extras {
+    /// Whether there are none.
+    pub fn is_none(&self) -> bool {
+        self.files.is_empty() && self.more == 0
+    }
+
+    /// Lists one more, or counts it.
+    pub fn push(&mut self, extra: Extra) {
+        if self.files.len() < EXTRAS {
+            self.files.push(extra);
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+
+    /// Whether audio that belongs to the task is not delivered.
+    pub fn lacks_audio(&self) -> bool {
+        self.more > 0 || self.files.iter().any(|extra| extra.reason.is_missing_audio())
+    }
 }
 
 /// Lyrics that a vendor wrote.
@@ -52,6 +206,9 @@ pub struct Output {
     /// When the vendor stops serving it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// How long it plays by the vendor's own account, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
     /// How long the vendor worked on the task, in ms, where it says and charges by it; on one output of a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worked_ms: Option<u64>,
@@ -60,7 +217,23 @@ pub struct Output {
 impl Output {
     /// An output at an address, with nothing else known of it.
     pub fn at(url: impl Into<String>) -> Self {
-        Self { source: Source::Url(url.into()), part: None, title: None, expires: None, worked_ms: None }
+        Self::from(Source::Url(url.into()))
+    }
+
+    /// An output that is said to be there but cannot be downloaded, and what stands in its place.
+    pub fn unusable(text: &str) -> Self {
+        Self::from(Source::Unusable(text.chars().take(EXTRA_CHARS).collect()))
+    }
+
+    /// Whether it can be downloaded.
+    pub const fn is_usable(&self) -> bool {
+        !matches!(self.source, Source::Unusable(_))
+    }
+}
+
+impl From<Source> for Output {
+    fn from(source: Source) -> Self {
+        Self { source, part: None, title: None, expires: None, duration_ms: None, worked_ms: None }
     }
 }
 
@@ -77,6 +250,17 @@ pub enum Source {
         /// The object's key, without a leading slash.
         key: String,
     },
+    /// Nothing that can be downloaded, and what stands in the address's place: empty where nothing does (yet).
+    Unusable(String),
+}
+
+impl Source {
+    /// The address, the key, or what stands in its place.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Url(text) | Self::Object { key: text, .. } | Self::Unusable(text) => text,
+        }
+    }
 }
 
 /// Audio in our storage.

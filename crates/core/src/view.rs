@@ -11,7 +11,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::flow::Priority;
 use crate::id::{BatchName, EndpointId, JobId, TaskId, Tenant, VendorName};
 use crate::job::{Entry, Job, Route, State, StateName, Trace, explain};
-use crate::report::{Asset, Flag};
+use crate::report::{Asset, Extra, ExtraReason, Extras, Flag, RawAnswer};
 use crate::song::Field;
 use crate::time::Timestamp;
 
@@ -83,6 +83,15 @@ pub struct JobView {
     /// How many there are, where not all are listed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assets_total: Option<usize>,
+    /// Outputs of its task that are not delivered, at most 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub extra: Vec<ExtraView>,
+    /// How many more of them there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_more: Option<u32>,
+    /// What the vendor answered, where the job is held because nothing in it could be read; at most 4 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor_answer: Option<String>,
     /// Endpoints that are told of it, beside those that are told of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<EndpointId>,
@@ -202,6 +211,26 @@ impl AssetView {
     }
 }
 
+/// An output of a task that is not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ExtraOutput")]
+pub struct ExtraView {
+    /// Its address, or what stands in its place, shortened.
+    pub value: String,
+    /// What the vendor calls it, such as `cover_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Why it is not delivered.
+    pub reason: ExtraReason,
+}
+
+impl From<&Extra> for ExtraView {
+    fn from(extra: &Extra) -> Self {
+        let Extra { value, name, reason } = extra;
+        Self { value: value.clone(), name: name.clone(), reason: *reason }
+    }
+}
+
 /// One line of a job's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "JobEvent")]
@@ -220,14 +249,18 @@ impl JobView {
     pub fn of(job: &Job, title: Option<String>, now: Timestamp) -> Self {
         let explanation = explain(job, now);
         let (mut ended, mut assets, mut vendor, mut task) = (None, &[][..], job.vendor(), None);
+        let (mut extra, mut answer) = (&Extras::default(), None);
         match &job.state {
-            State::Completed { at, origin, assets: stored } => {
+            State::Completed { at, origin, assets: stored, extra: beside } => {
                 (ended, assets, vendor, task) = (Some(*at), stored, &origin.vendor, origin.task.clone());
+                extra = beside;
             }
-            State::Collecting { origin, .. } => (vendor, task) = (&origin.vendor, origin.task.clone()),
+            State::Collecting { origin, extra: beside, .. } => {
+                (vendor, task, extra) = (&origin.vendor, origin.task.clone(), beside);
+            }
             State::Failed { at, .. } | State::Canceled { at } => ended = Some(*at),
             State::Generating { task: at, .. } | State::Canceling { task: at, .. } => task = Some(at.clone()),
-            State::Held { of, .. } => task = of.task.clone(),
+            State::Held { of, .. } => (task, answer) = (of.task.clone(), of.answer.as_ref()),
             State::Queued | State::Submitting(_) | State::Uncertain { .. } => {}
         }
         let trace = job.trace.as_deref();
@@ -257,6 +290,9 @@ impl JobView {
             fault: job.state.fault().map(FaultView::from),
             assets: assets.iter().enumerate().map(|(n, asset)| AssetView::of(job.id, n, asset)).collect(),
             assets_total: None,
+            extra: extra.files.iter().map(ExtraView::from).collect(),
+            extra_more: (extra.more > 0).then_some(extra.more),
+            vendor_answer: answer.map(RawAnswer::as_str).map(str::to_owned),
             notify: job.notify.clone(),
             request_id: trace.map(|trace| trace.request_id.clone()),
             traceparent: trace.and_then(|trace: &Trace| trace.traceparent.clone()),
@@ -269,6 +305,7 @@ impl JobView {
     pub fn erase(&mut self) {
         (self.title, self.custom_id) = (None, None);
         self.failed_over.iter_mut().for_each(|left| left.because.clear());
+        (self.extra, self.vendor_answer) = (Vec::new(), None);
         if let Some(fault) = &mut self.fault {
             fault.message.clear();
         }

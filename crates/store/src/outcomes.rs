@@ -163,7 +163,10 @@ async fn committed(shared: &Shared, pending: &[(Arc<Lease>, Event)]) -> Result<(
 fn outlives_its_lease(event: &Event) -> bool {
     !matches!(
         event,
-        Event::Poisoned { .. } | Event::Stored { .. } | Event::Unfit { .. } | Event::CollectFailed { .. }
+        Event::Poisoned { .. }
+            | Event::Stored { .. }
+            | Event::QualityRejected { .. }
+            | Event::CollectFailed { .. }
     )
 }
 
@@ -189,6 +192,7 @@ async fn wait_out<T, F: Future<Output = Result<T, StoreError>>>(
 
 #[cfg(test)]
 mod tests {
+    use songmill_core::job::Defect;
     use songmill_core::{Fault, FaultKind};
 
     use super::*;
@@ -197,9 +201,9 @@ mod tests {
     fn what_came_of_collecting_is_not_told_to_a_job_that_has_changed() {
         let fault = || Fault::new(FaultKind::Unknown, "audio_unfit", "");
         for event in [
-            Event::Unfit { fault: fault() },
+            Event::QualityRejected { fault: fault(), defect: Defect::Unusable },
             Event::CollectFailed { fault: fault() },
-            Event::Stored { assets: vec![] },
+            Event::Stored { assets: vec![], extra: vec![] },
             Event::Poisoned { claims: 5 },
         ] {
             assert!(!outlives_its_lease(&event), "{event:?}");

@@ -47,17 +47,17 @@ impl Counted {
                 let has_ended = !matches!(report, Report::Pending);
                 let now = after.history.last().map_or(attempt.since, |entry| entry.0);
                 // An address that is asked for anew says nothing of how long the task took.
-                if matches!(report, Report::Done(_)) && before.rounds == 0 {
+                if matches!(report, Report::Done(_) | Report::Unreadable(_)) && before.retrieval.is_new() {
                     let step = Took::step(now.since(attempt.since));
                     count(format!("{}.{step}", Kind::of(before).0));
                 }
                 match via {
                     Via::Callback if has_ended => count("came".into()),
                     // Only the one that was submitted is called back for all that share its task.
-                    Via::Poll { .. }
+                    Via::Poll { .. } | Via::List { .. }
                         if has_ended
                             && nudged.as_millis() == 0
-                            && before.rounds == 0
+                            && before.retrieval.is_new()
                             && is_about_due(pace, before, attempt.since, now)
                             && before.packed.is_none_or(|packed| packed.job == before.id) =>
                     {
@@ -67,7 +67,7 @@ impl Counted {
                             count("missed".into());
                         }
                     }
-                    Via::Callback | Via::Poll { .. } => {}
+                    Via::Callback | Via::Poll { .. } | Via::List { .. } => {}
                 }
             }
             _ => {}
@@ -224,12 +224,12 @@ mod tests {
         } });
         (job.submissions, job.state, job.due) = (1, serde_json::from_value(state).unwrap(), at(due));
         let source = Source::Url("https://a.example/1".into());
-        let output = Output { source, part: None, title: None, expires: None, worked_ms: None };
+        let output = Output::from(source);
         let event = Event::Reported {
             attempt: 1,
             vendor: vendor.clone(),
             task: Some("t".parse().unwrap()),
-            report: Report::Done(Product::Audio(vec![output])),
+            report: Report::Done(Product::Audio(vec![output].into())),
             via: Via::Poll { asked: at(60) },
         };
         let after = step(&job, &event, at(60), &Policy::default()).unwrap().job;

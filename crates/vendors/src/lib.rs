@@ -3,11 +3,13 @@
 //! A vendor turns a song request into HTTP requests and replies into reports and faults. It has no socket, no
 //! clock and no log: it is tested by handing it bytes. One folder is one vendor, and no vendor names another.
 
+mod address;
 mod base_url;
 pub mod contract;
 mod data_url;
 mod draft;
 pub mod inference_sh;
+mod outputs;
 mod pages;
 mod registry;
 pub mod replicate;

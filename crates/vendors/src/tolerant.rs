@@ -15,7 +15,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use serde::Serialize;
 use serde_json::Value;
-use songmill_core::{Fault, FaultKind};
+use songmill_core::{Fault, FaultKind, RawAnswer};
 
 use crate::Secret;
 use crate::contract::Cost;
@@ -261,6 +261,39 @@ pub fn words_of(object: &Object) -> Option<String> {
         _ => None,
     })
 }
+
+/// A text with the last part of our own callback addresses blotted out: whoever knows it can end a job.
+pub fn masked(text: &str) -> String {
+    const MARK: &str = "/callbacks/";
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(MARK) {
+        let (before, address) = rest.split_at(at + MARK.len());
+        masked.push_str(before);
+        // vendor/job/attempt/token
+        let end = address.find(|c: char| !(c.is_ascii_alphanumeric() || "_-./%".contains(c)));
+        let (path, behind) = address.split_at(end.unwrap_or(address.len()));
+        match path.rmatch_indices('/').next() {
+            Some((slash, _)) if path[..slash].matches('/').count() >= 2 => {
+                masked.push_str(&path[..=slash]);
+                masked.push_str("***");
+            }
+            _ => masked.push_str(path),
+        }
+        rest = behind;
+    }
+    masked.push_str(rest);
+    masked
+}
+
+/// An answer in which nothing can be read, without our secrets and callback addresses: kept for an operator.
+pub fn raw_answer(body: &[u8], secrets: &[&Secret]) -> RawAnswer {
+    let begin = &body[..body.len().min(RAW_BYTES)];
+    RawAnswer::new(&masked(&without(String::from_utf8_lossy(begin).into_owned(), secrets)))
+}
+
+/// How many bytes of an answer are looked at to keep its beginning.
+const RAW_BYTES: usize = 64 * 1024;
 
 /// Somebody's words with our secrets blotted out, for vendors that echo what they were sent.
 pub fn without(words: String, secrets: &[&Secret]) -> String {

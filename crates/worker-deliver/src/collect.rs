@@ -2,14 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use sha2::{Digest as _, Sha256};
-use songmill_core::job::Origin;
-use songmill_core::{Asset, Event, Fault, FaultKind, Flag, JobId, Output, Source, State};
+use songmill_core::job::{Accept, Defect, Origin};
+use songmill_core::{Asset, Event, Extra, Fault, FaultKind, Flag, Output, Source, State};
 use songmill_store::{Lease, Store};
 use tempfile::TempPath;
 use tokio::sync::Semaphore;
@@ -20,11 +19,15 @@ use crate::kept::Kept;
 use crate::listeners::Listeners;
 use crate::naming::{Layout, Named};
 use crate::objects::Objects;
-use crate::probe::{NotAudio, Probed, probe};
+use crate::probe::{Probed, probe};
 use crate::provenance::{Made, Provenance, hex};
 use crate::storage::{Mode, Storage};
 use crate::tags::{Tags, second_name};
 use crate::verdict::{Asked, Checks};
+
+mod pick;
+
+use pick::{LeaseLost, Picked, Piece, Stopped, pick, still_ours};
 
 /// What collecting needs.
 pub(crate) struct Collector {
@@ -37,7 +40,7 @@ pub(crate) struct Collector {
     pub(crate) convert: Convert,
     pub(crate) tags: bool,
     pub(crate) provenance: Provenance,
-    pub(crate) kept: Kept<Vec<Fetched>>,
+    pub(crate) kept: Kept<Picked>,
     pub(crate) listeners: Listeners,
     /// Files that are converted at the same time: as many as there are processors.
     pub(crate) converting: Semaphore,
@@ -61,6 +64,15 @@ pub(crate) struct Fetched {
     sha256: String,
 }
 
+/// What is to be brought in.
+struct Wanted<'a> {
+    origin: &'a Origin,
+    outputs: &'a [Output],
+    /// Whether the task lacks audio that it should have given.
+    lacks_audio: bool,
+    accept: Accept,
+}
+
 /// What a piece of audio is one of.
 struct Placed<'a> {
     origin: &'a Origin,
@@ -75,15 +87,16 @@ impl Collector {
     /// Brings all outputs of a job in and says what came of it. Nothing is stored before all are known to be good, or it is
     /// known which are.
     pub(crate) async fn collect(&self, lease: &Arc<Lease>) -> Result<Event, LeaseLost> {
-        let State::Collecting { origin, outputs, partly, .. } = &lease.job.state else {
+        let State::Collecting { origin, outputs, extra, accept, .. } = &lease.job.state else {
             let fault =
                 Fault::new(FaultKind::Unavailable, "not_collecting", "the job has nothing to collect");
             return Ok(Event::CollectFailed { fault });
         };
-        match self.brought(lease, origin, outputs, *partly).await {
-            Ok(assets) => Ok(Event::Stored { assets }),
+        let wanted = Wanted { origin, outputs, lacks_audio: extra.lacks_audio(), accept: *accept };
+        match self.brought(lease, wanted).await {
+            Ok((assets, extra)) => Ok(Event::Stored { assets, extra }),
             Err(Stopped::Fault(fault)) => Ok(Event::CollectFailed { fault }),
-            Err(Stopped::Unfit(fault)) => Ok(Event::Unfit { fault }),
+            Err(Stopped::Rejected(fault, defect)) => Ok(Event::QualityRejected { fault, defect }),
             Err(Stopped::LeaseLost(lost)) => Err(lost),
         }
     }
@@ -91,37 +104,39 @@ impl Collector {
     async fn brought(
         &self,
         lease: &Arc<Lease>,
-        origin: &Origin,
-        outputs: &[Output],
-        partly: bool,
-    ) -> Result<Vec<Asset>, Stopped> {
+        wanted: Wanted<'_>,
+    ) -> Result<(Vec<Asset>, Vec<Extra>), Stopped> {
+        let Wanted { origin, outputs, lacks_audio, accept } = wanted;
         let title = lease.song().ok().and_then(|song| song.title);
-        let fetch = |(place, output)| self.fetched(lease, title.as_deref(), output, place).boxed();
+        let fetch = |(place, output)| self.fetched(lease, title.as_deref(), (output, place), accept).boxed();
         let fetching: Vec<BoxFuture<'_, _>> = outputs.iter().enumerate().map(fetch).collect();
-        let kept = self.kept.take(lease.job.id, origin.attempt.number);
-        let fetched: Vec<Fetched> = match kept {
-            Some(fetched) => fetched,
+        let picked = match self.kept.take(lease.job.id, origin.attempt.number) {
+            Some(picked) => picked,
             None => {
                 let fetching = stream::iter(fetching).buffered(ABREAST);
                 let (job, policy, now) = (&lease.job, self.store.policy(), self.store.now());
                 let may_come = |kind| job.may_ask_anew(origin, kind, &policy, now);
-                if partly { good_ones(fetching, may_come).await? } else { fetching.try_collect().await? }
+                let mut picked = pick(fetching, outputs, accept, may_come).await?;
+                if lacks_audio || picked.is_incomplete {
+                    picked.good.iter_mut().for_each(|piece| piece.flags.push(Flag::Incomplete));
+                }
+                picked
             }
         };
-        let mut assets = Vec::with_capacity(fetched.len());
-        for (n, piece) in (1..).zip(&fetched) {
+        let mut assets = Vec::with_capacity(picked.good.len());
+        for (n, piece) in (1..).zip(&picked.good) {
             let placed = Placed { origin, n, of: outputs.len(), title: title.as_deref() };
             match self.stored(lease, placed, piece).await {
                 Ok(asset) => assets.push(asset),
                 // It may have expired at the vendor's by the time that our storage is back.
                 Err(Stopped::Fault(fault)) => {
-                    self.kept.keep(lease.job.id, origin.attempt.number, fetched);
+                    self.kept.keep(lease.job.id, origin.attempt.number, picked);
                     return Err(fault.into());
                 }
                 Err(stopped) => return Err(stopped),
             }
         }
-        Ok(assets)
+        Ok((assets, picked.extra))
     }
 
     /// Fetches an output, and finds it to be what was asked for.
@@ -129,27 +144,32 @@ impl Collector {
         &self,
         lease: &Arc<Lease>,
         title: Option<&str>,
-        output: &Output,
-        place: usize,
-    ) -> Result<Fetched, Stopped> {
+        (output, place): (&Output, usize),
+        accept: Accept,
+    ) -> Result<Piece, Stopped> {
         let mut file = self.storage.incoming().map_err(|error| no_room(&error))?;
         match &output.source {
             Source::Url(url) => self.fetcher.fetch(url, &mut file).await?,
             Source::Object { store, key } => self.objects.fetch(store, key, &mut file).await?,
+            Source::Unusable(_) => return Ok(Piece::Other("nothing that can be downloaded".into())),
         }
         let looked = self.listeners.hear(move || {
             let file = file.finish().map_err(|error| no_room(&error))?;
-            let probed = probe(&file).map_err(|not| not_audio(&not))?;
+            let probed = match probe(&file) {
+                Ok(probed) => probed,
+                Err(not) => return Ok(Err(not)),
+            };
             let (sha256, bytes) = hashed(&file)?;
-            Ok((file, probed, sha256, bytes))
+            Ok(Ok((file, probed, sha256, bytes)))
         });
-        let (mut file, probed, original, mut bytes) = looked.await?;
+        let (mut file, probed, original, mut bytes) = looked.await??;
         let asked = Asked {
             part: output.part.as_deref(),
             seconds: lease.job.asked_seconds,
-            may_be_made_anew: lease.job.may_be_made_anew(&self.store.policy(), self.store.now()),
+            may_be_made_anew: accept.is_whole()
+                && lease.job.may_be_made_anew(&self.store.policy(), self.store.now()),
         };
-        let mut flags = self.checks.judge(&probed, asked).map_err(Stopped::Unfit)?;
+        let mut flags = self.checks.judge(&probed, asked).map_err(rejected)?;
         let (mut format, mut sha256) = (probed.format, original.clone());
         if self.convert.is_on() {
             let _place = self.converting.acquire().await;
@@ -175,7 +195,8 @@ impl Collector {
             });
             (file, sha256, bytes) = tagged.await?;
         }
-        Ok(Fetched { file, place, output: output.clone(), probed, flags, original, format, bytes, sha256 })
+        let output = output.clone();
+        Ok(Piece::Audio(Fetched { file, place, output, probed, flags, original, format, bytes, sha256 }))
     }
 
     /// Stores a piece of audio, and beside it what is known of it.
@@ -216,75 +237,10 @@ impl Collector {
     }
 }
 
-/// What is good of a job's audio, where there is a song among it and not only parts of one. What cannot be had for a
-/// fault of which more `may_come` is waited for.
-async fn good_ones(
-    mut fetching: impl Stream<Item = Result<Fetched, Stopped>> + Unpin,
-    may_come: impl Fn(FaultKind) -> bool,
-) -> Result<Vec<Fetched>, Stopped> {
-    let (mut good, mut bad) = (Vec::new(), None);
-    while let Some(fetched) = fetching.next().await {
-        match fetched {
-            Ok(fetched) => good.push(fetched),
-            Err(stopped) if stopped.is_for_good(&may_come) => bad = bad.or(Some(stopped)),
-            Err(stopped) => return Err(stopped),
-        }
-    }
-    match bad {
-        Some(stopped) if good.iter().all(|fetched| fetched.output.part.is_some()) => Err(stopped),
-        Some(_) => {
-            good.iter_mut().for_each(|fetched| fetched.flags.push(Flag::Incomplete));
-            Ok(good)
-        }
-        None => Ok(good),
-    }
-}
-
-/// The lease ran out before the audio was stored: somebody else has the job.
-#[derive(Debug, thiserror::Error)]
-#[error("the lease of job {0} ran out before its audio was stored")]
-pub(crate) struct LeaseLost(JobId);
-
-/// Why an output is not brought in.
-enum Stopped {
-    Fault(Fault),
-    /// It is there, and not what was asked for.
-    Unfit(Fault),
-    LeaseLost(LeaseLost),
-}
-
-impl Stopped {
-    /// Whether the audio is no good or gone, whatever is tried.
-    fn is_for_good(&self, may_come: impl Fn(FaultKind) -> bool) -> bool {
-        match self {
-            Self::Unfit(_) => true,
-            Self::Fault(fault) => match fault.kind {
-                FaultKind::Garbled => true,
-                FaultKind::Locked => false,
-                kind => !may_come(kind),
-            },
-            Self::LeaseLost(_) => false,
-        }
-    }
-}
-
-impl From<Fault> for Stopped {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-/// Whoever has the job by now may have stored it: what they wrote down must stay what is there.
-fn still_ours(lease: &Lease) -> Result<(), Stopped> {
-    if lease.is_held_for(Duration::ZERO) { Ok(()) } else { Err(Stopped::LeaseLost(LeaseLost(lease.job.id))) }
-}
-
-/// Our own disk is no fault of the file's.
-fn not_audio(not: &NotAudio) -> Fault {
-    match not {
-        NotAudio::Unread(error) => Fault::new(FaultKind::Locked, "storage_refused", error.clone()),
-        not => Fault::new(FaultKind::Garbled, "not_audio", not.to_string()),
-    }
+/// Audio that is cut short may be whole in a moment.
+fn rejected(fault: Fault) -> Stopped {
+    let is_cut = fault.message.starts_with(Flag::Damaged.as_str());
+    Stopped::Rejected(fault, if is_cut { Defect::NotReady } else { Defect::Unusable })
 }
 
 /// What our own storage says is for the operator, however often: the vendor has done its part.
@@ -315,58 +271,4 @@ fn hashed(file: &Path) -> Result<(String, u64), Fault> {
         bytes += read as u64;
     }
     Ok((hex(&hash.finalize()), bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sidecar::Sound;
-
-    fn fetched(part: Option<&str>) -> Fetched {
-        let output = Output { part: part.map(str::to_owned), ..Output::at("https://a.example") };
-        Fetched {
-            file: tempfile::NamedTempFile::new().unwrap().into_temp_path(),
-            place: 0,
-            output,
-            probed: Probed { format: "mp3", duration_ms: 1, cut: None, sound: Sound::default() },
-            flags: vec![],
-            original: String::new(),
-            format: "mp3",
-            bytes: 1,
-            sha256: String::new(),
-        }
-    }
-
-    fn fault(kind: FaultKind) -> Stopped {
-        Stopped::Fault(Fault::new(kind, "test", ""))
-    }
-
-    /// The parts that are taken of these, none for a song, where more may or may not come.
-    async fn taken(outputs: Vec<Result<Fetched, Stopped>>, may_come: bool) -> Option<Vec<Option<String>>> {
-        let good = good_ones(stream::iter(outputs), |_| may_come).await.ok()?;
-        assert!(good.iter().all(|fetched| fetched.flags == [Flag::Incomplete]));
-        Some(good.into_iter().map(|fetched| fetched.output.part).collect())
-    }
-
-    #[tokio::test]
-    async fn what_is_good_is_taken_without_what_is_not_and_waits_for_what_may_come() {
-        use FaultKind::{Garbled, Locked, Rejected, Throttled, Unavailable, Unknown};
-        let unfit = || Stopped::Unfit(Fault::new(Unknown, "audio_unfit", ""));
-        let vocal = || Ok(fetched(Some("vocal")));
-        for may_come in [true, false] {
-            let with = |stopped| taken(vec![Ok(fetched(None)), Err(stopped), vocal()], may_come);
-            let (all_good, waits) = (Some(vec![None, Some("vocal".to_owned())]), None);
-            assert_eq!(with(unfit()).await, all_good);
-            assert_eq!(with(fault(Garbled)).await, all_good);
-            assert_eq!(with(fault(Locked)).await, waits, "ours to mend");
-            for kind in [Rejected, Unavailable, Throttled, Unknown] {
-                assert_eq!(with(fault(kind)).await.is_some(), !may_come, "{kind:?}");
-            }
-            assert_eq!(with(Stopped::LeaseLost(LeaseLost(JobId::derive("a", "b")))).await, waits);
-            assert_eq!(taken(vec![Err(unfit()), vocal()], may_come).await, None, "a voice is no song");
-            assert_eq!(taken(vec![Err(unfit()), Err(unfit())], may_come).await, None);
-        }
-        let whole = good_ones(stream::iter(vec![Ok(fetched(None)), vocal()]), |_| false).await;
-        assert!(whole.is_ok_and(|all| all.len() == 2 && all.iter().all(|one| one.flags.is_empty())));
-    }
 }

@@ -30,6 +30,7 @@ pub(crate) struct Looks(Arc<Inner>);
 
 struct Inner {
     asks: mpsc::UnboundedSender<Ask>,
+    asking: Arc<Asking>,
     _gatherer: AbortOnDropHandle<()>,
 }
 
@@ -95,8 +96,13 @@ impl Looks {
             again: Mutex::default(),
             slack: Mutex::default(),
         });
-        let gatherer = AbortOnDropHandle::new(tokio::spawn(gather(asking, asked)));
-        Self(Arc::new(Inner { asks, _gatherer: gatherer }))
+        let gatherer = AbortOnDropHandle::new(tokio::spawn(gather(asking.clone(), asked)));
+        Self(Arc::new(Inner { asks, asking, _gatherer: gatherer }))
+    }
+
+    /// Asks for this very task: its own answer is newer than what the vendor's list shows.
+    pub(crate) async fn look_alone(&self, step: StepKind, task: &TaskId) -> Result<Look, Stopped> {
+        self.0.asking.one(step, task, false).await
     }
 
     /// Asks how a task is; what was seen a moment ago will do, if that was after the given time.
@@ -276,7 +282,7 @@ impl Asking {
         let told = others.into_iter().filter_map(|Seen { task, report, mark, .. }| {
             // Another installation may use the same account.
             let mark = mark.filter(|mark| self.address.is_ours(vendor, mark))?;
-            let (vendor, task, via) = (vendor.clone(), Some(task), Via::Poll { asked });
+            let (vendor, task, via) = (vendor.clone(), Some(task), Via::List { asked });
             Some((mark.job, Event::Reported { attempt: mark.attempt, vendor, task, report, via }))
         });
         let store = &self.store;
@@ -341,16 +347,22 @@ impl Asking {
     fn spawn_one(self: Arc<Self>, asks: Vec<Ask>, allowed: bool) {
         tokio::spawn(async move {
             let Some(Ask { step, task, .. }) = asks.first() else { return };
-            let exchange = self.vendor.poll(&TaskRef { step: *step, id: &task.id });
-            let at = self.store.now();
-            let result = self.driver.drive_on(exchange, None, &self.meter, allowed).await;
+            let result = self.one(*step, &task.id, allowed).await;
             for ask in asks {
                 let _ = ask.answer.send(match &result {
-                    Ok(report) => Ok(Look { report: report.clone(), at }),
+                    Ok(look) => Ok(look.clone()),
                     Err(Stopped::Fault(fault)) => Err(Stopped::Fault(fault.clone())),
                     Err(Stopped::LeaseShort) => Err(Stopped::LeaseShort),
                 });
             }
         });
+    }
+
+    /// Asks for one task; the limit may have allowed the first request.
+    async fn one(&self, step: StepKind, task: &TaskId, allowed: bool) -> Result<Look, Stopped> {
+        let exchange = self.vendor.poll(&TaskRef { step, id: task });
+        let at = self.store.now();
+        let report = self.driver.drive_on(exchange, None, &self.meter, allowed).await?;
+        Ok(Look { report, at })
     }
 }

@@ -153,8 +153,14 @@ impl Bench {
             State::Generating { nudged, .. } => *nudged,
             _ => Timestamp::default(),
         };
-        let watched = Watched { id: task.clone(), since: attempt.since };
-        let result = self.looks.look(lease.job.step_kind(), watched, nudged).await;
+        let step = lease.job.step_kind();
+        let result = if lease.job.retrieval.is_new() {
+            let watched = Watched { id: task.clone(), since: attempt.since };
+            self.looks.look(step, watched, nudged).await
+        } else {
+            // It has ended, and its output is not to be had: a list still shows what did not serve.
+            self.looks.look_alone(step, task).await
+        };
         watch::asked(&self.to.store, lease, &result).await;
         match result {
             Ok(Look { report, at }) => {

@@ -65,7 +65,7 @@ async fn to_collect(store: &Store, base: &str, count: usize) -> Result<()> {
     let move_on = queues::jobs(store, 0..count)?.into_iter().map(async |new| {
         let id = new.job.id;
         let task = TaskId::new(&format!("t{id}"))?;
-        let report = Reported::Done(Product::Audio(vec![Output::at(format!("{base}/{id}.wav"))]));
+        let report = Reported::Done(Product::Audio(vec![Output::at(format!("{base}/{id}.wav"))].into()));
         store.apply(id, &Event::Claimed).await?;
         let accepted = Accepted::Task(task.clone());
         store.apply(id, &Event::Accepted { attempt: 1, accepted }).await?;

@@ -19,10 +19,11 @@ impl Job {
         job.left.iter_mut().for_each(String::clear);
         job.history.iter_mut().for_each(|Entry(_, _, words)| words.clear());
         match &mut job.state {
-            State::Completed { assets, .. } => {
+            State::Completed { assets, extra, .. } => {
                 for asset in assets {
                     (asset.path, asset.sha256, asset.title) = (String::new(), String::new(), None);
                 }
+                extra.files.iter_mut().for_each(|file| (file.value, file.name) = (String::new(), None));
             }
             State::Failed { fault, .. } => fault.message.clear(),
             State::Canceled { .. }
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
     use crate::fault::{Fault, FaultKind};
     use crate::id::{JobId, VendorName};
-    use crate::report::{Asset, Lyrics};
+    use crate::report::{Asset, Extra, ExtraReason, Extras, Lyrics};
 
     const MARK: &str = "marker";
 
@@ -81,7 +82,8 @@ mod tests {
         let origin = serde_json::from_value(serde_json::json!({
             "vendor": "replicate", "attempt": { "n": 2, "since": 1500 },
         }));
-        let completed = State::Completed { at, origin: origin.unwrap(), assets: vec![asset] };
+        let extra = Extras { files: vec![Extra::new(MARK, Some(MARK), ExtraReason::Unusable)], more: 1 };
+        let completed = State::Completed { at, origin: origin.unwrap(), assets: vec![asset], extra };
         for state in [failed(), completed, State::Canceled { at }] {
             let before = job(state);
             let after = before.without_words(at).unwrap();

@@ -3,7 +3,7 @@
 use super::record::Packed;
 use crate::fault::Fault;
 use crate::id::{TaskId, VendorName};
-use crate::report::{Asset, Product, Report};
+use crate::report::{Asset, Extra, Product, Report};
 use crate::time::Timestamp;
 
 /// How a vendor answered a submission that it took.
@@ -23,14 +23,28 @@ pub enum Via {
         /// When the request was made; a callback that came later asks for another look.
         asked: Timestamp,
     },
+    /// It stood in the vendor's list, which may be behind what the task itself shows.
+    List {
+        /// When the list was requested.
+        asked: Timestamp,
+    },
     /// The vendor called back.
     Callback,
+}
+
+/// What is wrong with a file that was downloaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// It is no audio, or not all of it: it may not be ready yet.
+    NotReady,
+    /// It is complete, and nobody can use it.
+    Unusable,
 }
 
 impl Via {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
-            Self::Poll { .. } => "poll",
+            Self::Poll { .. } | Self::List { .. } => "poll",
             Self::Callback => "callback",
         }
     }
@@ -163,15 +177,19 @@ pub enum Event {
     Stored {
         /// Where they lie.
         assets: Vec<Asset>,
+        /// Files that turned out to be no audio, or that could not be had.
+        extra: Vec<Extra>,
     },
-    /// The audio is there, and not worth keeping: it is to be made anew.
-    Unfit {
+    /// A file was downloaded, and it is not what a song should be.
+    QualityRejected {
         /// What is wrong with it.
         fault: Fault,
+        /// Whether that may pass.
+        defect: Defect,
     },
     /// An output could not be brought in.
     CollectFailed {
-        /// Why; `rejected` and `garbled` speak of the audio, the others of the way to it.
+        /// Why; `rejected` says that the address does not serve any more.
         fault: Fault,
     },
     /// Workers took the job again and again and none came back with an outcome.

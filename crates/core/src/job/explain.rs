@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::record::{Job, StepKind};
-use super::state::{Attempt, Doubt, Ended, HeldFor, Origin, Stage, State};
+use super::retrieval::Retrieval;
+use super::state::{Accept, Attempt, Doubt, Ended, HeldFor, Origin, Stage, State};
 use crate::time::Timestamp;
 
 /// Why a job waits, and until when.
@@ -26,10 +27,10 @@ pub fn explain(job: &Job, now: Timestamp) -> Explanation {
         State::Uncertain { attempt, doubt } => words.uncertain(*attempt, doubt),
         State::Generating { .. } => words.generating(),
         State::Canceling { tries, because, .. } => words.canceling(*tries, *because),
-        State::Collecting { origin, outputs, tries, partly } => {
-            words.collecting(origin, outputs.len(), *tries, *partly)
+        State::Collecting { origin, outputs, tries, accept, .. } => {
+            words.collecting(origin, outputs.len(), *tries, *accept)
         }
-        State::Completed { at, origin, assets } => {
+        State::Completed { at, origin, assets, .. } => {
             format!("nothing: {} by {} stored {}", count(assets.len(), "file"), origin.vendor, words.ago(*at))
         }
         State::Failed { at, fault } => {
@@ -132,9 +133,28 @@ impl Words<'_> {
         if *stops > 0 {
             text += &format!("; it takes too long and {vendor} was asked to stop it {}", times(*stops));
         }
-        if self.job.rounds > 0 {
-            text += &format!("; {} gave no audio", count(self.job.rounds as usize, "address"));
+        text += &self.retrieval();
+        text
+    }
+
+    /// How getting at the output of a task that has succeeded goes.
+    fn retrieval(&self) -> String {
+        let Retrieval { refreshes, unreadable, not_ready, unusable, .. } = self.job.retrieval;
+        let mut text = String::new();
+        if unreadable > 0 {
+            text += &format!(
+                "; the task has succeeded, and {} found no output that can be read: it is polled for a while, and then \
+                 an operator is asked",
+                count(unreadable as usize, "poll")
+            );
+        }
+        if refreshes > 0 {
+            text += &format!("; {} gave no audio", count(refreshes as usize, "address"));
             text += &self.last(&["collect_failed"]);
+        }
+        if not_ready + unusable > 0 {
+            text += &format!("; {} gave no usable audio", count((not_ready + unusable) as usize, "download"));
+            text += &self.last(&["unfit"]);
         }
         text
     }
@@ -156,37 +176,52 @@ impl Words<'_> {
         )
     }
 
-    fn collecting(&self, origin: &Origin, outputs: usize, tries: u32, partly: bool) -> String {
-        let why = match (tries, partly) {
-            (0, false) => String::new(),
-            (0, true) => self.last(&["partly"]),
+    fn collecting(&self, origin: &Origin, outputs: usize, tries: u32, accept: Accept) -> String {
+        let why = match (tries, accept) {
+            (0, Accept::Whole) => self.retrieval(),
+            (0, Accept::Partial) => self.last(&["partly"]),
+            (0, Accept::Any) => self.last(&["stored_as_it_is"]),
             _ => self.last(&["collect_failed"]),
         };
+        let (what, then) = match accept {
+            Accept::Whole => ("", ""),
+            Accept::Partial => ("what is good of ", ", if a song is among it"),
+            Accept::Any => ("whatever is audio of ", ""),
+        };
         format!(
-            "a worker to bring {}{} of {}, attempt {}, into storage, due {}{}{why}; then it is completed{}",
-            if partly { "what is good of " } else { "" },
+            "a worker to bring {what}{} of {}, attempt {}, into storage, due {}{}{why}; then it is completed{then}",
             count(outputs, "output"),
             origin.vendor,
             origin.attempt.number,
             self.due(),
             in_vain(tries),
-            if partly { ", if a song is among it" } else { "" }
         )
     }
 
     fn held(&self, at: Timestamp, of: &HeldFor) -> String {
-        let vendor = self.job.vendor();
-        let task = match &of.task {
-            Some(task) => format!("what became of task {task}"),
-            None => "whether there is a task".into(),
+        let (vendor, number, fault) = (self.job.vendor(), of.attempt.number, &of.fault);
+        let task = of.task.as_ref().map_or_else(|| "its task".into(), |task| format!("task {task}"));
+        let about = match &*fault.code {
+            "output_unreadable" => {
+                format!(
+                    "{vendor} says that {task} of attempt {number} succeeded, but shows no output that can be read"
+                )
+            }
+            "output_lost" => {
+                format!("the audio of {task} at {vendor} (attempt {number}) cannot be downloaded")
+            }
+            "audio_unfit" | "not_audio" => {
+                format!("the audio of {task} at {vendor} (attempt {number}) is unusable")
+            }
+            _ if of.task.is_some() => {
+                format!("nobody can tell what became of {task} at {vendor} for attempt {number}")
+            }
+            _ => format!("nobody can tell whether there is a task at {vendor} for attempt {number}"),
         };
         format!(
-            "an operator, asked {}: nobody can tell {task} at {vendor} for attempt {} ({}); \
-             `songmill job resolve` has it submitted again at the risk of paying twice, a task adopted, or the \
-             job failed; a callback or a late answer settles it too",
+            "an operator, asked {}: {about} ({fault}); `songmill job resolve` has it submitted again at the risk of \
+             paying twice, a task adopted, or the job failed; a callback or a late answer settles it too",
             self.ago(at),
-            of.attempt.number,
-            of.fault
         )
     }
 

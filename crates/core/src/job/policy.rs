@@ -23,6 +23,19 @@ pub enum OnUnknown {
     Fail,
 }
 
+/// What to do about audio that nobody can use: silent, broken or too short, after it was downloaded once more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnusable {
+    /// Have the same vendor make it again, which is paid for, at most `max_remakes` times.
+    #[default]
+    Remake,
+    /// Wait for an operator.
+    Hold,
+    /// Store it as it is, flagged.
+    Store,
+}
+
 /// How one vendor is waited for and retried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +133,16 @@ pub struct JobPolicy {
     pub collect_patience: Span,
     /// The first wait between two tries to collect; doubles.
     pub collect_backoff: Span,
+    /// How long a task that has succeeded is polled for an output that can be read, at least six times, before the job
+    /// is held as `output_unreadable`.
+    pub output_grace: Span,
+    /// How long a file that is no audio, or not whole, is downloaded again, at least six times, before it counts as
+    /// unusable.
+    pub download_grace: Span,
+    /// What to do about audio that nobody can use.
+    pub on_unusable: OnUnusable,
+    /// How often a song is made again by the same vendor because its audio was unusable.
+    pub max_remakes: u32,
     /// Claims in a row without an outcome (the worker died) before the job is `poisoned`.
     pub claims: u32,
 }
@@ -132,6 +155,10 @@ impl Default for JobPolicy {
             collect_rounds: 5,
             collect_patience: Span::secs(3 * 86_400),
             collect_backoff: Span::secs(1),
+            output_grace: Span::secs(120),
+            download_grace: Span::secs(180),
+            on_unusable: OnUnusable::Remake,
+            max_remakes: 1,
             claims: 5,
         }
     }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::policy::Policy;
+use super::policy::{OnUnusable, Policy};
+use super::retrieval::Retrieval;
 use super::state::{Origin, Place, Stage, State};
 use crate::fault::FaultKind;
 use crate::flow::{Asked, Priority};
@@ -123,9 +124,12 @@ pub struct Job {
     /// Failures in a row that were known to have done nothing.
     #[serde(rename = "k", default, skip_serializing_if = "is_zero")]
     pub strikes: u32,
-    /// How often the outputs' addresses have been asked for anew.
-    #[serde(rename = "cr", default, skip_serializing_if = "is_zero")]
-    pub rounds: u32,
+    /// How getting at the output of its task has gone so far.
+    #[serde(rename = "rt", default, skip_serializing_if = "Retrieval::is_new")]
+    pub retrieval: Retrieval,
+    /// How often this step was made again by this vendor because its audio was unusable.
+    #[serde(rename = "rm", default, skip_serializing_if = "is_zero")]
+    pub remakes: u32,
     /// Whether the caller asked for it to stop.
     #[serde(rename = "x", default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_asked: bool,
@@ -224,7 +228,8 @@ impl Job {
             paid: 0,
             maybe_paid_twice: 0,
             strikes: 0,
-            rounds: 0,
+            retrieval: Retrieval::default(),
+            remakes: 0,
             cancel_asked: false,
             lyrics: None,
             packed: None,
@@ -302,8 +307,8 @@ impl Job {
 
     /// Whether its song may be made anew by the same vendor, if what was made is not good enough.
     pub fn may_be_made_anew(&self, policy: &Policy, now: Timestamp) -> bool {
-        let is_settled = matches!(self.state, State::Collecting { partly: true, .. });
-        !is_settled
+        policy.jobs.on_unusable == OnUnusable::Remake
+            && self.remakes < policy.jobs.max_remakes
             && !self.cancel_asked
             && now < self.until
             && self.paid < policy.vendor(self.vendor()).attempts
@@ -313,7 +318,8 @@ impl Job {
     pub fn may_ask_anew(&self, origin: &Origin, kind: FaultKind, policy: &Policy, now: Timestamp) -> bool {
         origin.task.is_some()
             && origin.vendor == *self.vendor()
-            && (origin.is_waited_for(kind, policy, now) || self.rounds < policy.jobs.collect_rounds)
+            && (origin.is_waited_for(kind, policy, now)
+                || self.retrieval.refreshes < policy.jobs.collect_rounds)
     }
 
     /// Submissions of which it is not known whether they created a paid task.

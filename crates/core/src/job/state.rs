@@ -7,7 +7,7 @@ use super::policy::Policy;
 use super::record::is_zero;
 use crate::fault::{Fault, FaultKind};
 use crate::id::{TaskId, VendorName};
-use crate::report::{Asset, Output};
+use crate::report::{Asset, Extras, Output, RawAnswer};
 use crate::time::Timestamp;
 
 /// One submission: its number within the job, and when it began.
@@ -75,6 +75,30 @@ pub struct HeldFor {
     pub task: Option<TaskId>,
     /// Why nobody can tell.
     pub fault: Fault,
+    /// What the vendor answered, where that could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<RawAnswer>,
+}
+
+/// Which of the downloaded audio is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accept {
+    /// All of it, and only if all of it is good.
+    #[default]
+    Whole,
+    /// What is good of it, without the rest.
+    Partial,
+    /// All that is audio at all, flagged.
+    Any,
+}
+
+impl Accept {
+    /// Whether all of it must be good.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    pub const fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole)
+    }
 }
 
 /// What a job is doing.
@@ -126,11 +150,14 @@ pub enum State {
         origin: Origin,
         /// What there is to bring in.
         outputs: Vec<Output>,
+        /// What there is beside, and is not downloaded.
+        #[serde(default, skip_serializing_if = "Extras::is_none")]
+        extra: Extras,
         /// How often that has failed.
         tries: u32,
-        /// Whether what is good of it is taken without the rest, for nothing better is to come.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        partly: bool,
+        /// Which of it is stored.
+        #[serde(default, skip_serializing_if = "Accept::is_whole")]
+        accept: Accept,
     },
     /// The audio is in our storage.
     Completed {
@@ -140,6 +167,9 @@ pub enum State {
         origin: Origin,
         /// Where it lies.
         assets: Vec<Asset>,
+        /// What there was beside it, and was not delivered.
+        #[serde(default, skip_serializing_if = "Extras::is_none")]
+        extra: Extras,
     },
     /// It is over without audio.
     Failed {

@@ -6,6 +6,7 @@
 use super::event::{Accepted, Event};
 use super::policy::{Policy, VendorPolicy};
 use super::record::Job;
+use super::retrieval::Retrieval;
 use super::state::{Attempt, State};
 use crate::fault::{Fault, FaultKind};
 use crate::id::VendorName;
@@ -15,6 +16,7 @@ mod collect;
 mod fate;
 mod generate;
 mod late;
+mod output;
 mod stop;
 mod submit;
 
@@ -52,8 +54,8 @@ pub fn step(job: &Job, event: &Event, now: Timestamp, policy: &Policy) -> Option
         State::Canceling { attempt, task, tries, because } => {
             turn.canceling(Stopping { attempt, task, tries, because }, event)
         }
-        State::Collecting { origin, outputs, tries, partly } => {
-            turn.collecting(Bringing { origin, outputs, tries, partly }, event)
+        State::Collecting { origin, outputs, extra, tries, accept } => {
+            turn.collecting(Bringing { origin, outputs, extra, tries, accept }, event)
         }
         State::Held { of, .. } => turn.held(of, event),
         State::Failed { .. } | State::Canceled { .. } => turn.over(event),
@@ -186,7 +188,7 @@ impl Turn<'_> {
         }
         self.job.note(self.now, "retry_asked", "");
         self.job.cancel_asked = false;
-        self.job.rounds = 0;
+        self.job.retrieval = Retrieval::default();
         self.job.until = self.now + self.policy.jobs.deadline.get();
         self.begin(0)
     }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use songmill_core::job::{Choice, StateName, StepKind};
+use songmill_core::job::{Choice, Defect, StateName, StepKind};
 use songmill_core::time::Span;
 use songmill_core::{Event, FaultKind, Output, Product, Report, State};
 
-use crate::story::{Story, accepted, called_back, collect_failed, done, fault, polled, stored, vendor};
+use crate::story::{
+    Story, accepted, called_back, collect_failed, done, fault, polled, rejected, stored, task, vendor,
+};
 
 #[test]
 fn an_output_that_cannot_be_fetched_is_tried_again_and_then_asked_for_anew() {
@@ -17,44 +19,29 @@ fn an_output_that_cannot_be_fetched_is_tried_again_and_then_asked_for_anew() {
         }
         story.tell(collect_failed(kind)).is(StateName::Generating);
         story.tell(polled(1, done())).is(StateName::Collecting).tell(stored()).is(StateName::Completed);
-        assert_eq!((story.job.rounds, story.job.paid), (1, 1));
+        assert_eq!((story.job.retrieval.refreshes, story.job.paid), (1, 1));
     }
 }
 
 #[test]
-fn an_address_that_is_refused_is_asked_for_anew_and_lost_in_the_end() {
+fn an_address_that_is_refused_is_asked_for_anew_and_never_paid_for_again() {
     let mut story = Story::collecting();
     for _ in 0..5 {
         story.tell(collect_failed(FaultKind::Rejected)).is(StateName::Generating).tell(polled(1, done()));
     }
-    story.tell(collect_failed(FaultKind::Rejected)).is(StateName::Queued);
-    assert_eq!((story.job.paid, story.job.rounds), (1, 0));
-    let lost = &story.job.history.last().unwrap().2;
-    assert!(lost.starts_with("output_lost"), "{lost}");
+    story.tell(collect_failed(FaultKind::Rejected)).held_for("output_lost");
+    assert_eq!((story.job.submissions, story.job.paid), (1, 1));
+    // An operator has it followed again: the vendor is asked for fresh addresses as often as before.
+    story.tell(Event::Resolved(Choice::Adopt(task("t1")))).tell(polled(1, done()));
+    story.tell(collect_failed(FaultKind::Rejected)).is(StateName::Generating);
 }
 
 #[test]
-fn an_output_without_a_task_to_ask_is_lost() {
+fn an_output_without_a_task_to_ask_waits_for_an_operator() {
     let mut story = Story::with(&[("a", &[StepKind::Song])], |policy| policy.attempts = 1);
     let Event::Reported { attempt, vendor, report, via, .. } = called_back(1, done()) else { unreachable!() };
     story.tell(Event::Claimed).tell(Event::Reported { attempt, vendor, task: None, report, via });
-    story.tell(collect_failed(FaultKind::Rejected)).failed_with("output_lost");
-}
-
-#[test]
-fn audio_that_is_no_audio_is_a_failed_attempt() {
-    let mut story = Story::collecting();
-    // It may have been the way: a second look costs nothing.
-    story.tell(collect_failed(FaultKind::Garbled)).is(StateName::Generating).tell(polled(1, done()));
-    story.tell(collect_failed(FaultKind::Garbled)).is(StateName::Queued);
-    assert_eq!((story.job.paid, story.alerts.len()), (1, 1));
-    for attempt in 2..=3 {
-        story.tell(Event::Claimed).tell(accepted(attempt, &format!("t{attempt}")));
-        for _ in 0..2 {
-            story.tell(polled(attempt, done())).tell(collect_failed(FaultKind::Garbled));
-        }
-    }
-    story.failed_with("test_fault");
+    story.tell(collect_failed(FaultKind::Rejected)).held_for("output_lost");
 }
 
 #[test]
@@ -99,8 +86,8 @@ fn audio_of_an_earlier_vendor_is_collected_as_that_vendors() {
 #[test]
 fn a_doubled_callback_for_audio_that_was_no_good_changes_nothing() {
     let mut story = Story::collecting();
-    story.tell(collect_failed(FaultKind::Garbled)).tell(polled(1, done()));
-    story.tell(collect_failed(FaultKind::Garbled)).is(StateName::Queued).ignores(called_back(1, done()));
+    story.tell(rejected(Defect::Unusable)).tell(polled(1, done()));
+    story.tell(rejected(Defect::Unusable)).is(StateName::Queued).ignores(called_back(1, done()));
     story.tell(Event::Claimed).ignores(called_back(1, done())).tell(accepted(2, "t2"));
     story.ignores(called_back(1, done())).ignores(accepted(1, "t1"));
 }
@@ -131,113 +118,12 @@ fn what_cannot_be_reached_for_two_hours_is_asked_for_again_and_again_and_not_pai
 }
 
 #[test]
-fn what_is_unfit_is_made_anew_until_the_attempts_are_used_up() {
-    let mut story = Story::collecting();
-    let unfit = || Event::Unfit { fault: fault(FaultKind::Unknown) };
-    assert!(story.job.may_be_made_anew(&story.policy, story.now));
-    for attempt in 2..=4 {
-        story.tell(unfit()).is(StateName::Generating);
-        story.tell(polled(attempt - 1, done())).is(StateName::Collecting);
-        story.tell(unfit());
-        if attempt < 4 {
-            story.is(StateName::Queued).wait(600).tell(Event::Claimed);
-            story.tell(accepted(attempt, &format!("t{attempt}"))).tell(polled(attempt, done()));
-        }
-    }
-    story.failed_with("test_fault");
-    assert_eq!((story.job.submissions, story.job.paid), (3, 3), "looking twice costs nothing");
-}
-
-/// Told that its task made so many outputs.
-fn with_outputs(story: &mut Story, count: usize) {
-    let outputs = vec![Output::at("https://audio.example/song.mp3"); count];
-    story.tell(polled(1, Report::Done(Product::Audio(outputs))));
-}
-
-fn takes_what_is_good(story: &Story) -> bool {
-    matches!(story.job.state, State::Collecting { partly: true, .. })
-}
-
-#[test]
-fn of_several_outputs_what_is_good_is_taken_where_nothing_better_is_to_come() {
-    let unfit = || Event::Unfit { fault: fault(FaultKind::Unknown) };
-    let last_attempt = || Story::with(&[("a", &[StepKind::Song])], |policy| policy.attempts = 1);
-    let begun = |mut story: Story, outputs| {
-        story.tell(Event::Claimed).tell(accepted(1, "t1"));
-        with_outputs(&mut story, outputs);
-        story
-    };
-    for told in [unfit as fn() -> Event, || collect_failed(FaultKind::Garbled)] {
-        let mut story = begun(last_attempt(), 3);
-        story.tell(told()).is(StateName::Generating);
-        with_outputs(&mut story, 3);
-        assert!(!takes_what_is_good(&story), "all are looked at a second time");
-        story.tell(told()).is(StateName::Collecting).is_due_in(0..=0);
-        assert!(takes_what_is_good(&story));
-        let mut none_is_good = story.clone();
-        none_is_good.tell(told()).is(StateName::Failed);
-        // Our own storage is away meanwhile.
-        story.tell(collect_failed(FaultKind::Locked));
-        assert!(takes_what_is_good(&story));
-        story.tell(stored()).is(StateName::Completed);
-        assert!(story.job.history.last().unwrap().2.contains("1 of 3 files"), "{:?}", story.job.history);
-        assert_eq!((story.job.submissions, story.job.paid), (1, 1));
-    }
-    // One cannot be had, however often another address is asked for.
-    for kind in [FaultKind::Rejected, FaultKind::Unavailable] {
-        let mut story = begun(last_attempt(), 2);
-        story.policy.jobs.collect_patience = Span::secs(0);
-        for _ in 0..40 {
-            if story.job.state.name() == StateName::Generating {
-                with_outputs(&mut story, 2);
-            }
-            let State::Collecting { origin, .. } = &story.job.state else { panic!("{:?}", story.job) };
-            let may_come = story.job.may_ask_anew(origin, kind, &story.policy, story.now);
-            assert_eq!(may_come, story.job.rounds < story.policy.jobs.collect_rounds);
-            if takes_what_is_good(&story) {
-                break;
-            }
-            story.tell(collect_failed(kind));
-        }
-        assert!(takes_what_is_good(&story) && story.job.rounds == 5, "{:?}", story.job);
-    }
-    // One song is all or nothing; and where another attempt or vendor is left all is made anew.
-    let two_attempts = Story::with(&[("a", &[StepKind::Song])], |policy| policy.attempts = 2);
-    let two_vendors =
-        Story::with(&[("a", &[StepKind::Song]), ("b", &[StepKind::Song])], |policy| policy.attempts = 1);
-    for (story, outputs, expected) in [
-        (last_attempt(), 1, StateName::Failed),
-        (two_attempts, 2, StateName::Queued),
-        (two_vendors, 2, StateName::Queued),
-    ] {
-        let mut story = begun(story, outputs);
-        story.tell(unfit()).is(StateName::Generating);
-        with_outputs(&mut story, outputs);
-        story.tell(unfit()).is(expected);
-    }
-    // There is no time for another attempt, or for another vendor.
-    let two_attempts = Story::with(&[("a", &[StepKind::Song])], |policy| policy.attempts = 2);
-    let two_vendors =
-        Story::with(&[("a", &[StepKind::Song]), ("b", &[StepKind::Song])], |policy| policy.attempts = 1);
-    for (story, is_over) in [(two_attempts, false), (two_vendors, true)] {
-        let mut story = begun(story, 2);
-        story.tell(unfit()).is(StateName::Generating);
-        with_outputs(&mut story, 2);
-        let second = Duration::from_secs(1);
-        story.job.until = if is_over { story.now - second } else { story.now + second };
-        story.tell(unfit());
-        assert!(takes_what_is_good(&story), "{:?}", story.job);
-        assert!(!story.job.may_be_made_anew(&story.policy, story.now), "what is odd is taken, too");
-    }
-}
-
-#[test]
 fn what_expires_first_is_collected_first() {
     let due = |seconds: Option<u64>| {
         let mut story = Story::generating();
         let expires = seconds.map(|seconds| story.now + Duration::from_secs(seconds));
         let output = Output { expires, ..Output::at("https://a") };
-        story.tell(polled(1, Report::Done(Product::Audio(vec![output]))));
+        story.tell(polled(1, Report::Done(Product::Audio(vec![output].into()))));
         // Telling it took a second.
         story.now.as_millis() - 1000 - story.job.due.as_millis()
     };

@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
 use songmill_core::job::{
-    Accepted, Choice, JobPolicy, OnUnknown, Packed, Route, StateName, StepKind, VendorPolicy, Via, explain,
-    step,
+    Accepted, Choice, Defect, JobPolicy, OnUnknown, Packed, Route, StateName, StepKind, VendorPolicy, Via,
+    explain, step,
 };
 use songmill_core::time::Span;
 use songmill_core::{
@@ -37,8 +37,9 @@ fn attempt() -> impl Strategy<Value = u32> {
 
 fn product() -> impl Strategy<Value = Product> {
     prop_oneof![
-        3 => Just(Product::Audio(vec![Output::at("https://audio.example/1")])),
-        1 => Just(Product::Audio(vec![])),
+        3 => Just(Product::Audio(vec![Output::at("https://audio.example/1")].into())),
+        1 => Just(Product::Audio(vec![].into())),
+        1 => Just(Product::Audio(vec![Output::at("https://audio.example/1"), Output::unusable("")].into())),
         2 => Just(written()),
     ]
 }
@@ -47,6 +48,7 @@ fn report() -> impl Strategy<Value = Report> {
     prop_oneof![
         Just(Report::Pending),
         product().prop_map(Report::Done),
+        Just(crate::story::unreadable()),
         fault().prop_map(Report::Failed),
         Just(Report::Canceled),
     ]
@@ -61,6 +63,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     let via = prop_oneof![
         Just(Via::Callback),
         (0..2_000_000u64).prop_map(|ms| Via::Poll { asked: Timestamp::from_millis(START.as_millis() + ms) }),
+        (0..2_000_000u64).prop_map(|ms| Via::List { asked: Timestamp::from_millis(START.as_millis() + ms) }),
     ];
     prop_oneof![
         6 => Just(Event::Claimed),
@@ -93,6 +96,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => (attempt(), fault()).prop_map(|(attempt, fault)| Event::CancelFailed { attempt, fault }),
         1 => Just(stored()),
         3 => fault().prop_map(|fault| Event::CollectFailed { fault }),
+        2 => fault().prop_map(|fault| Event::QualityRejected { fault, defect: Defect::NotReady }),
+        2 => fault().prop_map(|fault| Event::QualityRejected { fault, defect: Defect::Unusable }),
         1 => (0..9u32).prop_map(|claims| Event::Poisoned { claims }),
         2 => Just(Event::RetryAsked),
         3 => prop_oneof![
@@ -190,7 +195,7 @@ proptest! {
                 assert_eq!(job.submissions, before.submissions, "{}", context());
             }
             assert!(job.paid <= job.submissions, "{}", context());
-            assert!(job.strikes <= told && job.rounds <= tale.policy.jobs.collect_rounds, "{}", context());
+            assert!(job.strikes <= told && job.retrieval.refreshes <= tale.policy.jobs.collect_rounds, "{}", context());
             assert!(job.maybe_paid_twice <= job.submissions + allowed, "{}", context());
             assert!(job.first >= 1 && job.first <= job.submissions + 1, "{}", context());
             assert!(job.history.len() <= 24 && job.ended.len() <= 16, "{}", context());

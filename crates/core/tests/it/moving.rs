@@ -85,7 +85,7 @@ fn every_submission_is_settled_once_and_costs_what_it_made() {
     assert_eq!(books(&story), (0, 1, 0, 0));
     story.tell(Event::Claimed).tell(accepted(2, "t2"));
     assert_eq!(books(&story), (1, 1, 0, 1_000_000));
-    let two = Product::Audio(vec![Output::at("https://a/1"), Output::at("https://a/2")]);
+    let two = Product::Audio(vec![Output::at("https://a/1"), Output::at("https://a/2")].into());
     let vendor: VendorName = vendor("a");
     let done = Event::Reported {
         attempt: 2,
@@ -107,7 +107,7 @@ fn a_song_that_comes_late_is_booked_after_all() {
         attempt: 1,
         vendor: vendor("a"),
         task: Some(task("t1")),
-        report: Report::Done(Product::Audio(vec![Output::at("https://a/1")])),
+        report: Report::Done(Product::Audio(vec![Output::at("https://a/1")].into())),
         via: Via::Callback,
     };
     story.tell(done).is(StateName::Collecting);
@@ -124,7 +124,8 @@ fn a_job_takes_its_own_song_of_a_task_that_it_shares() {
     // One before it dropped out.
     story.tell(Event::Packed { attempt: 1, into: into(1) });
     story.tell(Event::Accepted { attempt: 1, accepted: Accepted::Task(task("t")) });
-    let songs = Product::Audio(["x", "y", "z"].map(|name| Output::at(format!("https://a/{name}"))).to_vec());
+    let songs =
+        Product::Audio(["x", "y", "z"].map(|name| Output::at(format!("https://a/{name}"))).to_vec().into());
     let done = Event::Reported {
         attempt: 1,
         vendor: vendor("a"),

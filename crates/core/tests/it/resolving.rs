@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use songmill_core::job::{OnUnknown, StateName, StepKind};
+use songmill_core::job::{Defect, OnUnknown, StateName, StepKind};
 use songmill_core::{Event, FaultKind, Report, State};
 
-use crate::story::{Story, accepted, called_back, done, fault, found, polled, submit_failed, vendor};
+use crate::story::{
+    Story, accepted, called_back, done, fault, found, polled, rejected, submit_failed, vendor,
+};
 
 const NOT_FOUND: Event = Event::NotFound { attempt: 1, asked: crate::JUST_NOW };
 const CANNOT_TELL: Event = Event::CannotTell { attempt: 1 };
@@ -194,8 +196,8 @@ fn a_later_submission_that_was_left_is_looked_up_before_another_is_made() {
     story.tell(Event::Claimed).tell(accepted(2, "t2")).is(StateName::Generating);
     story.tell(called_back(1, done())).is(StateName::Collecting);
     // Twice, for the first may be a fault of the way.
-    story.tell(Event::CollectFailed { fault: fault(FaultKind::Garbled) }).tell(polled(1, done()));
-    story.tell(Event::CollectFailed { fault: fault(FaultKind::Garbled) }).is(StateName::Uncertain);
+    story.tell(rejected(Defect::Unusable)).tell(polled(1, done()));
+    story.tell(rejected(Defect::Unusable)).is(StateName::Uncertain);
     // However often it is not found: it may have been taken.
     for _ in 0..3 {
         story

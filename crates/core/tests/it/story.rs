@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use songmill_core::job::{
-    Accepted, Effect, JobPolicy, OnUnknown, Route, StateName, StepKind, VendorPolicy, Via, step,
+    Accepted, Defect, Effect, JobPolicy, OnUnknown, Route, StateName, StepKind, VendorPolicy, Via, step,
 };
 use songmill_core::time::Span;
 use songmill_core::{
-    Asset, Event, Fault, FaultKind, Job, JobId, Lyrics, Output, Policy, Product, Report, Stage, State,
-    TaskId, Timestamp, VendorName,
+    Asset, Event, Fault, FaultKind, Job, JobId, Lyrics, Output, Policy, Product, RawAnswer, Report, Stage,
+    State, TaskId, Timestamp, VendorName,
 };
 
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -176,8 +176,23 @@ pub(crate) fn collect_failed(kind: FaultKind) -> Event {
     Event::CollectFailed { fault: fault(kind) }
 }
 
+pub(crate) fn rejected(defect: Defect) -> Event {
+    Event::QualityRejected { fault: fault(FaultKind::Unknown), defect }
+}
+
+pub(crate) fn unreadable() -> Report {
+    Report::Unreadable(RawAnswer::new(r#"{"status":"succeeded","output":null}"#))
+}
+
+/// The vendor's list shows this of a task.
+pub(crate) fn listed(attempt: u32, report: Report) -> Event {
+    let task = Some(task(&format!("t{attempt}")));
+    let via = Via::List { asked: Timestamp::default() };
+    Event::Reported { attempt, vendor: vendor("a"), task, report, via }
+}
+
 pub(crate) fn done() -> Report {
-    Report::Done(Product::Audio(vec![Output::at("https://audio.example/song.mp3")]))
+    Report::Done(Product::Audio(vec![Output::at("https://audio.example/song.mp3")].into()))
 }
 
 pub(crate) fn written() -> Product {
@@ -211,7 +226,7 @@ pub(crate) fn stored() -> Event {
         title: None,
         flags: vec![],
     };
-    Event::Stored { assets: vec![asset] }
+    Event::Stored { assets: vec![asset], extra: vec![] }
 }
 
 pub(crate) fn short(policy: &mut VendorPolicy) {

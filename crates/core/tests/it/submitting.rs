@@ -210,8 +210,8 @@ fn audio_of_a_song_that_was_given_up_is_still_taken() {
 }
 
 #[test]
-fn a_song_that_is_empty_is_a_failed_attempt() {
+fn a_song_that_is_empty_is_waited_for() {
     let mut story = Story::generating();
-    story.tell(polled(1, Report::Done(Product::Audio(vec![])))).is(StateName::Queued);
-    assert_eq!(story.job.paid, 1);
+    story.tell(polled(1, Report::Done(Product::Audio(vec![].into())))).is(StateName::Generating);
+    assert_eq!((story.job.submissions, story.job.paid), (1, 1));
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use songmill_core::job::{
-    Accepted, Choice, Effect, JobPolicy, OnUnknown, Route, StateName, StepKind, VendorPolicy, Via, step,
+    Accepted, Choice, Defect, Effect, JobPolicy, OnUnknown, Route, StateName, StepKind, VendorPolicy, Via,
+    step,
 };
 use songmill_core::time::Span;
 use songmill_core::{
@@ -13,7 +14,7 @@ use songmill_core::{
 };
 
 use crate::fuzz::{on_unknown, settings};
-use crate::story::{START, stored, task, vendor, written};
+use crate::story::{START, rejected, stored, task, unreadable, vendor, written};
 use crate::vendor::{Fate, Tape, VendorTask};
 
 /// The lease of a claim; a request takes at most as long again, and both together are less than `settle`.
@@ -89,7 +90,13 @@ impl World {
             && !self.job.cancel_asked
             && !self.state().is_final()
         {
-            assert_eq!(is, StateName::Collecting, "a song that was made is lost\n{}", self.log.join("\n"));
+            // What is said by a list, or again, of addresses that did not serve is no answer.
+            let is_stale = after.is_none() && self.job.retrieval.stale != 0;
+            assert!(
+                is == StateName::Collecting || is_stale,
+                "a song that was made is lost\n{}",
+                self.log.join("\n")
+            );
         }
         let Some(after) = after else { return };
         for Effect::Alert(fault) in &after.effects {
@@ -104,9 +111,12 @@ impl World {
             "due before now"
         );
         if let State::Collecting { origin, .. } = &self.job.state
-            && matches!(is, StateName::Queued | StateName::Failed | StateName::Uncertain | StateName::Held)
+            && matches!(is, StateName::Queued | StateName::Failed | StateName::Uncertain)
         {
             let number = origin.attempt.number;
+            let is_unusable = matches!(event, Event::QualityRejected { .. } | Event::Poisoned { .. });
+            let is_replaced = is == StateName::Uncertain || origin.vendor != *self.job.vendor();
+            assert!(is_unusable || is_replaced, "paid for again without need\n{}", self.log.join("\n"));
             self.tasks.iter_mut().filter(|task| task.attempt == number).for_each(|task| task.wasted = true);
         }
         if after.job.route != self.job.route {
@@ -264,7 +274,8 @@ impl World {
             let event = if self.tape.chance(128) {
                 Event::Heard { attempt }
             } else {
-                self.reported(attempt, self.truth(attempt, ends), Via::Callback)
+                let report = self.shown(attempt, ends);
+                self.reported(attempt, report, Via::Callback)
             };
             if fate != Fate::Never {
                 self.deliveries.push((ends + late, event));
@@ -285,7 +296,7 @@ impl World {
             _ if known.is_stopped(now) => Report::Canceled,
             _ if !known.has_ended(now) => Report::Pending,
             Fate::Well if known.step == StepKind::Lyrics => Report::Done(written()),
-            Fate::Well => Report::Done(Product::Audio(vec![Output::at("https://audio.example/1")])),
+            Fate::Well => Report::Done(Product::Audio(vec![Output::at("https://audio.example/1")].into())),
             Fate::Badly(kind) => Report::Failed(Fault::new(kind, "task_failed", "")),
             Fate::Never => Report::Pending,
         }
@@ -327,9 +338,22 @@ impl World {
         };
         let event = match kind {
             Some(kind) => Event::PollFailed { attempt, fault: Fault::new(kind, "poll_failed", "") },
-            None => self.reported(attempt, self.truth(attempt, self.now), Via::Poll { asked: self.now }),
+            None => {
+                let (asked, report) = (self.now, self.shown(attempt, self.now));
+                let is_listed = self.job.retrieval.is_new() && self.tape.chance(60);
+                let via = if is_listed { Via::List { asked } } else { Via::Poll { asked } };
+                self.reported(attempt, report, via)
+            }
         };
         self.news(event);
+    }
+
+    /// What an answer shows: a task that has ended well may not show its output yet.
+    fn shown(&mut self, attempt: u32, now: Timestamp) -> Report {
+        match self.truth(attempt, now) {
+            Report::Done(_) if self.tape.chance(40) => unreadable(),
+            report => report,
+        }
     }
 
     fn cancel(&mut self) {
@@ -354,12 +378,14 @@ impl World {
     }
 
     fn collect(&mut self) {
-        let kind = match self.tape.choose(16) {
+        let kind = match self.tape.choose(18) {
             1 | 2 => FaultKind::Unavailable,
             3 | 4 => FaultKind::Rejected,
             5 => FaultKind::Garbled,
             6 => FaultKind::Locked,
             7 => FaultKind::Throttled,
+            8 | 9 => return self.tell(&rejected(Defect::NotReady)),
+            10 => return self.tell(&rejected(Defect::Unusable)),
             _ => return self.tell(&stored()),
         };
         self.tell(&Event::CollectFailed { fault: Fault::new(kind, "collect_failed", "") });

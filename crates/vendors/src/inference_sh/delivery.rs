@@ -1,7 +1,7 @@
 //! Callbacks: a task alone, or in one of two envelopes; never signed.
 
 use serde_json::Value;
-use songmill_core::Report;
+use songmill_core::{RawAnswer, Report};
 
 use super::wire::{State, Task, unwrap};
 use super::{Callbacks, Settings, read};
@@ -17,11 +17,11 @@ pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>) -> Result<Readi
     let task = task.map_err(|fault| Refusal::Garbled(fault.message))?;
     // Audio may follow an end that has none yet; a status that the task contradicts decides nothing.
     let decides = match task.state {
-        State::Completed => !task.outputs.is_empty(),
+        State::Completed => task.has_audio(),
         State::Failed | State::Canceled | State::Rejected => true,
         State::Live | State::Unknown | State::Contradicted => false,
     };
-    let report = read::report(&task).filter(|_| decides).unwrap_or(Report::Pending);
+    let report = read::report(&task, || RawAnswer::new("")).filter(|_| decides).unwrap_or(Report::Pending);
     let believed = decides && settings.callbacks == Callbacks::Accept;
     Ok(Reading { task: Some(task.id), report, believed })
 }

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use songmill_core::{Fault, FaultKind, Product, Report, TaskId, VendorName};
+use songmill_core::{Fault, Product, RawAnswer, Report, TaskId, VendorName};
 
 use super::wire::{State, Task, is_refusal, unwrap};
 use super::{Numbering, Settings, fault, list};
 use crate::contract::{Cost, Exchange, Listed, Next, Seen, Watched, Within, marked};
 use crate::pages::{Looks, span};
-use crate::tolerant::{BODY_MAX, Object, Reply, get, post_empty, text, value};
-
-/// How often a completed task without output is asked for.
-const OUTPUT_LOOKS: u32 = 2;
+use crate::tolerant::{BODY_MAX, Object, Reply, get, post_empty, raw_answer, text, value};
 
 /// Asks for the status alone, which is small, and for the task when it has ended or cannot be told.
 pub(super) fn status(settings: Arc<Settings>, id: TaskId) -> Exchange<Report> {
@@ -27,23 +24,20 @@ pub(super) fn status(settings: Arc<Settings>, id: TaskId) -> Exchange<Report> {
         match read {
             Err(fault) => Next::fault(fault),
             Ok((false, Task { state: State::Live, .. })) => Next::ok(Report::Pending),
-            Ok(_) => Next::Then(whole(settings, id, 1)),
+            Ok(_) => Next::Then(whole(settings, id)),
         }
     })
 }
 
 /// Asks for the whole task.
-fn whole(settings: Arc<Settings>, id: TaskId, look: u32) -> Exchange<Report> {
+fn whole(settings: Arc<Settings>, id: TaskId) -> Exchange<Report> {
     let uri = settings.base_url.at(&["tasks", id.as_str()]);
     Exchange::free(get(uri, Some(&settings.key)), move |response| {
         let reply = Reply::from(response);
         let task = read(&reply, &settings).and_then(|object| task(&reply, &object, &id, &settings));
         match task {
             Err(fault) => Next::fault(fault),
-            Ok(task) if task.state == State::Completed && task.outputs.is_empty() && look < OUTPUT_LOOKS => {
-                Next::Then(whole(settings, id, look + 1))
-            }
-            Ok(task) => Next::Done(match report(&task) {
+            Ok(task) => Next::Done(match report(&task, || raw_answer(&reply.body, &[&settings.key])) {
                 Some(report) => Ok(report),
                 // It has audio, but the number says that it is still being brought in.
                 None => Err(reply.garbled("status 9 with audio: is `numbering = \"legacy\"` right?")),
@@ -65,11 +59,16 @@ pub(super) fn poll_many(
     let read = move |item: &Object| {
         let task = Task::read(item, numbering).ok()?;
         // What has ended but shows no audio here is asked for by itself.
-        if task.state == State::Completed && task.outputs.is_empty() {
+        if task.state == State::Completed && !task.has_audio() {
             return None;
         }
         let mark = text(item, &["webhook"]).and_then(|at| marked(&name, at));
-        Some(Seen { report: report(&task)?, task: task.id, mark, made: list::made(item) })
+        Some(Seen {
+            report: report(&task, || RawAnswer::new(""))?,
+            task: task.id,
+            mark,
+            made: list::made(item),
+        })
     };
     let is_older = move |item: &Object| list::made(item).is_some_and(|made| made < first);
     let pages = list::Pages { settings: settings.clone(), most, cursor: None };
@@ -111,19 +110,16 @@ pub(super) fn read(reply: &Reply, settings: &Settings) -> Result<Object, Fault> 
 /// What a task means; `None` when its status is contradicted by its audio.
 ///
 /// A contradicted status without audio is a failure whatever the numbering.
-pub(super) fn report(task: &Task) -> Option<Report> {
+pub(super) fn report(task: &Task, answer: impl FnOnce() -> RawAnswer) -> Option<Report> {
     let error = task.error.as_deref();
     Some(match task.state {
         State::Live | State::Unknown => Report::Pending,
-        State::Completed if task.outputs.is_empty() => {
-            let why = error.unwrap_or("the task completed without an address of audio");
-            Report::Failed(Fault::new(FaultKind::Unavailable, "output_missing", why))
-        }
+        State::Completed if !task.has_audio() => Report::Unreadable(answer()),
         State::Completed => Report::Done(Product::Audio(task.outputs.clone())),
         State::Failed => Report::Failed(fault::of_task(error)),
         State::Canceled => Report::Canceled,
         State::Rejected => Report::Failed(fault::admission(error)),
-        State::Contradicted if task.outputs.is_empty() => Report::Failed(fault::of_task(error)),
+        State::Contradicted if !task.has_audio() => Report::Failed(fault::of_task(error)),
         State::Contradicted => return None,
     })
 }

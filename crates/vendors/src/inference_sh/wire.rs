@@ -1,10 +1,11 @@
 //! inference.sh's words: three envelopes, two numberings of statuses, files as texts or objects.
 
 use serde_json::Value;
-use songmill_core::{Fault, Output, TaskId};
+use songmill_core::{Fault, Outputs, TaskId};
 
 use super::Numbering;
-use crate::tolerant::{Object, address, as_int, first, garbled, is_empty, text, words_of};
+use crate::outputs;
+use crate::tolerant::{Object, as_int, first, garbled, is_empty, text, words_of};
 
 /// Takes the envelope off: `{data, …}`, `{success, data}` or none; `None` is a `success: false`.
 pub(super) fn unwrap(mut body: Object) -> Option<Value> {
@@ -39,7 +40,8 @@ pub(super) enum State {
 pub(super) struct Task {
     pub(super) id: TaskId,
     pub(super) state: State,
-    pub(super) outputs: Vec<Output>,
+    /// What it gave, in whatever shape.
+    pub(super) outputs: Outputs,
     pub(super) error: Option<String>,
 }
 
@@ -49,12 +51,14 @@ impl Task {
         let Some(status) = status.or_else(|| first(object, &["status_text"])) else {
             return Err(garbled("a task without a status"));
         };
-        Ok(Self {
-            id: id(object)?,
-            state: state(object, status, numbering)?,
-            outputs: outputs(object),
-            error: error(object),
-        })
+        let outputs = object.get("output").map(outputs::read).unwrap_or_default();
+        let state = state(object, status, numbering, outputs::is_usable(&outputs))?;
+        Ok(Self { id: id(object)?, state, outputs, error: error(object) })
+    }
+
+    /// Whether it shows audio that can be downloaded.
+    pub(super) fn has_audio(&self) -> bool {
+        outputs::is_usable(&self.outputs)
     }
 }
 
@@ -64,7 +68,7 @@ pub(super) fn id(object: &Object) -> Result<TaskId, Fault> {
     TaskId::new(id).map_err(|error| garbled(&error.to_string()))
 }
 
-fn state(object: &Object, status: &Value, numbering: Numbering) -> Result<State, Fault> {
+fn state(object: &Object, status: &Value, numbering: Numbering, has_output: bool) -> Result<State, Fault> {
     let words = [text(object, &["status_text"]), status.as_str()];
     if let Some(state) = words.into_iter().flatten().find_map(named) {
         return Ok(state);
@@ -78,14 +82,11 @@ fn state(object: &Object, status: &Value, numbering: Numbering) -> Result<State,
     Ok(match numbering {
         Numbering::Legacy => legacy(number),
         Numbering::Current => current(number),
-        Numbering::Auto => {
-            let has_output = !outputs(object).is_empty();
-            match number {
-                9 if has_output => State::Contradicted,
-                10 if !has_output && error(object).is_some() => State::Contradicted,
-                _ => current(number),
-            }
-        }
+        Numbering::Auto => match number {
+            9 if has_output => State::Contradicted,
+            10 if !has_output && error(object).is_some() => State::Contradicted,
+            _ => current(number),
+        },
     })
 }
 
@@ -121,28 +122,6 @@ fn legacy(number: i64) -> State {
         13 => State::Rejected,
         _ => State::Unknown,
     }
-}
-
-/// The song first, then what `separate` gives beside it; empty where there is no song.
-fn outputs(object: &Object) -> Vec<Output> {
-    let Some(output) = object.get("output").and_then(Value::as_object) else { return Vec::new() };
-    let Some(song) = output.get("generated_audio").and_then(file) else { return Vec::new() };
-    let part = |key: &str, part: &str| {
-        let url = output.get(key).and_then(file)?;
-        Some(Output { part: Some(part.to_owned()), ..Output::at(url) })
-    };
-    let parts = [part("vocal_audio", "vocal"), part("bgm_audio", "bgm")];
-    std::iter::once(Output::at(song)).chain(parts.into_iter().flatten()).collect()
-}
-
-/// The address of a file: a text, or an object with `uri` or `url`.
-fn file(value: &Value) -> Option<&str> {
-    let url = match value {
-        Value::String(url) => url,
-        Value::Object(file) => text(file, &["uri", "url"])?,
-        _ => return None,
-    };
-    address(url).map(|_| url)
 }
 
 fn error(object: &Object) -> Option<String> {

@@ -12,7 +12,7 @@ use super::wire::Prediction;
 use super::{Settings, Unsigned};
 use crate::Secret;
 use crate::contract::{DELIVERY_TOLERANCE, Delivery, Reading, Refusal};
-use crate::tolerant::{BODY_MAX, object};
+use crate::tolerant::{BODY_MAX, object, raw_answer};
 
 pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>, now: Timestamp) -> Result<Reading, Refusal> {
     let believed = if settings.webhook_secrets.is_empty() {
@@ -27,7 +27,8 @@ pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>, now: Timestamp)
     };
     let prediction = object(delivery.body, BODY_MAX).and_then(|body| Prediction::read(&body));
     let prediction = prediction.map_err(|fault| Refusal::Garbled(fault.message))?;
-    Ok(Reading { report: report(&prediction), task: Some(prediction.id), believed })
+    let report = report(&prediction, || raw_answer(delivery.body, &[&settings.token]));
+    Ok(Reading { report, task: Some(prediction.id), believed })
 }
 
 /// Checks that one of the signatures was made with one of the secrets, and lately.

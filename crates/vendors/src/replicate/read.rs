@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use songmill_core::{Fault, FaultKind, Output, Product, Report, TaskId, VendorName};
+use songmill_core::{Fault, FaultKind, Product, RawAnswer, Report, TaskId, VendorName};
 
 use super::wire::{Prediction, Status, moment};
 use super::{Settings, list};
 use crate::contract::{Cost, Exchange, Listed, Next, Seen, Watched, Within, marked};
+use crate::outputs::is_usable;
 use crate::pages::{Looks, span};
-use crate::tolerant::{Object, Reply, blot, get, post_empty, text};
+use crate::tolerant::{Object, Reply, blot, get, post_empty, raw_answer, text};
 
 /// How long after its end a prediction's audio can be had.
 const RETENTION: Duration = Duration::from_secs(3600);
@@ -26,7 +27,7 @@ pub(super) fn poll(settings: &Settings, task: &TaskId) -> Exchange<Report> {
             if prediction.id != task {
                 return Err(reply.garbled("the answer is about another prediction"));
             }
-            Ok(report(&prediction))
+            Ok(report(&prediction, || raw_answer(&reply.body, &[&token])))
         }))
     })
 }
@@ -43,8 +44,8 @@ pub(super) fn poll_many(
     let read = move |item: &Object| {
         // What has ended but shows no audio here is asked for by itself.
         let prediction = Prediction::read(item).ok()?;
-        let bare = prediction.status == Status::Succeeded && prediction.output.is_empty();
-        let report = report(&prediction);
+        let bare = prediction.status == Status::Succeeded && !is_usable(&prediction.output);
+        let report = report(&prediction, || RawAnswer::new(""));
         let mark = text(item, &["webhook", "webhook_completed"]).and_then(|at| marked(&name, at));
         (!bare).then_some(Seen { task: prediction.id, report, mark, made: moment(item, "created_at") })
     };
@@ -68,9 +69,11 @@ pub(super) fn cancel(settings: &Settings, task: &TaskId) -> Exchange<()> {
 }
 
 /// What a prediction means.
-pub(super) fn report(prediction: &Prediction) -> Report {
+pub(super) fn report(prediction: &Prediction, answer: impl FnOnce() -> RawAnswer) -> Report {
     match prediction.status {
         Status::Live => Report::Pending,
+        // It may show its output later; where its data was removed it stands in the answer.
+        Status::Succeeded if !is_usable(&prediction.output) => Report::Unreadable(answer()),
         Status::Succeeded => succeeded(prediction),
         Status::Failed => Report::Failed(failure(prediction.error.as_deref())),
         Status::Aborted => Report::Failed(expired("its deadline came before it started")),
@@ -82,18 +85,10 @@ pub(super) fn report(prediction: &Prediction) -> Report {
 }
 
 fn succeeded(prediction: &Prediction) -> Report {
-    if prediction.output.is_empty() {
-        let why = if prediction.data_removed {
-            "the prediction's data was removed before it was fetched"
-        } else {
-            "the prediction succeeded without an address of audio"
-        };
-        return Report::Failed(Fault::new(FaultKind::Unavailable, "output_missing", why));
-    }
     let expires = prediction.completed_at.map(|ended| ended + RETENTION);
-    let mut outputs: Vec<_> =
-        prediction.output.iter().map(|url| Output { expires, ..Output::at(url) }).collect();
-    if let Some(first) = outputs.first_mut() {
+    let mut outputs = prediction.output.clone();
+    outputs.audio.iter_mut().for_each(|output| output.expires = expires);
+    if let Some(first) = outputs.audio.first_mut() {
         first.worked_ms = prediction.worked_ms;
     }
     Report::Done(Product::Audio(outputs))

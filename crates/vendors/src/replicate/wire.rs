@@ -1,8 +1,9 @@
 //! Replicate's words: the prediction object of replies and webhooks, read tolerantly.
 
-use songmill_core::{Fault, TaskId, Timestamp};
+use songmill_core::{Fault, Outputs, TaskId, Timestamp};
 
-use crate::tolerant::{Object, address, child, garbled, text};
+use crate::outputs;
+use crate::tolerant::{Object, child, garbled, text};
 
 /// How a prediction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +22,9 @@ pub(super) enum Status {
 pub(super) struct Prediction {
     pub(super) id: TaskId,
     pub(super) status: Status,
-    /// The addresses of its audio; what is no http or https address is left out.
-    pub(super) output: Vec<String>,
+    /// What it gave, in whatever shape.
+    pub(super) output: Outputs,
     pub(super) error: Option<String>,
-    pub(super) data_removed: bool,
     pub(super) completed_at: Option<Timestamp>,
     pub(super) deadline: Option<Timestamp>,
     /// How long it was worked on, in ms: what it is charged by.
@@ -43,9 +43,8 @@ impl Prediction {
                 "aborted" => Status::Aborted,
                 _ => Status::Live,
             },
-            output: addresses(object),
+            output: object.get("output").map(outputs::read).unwrap_or_default(),
             error: text(object, &["error"]).map(str::to_owned),
-            data_removed: object.get("data_removed").and_then(serde_json::Value::as_bool).unwrap_or(false),
             completed_at: moment(object, "completed_at"),
             deadline: moment(object, "deadline"),
             worked_ms: child(object, "metrics")
@@ -67,11 +66,4 @@ pub(super) fn id(object: &Object) -> Result<TaskId, Fault> {
 pub(super) fn moment(object: &Object, key: &str) -> Option<Timestamp> {
     let at: jiff::Timestamp = text(object, &[key])?.parse().ok()?;
     u64::try_from(at.as_millisecond()).ok().map(Timestamp::from_millis)
-}
-
-fn addresses(object: &Object) -> Vec<String> {
-    let output = object.get("output");
-    let several = output.and_then(serde_json::Value::as_array).map_or(&[][..], Vec::as_slice);
-    let texts = output.into_iter().chain(several).filter_map(serde_json::Value::as_str);
-    texts.filter(|text| address(text).is_some()).map(str::to_owned).collect()
 }

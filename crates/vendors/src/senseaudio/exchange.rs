@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Response, Uri};
+use serde_json::Value;
 use songmill_core::job::StepKind;
 use songmill_core::{Fault, FaultKind, Report, TaskId};
 
@@ -11,7 +12,7 @@ use super::input::Input;
 use super::wire::{CreateLyrics, CreateSong, product, report};
 use super::{Generation, Settings, WeightForm, fault};
 use crate::contract::{Accepted, Cost, Exchange, Next, Order, TaskRef};
-use crate::tolerant::{Object, Reply, blot, garbled, get, post_json, text};
+use crate::tolerant::{Object, Reply, blot, garbled, get, post_json, raw_answer, text};
 
 /// Has lyrics written.
 pub(super) fn create_lyrics(
@@ -61,7 +62,7 @@ fn creating(settings: &Arc<Settings>, request: http::Request<Bytes>, step: StepK
 /// Lyrics may come at once; whatever has a task is followed.
 fn accepted(body: &Object, step: StepKind) -> Result<Accepted, Fault> {
     if step == StepKind::Lyrics
-        && let Some(lyrics) = product(body, step)?
+        && let Some(lyrics) = product(&Value::Object(body.clone()), step)
     {
         return Ok(Accepted::Done(lyrics));
     }
@@ -82,7 +83,9 @@ pub(super) fn poll(settings: &Arc<Settings>, task: &TaskRef<'_>) -> Exchange<Rep
     let uri = settings.at(path, own, Some(task.id));
     let (settings, step) = (settings.clone(), task.step);
     Exchange::free(get(uri, Some(&settings.key)), move |response| {
-        let report = answer(response, Cost::Free).and_then(|body| report(&body, step));
+        let body = response.body().clone();
+        let raw = || raw_answer(&body, &[&settings.key]);
+        let report = answer(response, Cost::Free).and_then(|body| report(&body, step, raw));
         Next::Done(without_key(report, &settings))
     })
 }

@@ -1,12 +1,14 @@
 //! The vendor's own words.
 
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use songmill_core::job::StepKind;
-use songmill_core::{Fault, FaultKind, Lyrics, Output, Product, Report};
+use songmill_core::{Fault, FaultKind, Lyrics, Product, RawAnswer, Report};
 
 use super::input::Gender;
-use crate::tolerant::{Object, address, garbled, text, words_of};
+use crate::outputs;
+use crate::tolerant::{DEPTH_MAX, Object, garbled, is_empty, text, words_of};
 
 /// A request for lyrics.
 #[derive(Serialize)]
@@ -38,12 +40,18 @@ pub(super) struct CreateSong<'a> {
 }
 
 /// What an answer to a poll means. A status that is not known counts as pending.
-pub(super) fn report(body: &Object, step: StepKind) -> Result<Report, Fault> {
+pub(super) fn report(
+    body: &Object,
+    step: StepKind,
+    answer: impl FnOnce() -> RawAnswer,
+) -> Result<Report, Fault> {
     let status = text(body, &["status"]).ok_or_else(|| garbled("a task without a status"))?;
     match status.to_ascii_uppercase().as_str() {
         "SUCCESS" => {
-            let inner = body.get("response").and_then(Value::as_object).unwrap_or(body);
-            Ok(product(inner, step)?.map_or_else(missing, Report::Done))
+            let inner = body.get("response").filter(|response| !is_empty(response));
+            let whole = || Value::Object(body.clone());
+            let product = inner.map_or_else(|| product(&whole(), step), |inner| product(inner, step));
+            Ok(product.map_or_else(|| Report::Unreadable(answer()), Report::Done))
         }
         "FAILED" => {
             let words = text(body, &["fail_reason"]).map(str::to_owned).or_else(|| words_of(body));
@@ -56,35 +64,37 @@ pub(super) fn report(body: &Object, step: StepKind) -> Result<Report, Fault> {
     }
 }
 
-fn missing() -> Report {
-    Report::Failed(Fault::new(
-        FaultKind::Unavailable,
-        "output_missing",
-        "the task ended without what was asked for",
-    ))
-}
-
-/// What stands in `data`; none when nothing usable does.
-pub(super) fn product(body: &Object, step: StepKind) -> Result<Option<Product>, Fault> {
-    let items = body.get("data").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+/// What a step gave, in whatever shape; none where nothing of it can be used (yet).
+pub(super) fn product(answer: &Value, step: StepKind) -> Option<Product> {
     match step {
-        StepKind::Lyrics => {
-            let item = items.into_iter().find(|item| text(item, &["text"]).is_some());
-            Ok(item.and_then(|item| {
-                let title = text(item, &["title"]).map(str::to_owned);
-                Some(Product::Lyrics(Lyrics { text: text(item, &["text"])?.to_owned(), title }))
-            }))
-        }
+        StepKind::Lyrics => lyrics(answer, 0).map(Product::Lyrics),
         StepKind::Song => {
-            let mut outputs = Vec::new();
-            for item in items {
-                let Some(url) = text(item, &["audio_url"]) else { continue };
-                // Addresses have been seen with raw blanks.
-                let url = url.replace(' ', "%20");
-                address(&url).ok_or_else(|| garbled("an audio_url that is no http or https address"))?;
-                outputs.push(Output { title: text(item, &["title"]).map(str::to_owned), ..Output::at(url) });
-            }
-            Ok((!outputs.is_empty()).then_some(Product::Audio(outputs)))
+            // How long a song plays stands in seconds.
+            let outputs = outputs::read_timed(answer, Some("duration"));
+            outputs::is_usable(&outputs).then_some(Product::Audio(outputs))
         }
     }
+}
+
+/// The first lyrics in an answer: under a key that is known, in lists, objects and JSON as text.
+fn lyrics(answer: &Value, depth: usize) -> Option<Lyrics> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    match answer {
+        Value::Object(object) => {
+            let words = text(object, &["text", "lyrics", "lyric", "content"]).filter(|text| !is_json(text));
+            let title = || text(object, &["title"]).map(str::to_owned);
+            let found = words.map(|words| Lyrics { text: words.to_owned(), title: title() });
+            found.or_else(|| object.values().find_map(|value| lyrics(value, depth + 1)))
+        }
+        Value::Array(items) => items.iter().find_map(|item| lyrics(item, depth + 1)),
+        Value::String(text) if is_json(text) => lyrics(&serde_json::from_str(text).ok()?, depth + 1),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// Whether a text is a list or an object in JSON: `[verse] …` begins like one.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok()
 }

@@ -16,7 +16,7 @@ fn told(settings: &Settings, delivery: &Delivery<'_>) -> Result<Reading, Fault> 
     let body = object(delivery.body, BODY_MAX)?;
     let inner = child(&body, "getJobResponse").unwrap_or(&body);
     let job = Job::read(child(inner, "job").unwrap_or(inner), &settings.content_id)?;
-    let report = exchange::report(&job)?;
+    let report = exchange::report(&job, || exchange::raw(delivery.body, settings))?;
     let believed = settings.callbacks == Callbacks::Accept && report != Report::Pending;
     Ok(Reading { task: Some(job.id), report, believed })
 }

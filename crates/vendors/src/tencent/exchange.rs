@@ -5,14 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response};
 use serde_json::Value;
-use songmill_core::{Fault, FaultKind, Product, Report, TaskId};
+use songmill_core::{Fault, FaultKind, Product, RawAnswer, Report, TaskId};
 
 use super::input::Input;
 use super::options::{Emotion, Genre, Kind};
 use super::wire::{Call, Create, Descriptor, Get, Input as Source, Job, List, State, Target};
 use super::{EnumForm, Settings, Tencent, custom_id, fault, gateway};
 use crate::contract::{Accepted, Cost, Exchange, Next, Order};
-use crate::tolerant::{Object, Reply, child, garbled, int, post_json, text, words_of};
+use crate::outputs::is_usable;
+use crate::tolerant::{Object, Reply, child, garbled, int, post_json, raw_answer, text, words_of};
 
 /// Creates the job of one submission.
 pub(super) fn create(vendor: &Tencent, order: &Order<'_>, input: &Input) -> Exchange<Accepted> {
@@ -62,24 +63,27 @@ pub(super) fn get(vendor: &Tencent, id: &TaskId) -> Exchange<Report> {
     let request = request(vendor, "GetJob", |call| call.get_job_request = Some(Get { id: id.as_str() }));
     let settings = vendor.settings.clone();
     Exchange::free(request, move |response| {
+        let body = response.body().clone();
         let job = job(response, "getJobResponse", Cost::Free, &settings);
-        Next::Done(job.and_then(|job| report(&job)))
+        Next::Done(job.and_then(|job| report(&job, || raw(&body, &settings))))
     })
 }
 
 /// What a job's state means; a job without one is `garbled`.
-pub(super) fn report(job: &Job) -> Result<Report, Fault> {
+pub(super) fn report(job: &Job, answer: impl FnOnce() -> RawAnswer) -> Result<Report, Fault> {
     Ok(match job.state.ok_or_else(|| garbled("a job without a state"))? {
         State::Live => Report::Pending,
-        State::Completed if job.outputs.is_empty() => Report::Failed(Fault::new(
-            FaultKind::Unavailable,
-            "output_missing",
-            "the job completed without songs",
-        )),
+        State::Completed if !is_usable(&job.outputs) => Report::Unreadable(answer()),
         State::Completed => Report::Done(Product::Audio(job.outputs.clone())),
         State::Error => Report::Failed(Fault::new(FaultKind::Unavailable, "task_failed", &job.words)),
         State::Canceled => Report::Canceled,
     })
+}
+
+/// An answer in which nothing can be read.
+pub(super) fn raw(body: &[u8], settings: &Settings) -> RawAnswer {
+    let Settings { secret_id, secret_key, gateway_id, gateway_key, .. } = settings;
+    raw_answer(body, &[secret_key, secret_id, gateway_key, gateway_id])
 }
 
 /// Looks for the job of a submission; of several, one that did not fail, and the oldest of them.

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use songmill_core::{Fault, Output, Source, TaskId};
+use songmill_core::{Fault, Output, Outputs, Source, TaskId};
 
+use crate::address::normalized;
 use crate::tolerant::{Object, garbled, int, text};
 
 /// The body of every request.
@@ -83,7 +84,7 @@ pub(super) struct Job {
     pub(super) id: TaskId,
     pub(super) state: Option<State>,
     pub(super) created: u64,
-    pub(super) outputs: Vec<Output>,
+    pub(super) outputs: Outputs,
     pub(super) words: String,
 }
 
@@ -125,30 +126,52 @@ fn state(job: &Object) -> Option<State> {
 }
 
 /// Songs lie in the bucket under destination and name; the name carries the prefix already.
-fn outputs(job: &Object, content_id: &str) -> Vec<Output> {
-    let mut found = Vec::new();
+fn outputs(job: &Object, content_id: &str) -> Outputs {
+    let mut found = Outputs::default();
     for output in
         job.get("outputs").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object)
     {
         let store = text(output, &["contentId"]).unwrap_or(content_id);
         let folder = text(output, &["destination"]).unwrap_or_default().trim_matches('/');
-        let songs = output
-            .get("smartContentResult")
-            .and_then(|result| result.get("textBgmGeneration"))
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|song| text(song.as_object()?, &["songName"]));
-        for song in songs {
-            let key = [folder, song.trim_matches('/')]
-                .iter()
-                .filter(|part| !part.is_empty())
-                .copied()
-                .collect::<Vec<_>>()
-                .join("/");
-            let source = Source::Object { store: store.to_owned(), key };
-            found.push(Output { source, ..Output::at("") });
-        }
+        let result = output.get("smartContentResult").unwrap_or(&Value::Null);
+        songs(result.get("textBgmGeneration").unwrap_or(result), &mut |song| {
+            found.audio.push(placed(song, store, folder));
+        });
     }
     found
+}
+
+/// The songs of a result: objects with a name, in a list, alone, or as JSON in a text.
+fn songs(result: &Value, found: &mut dyn FnMut(&str)) {
+    const NAMES: [&str; 7] = ["songName", "song_name", "fileName", "name", "key", "path", "url"];
+    match result {
+        Value::Array(items) => items.iter().for_each(|item| songs(item, found)),
+        Value::String(text) if text.trim_start().starts_with(['[', '{']) => {
+            if let Ok(inner) = serde_json::from_str::<Value>(text) {
+                songs(&inner, found);
+            }
+        }
+        Value::String(name) => found(name),
+        Value::Object(song) => match text(song, &NAMES) {
+            Some(name) => found(name),
+            // It has the place of a name, which is not there yet.
+            None if NAMES.iter().any(|key| song.contains_key(*key)) => found(""),
+            None => song.values().filter(|value| !value.is_string()).for_each(|value| songs(value, found)),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Where a song lies: in the bucket, or at an address of its own.
+fn placed(song: &str, store: &str, folder: &str) -> Output {
+    let song = song.trim();
+    if let Some(url) = normalized(song) {
+        return Output::at(url);
+    }
+    let name = song.trim_matches('/');
+    if name.is_empty() || store.is_empty() {
+        return Output::unusable(song);
+    }
+    let key = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+    Output::from(Source::Object { store: store.to_owned(), key })
 }

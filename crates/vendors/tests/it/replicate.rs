@@ -219,9 +219,11 @@ fn polled(body: &str) -> String {
     let exchange = vendor().poll(&task(&id));
     match end(exchange.read(reply(200, body.to_owned()))) {
         Ok(Report::Failed(fault)) => format!("failed: {}", line(&fault)),
-        Ok(Report::Done(Product::Audio(outputs))) => {
-            outputs.iter().map(|output| format!("{:?} until {:?}; ", output.source, output.expires)).collect()
-        }
+        Ok(Report::Done(Product::Audio(outputs))) => outputs
+            .audio
+            .iter()
+            .map(|output| format!("{:?} until {:?}; ", output.source, output.expires))
+            .collect(),
         Ok(report) => format!("{report:?}"),
         Err(fault) => line(&fault),
     }
@@ -425,7 +427,7 @@ fn many_predictions_are_looked_at_with_one_request_and_the_rest_by_themselves() 
     assert_eq!((mark.job, mark.attempt), (songmill_core::JobId::from_bytes([7; 16]), 3));
     assert_eq!(mark.token, "k.mac");
     let Report::Done(Product::Audio(outputs)) = &found[0].report else { panic!("{found:?}") };
-    assert_eq!(outputs[0].worked_ms, Some(2500), "what it is charged by");
+    assert_eq!(outputs.audio[0].worked_ms, Some(2500), "what it is charged by");
     // Pages that show none of them end before they cost more than asking one by one.
     let other = listed(
         &[("p9", "", "2023-11-14T22:13:21Z")],

@@ -137,16 +137,16 @@ fn every_status_is_understood() {
     assert!(song(json!({ "status": "FAILED", "fail_reason": "内容违规" })).contains("内容违规"));
     assert!(
         song(json!({ "status": "SUCCESS", "response": { "data": [{ "audio_url": "" }] } }))
-            .contains("output_missing")
+            .contains("Unreadable")
     );
-    assert!(song(json!({ "status": "SUCCESS" })).contains("output_missing"));
+    assert!(song(json!({ "status": "SUCCESS" })).contains("Unreadable"));
     let done = song(json!({ "status": "SUCCESS", "response": { "data": [
         { "audio_url": "https://cdn.example.com/a song.mp3", "duration": 110, "title": "" },
     ] } }));
     assert!(done.contains("https://cdn.example.com/a%20song.mp3"), "{done}");
     assert!(
         song(json!({ "status": "SUCCESS", "response": { "data": [{ "audio_url": "ftp://x" }] } }))
-            .contains("reply_garbled")
+            .contains("Unreadable")
     );
 }
 

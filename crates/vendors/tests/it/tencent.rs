@@ -229,7 +229,7 @@ fn every_state_is_understood_as_number_text_or_name() {
         assert_eq!(polled(&job(state.clone(), &json!({}))), expected, "{state}");
     }
     assert!(polled(&job(json!(4), &json!({ "message": "no model" }))).contains("no model"));
-    assert!(polled(&job(json!(3), &json!({}))).contains("output_missing"));
+    assert!(polled(&job(json!(3), &json!({}))).contains("Unreadable"));
     assert!(polled(&done()).contains(r#"Object { store: "store-1", key: "songmill/x/a.mp3" }"#));
     let gone = reply(200, r#"{"requestId":"r","errorResponse":{"message":"job not found"}}"#);
     assert_eq!(outcome(vendor().poll(&task(&task_id("x"))), gone), "rejected task_gone: job not found");
@@ -331,7 +331,7 @@ fn callbacks_are_read_in_every_form_and_believed_only_when_set() {
         assert!(!reading.believed && reading.task == Some(task_id("13f342e4-6866")));
         let Report::Done(Product::Audio(outputs)) = reading.report else { panic!("{body}") };
         assert_eq!(
-            outputs[1].source,
+            outputs.audio[1].source,
             Source::Object { store: "store-1".into(), key: "songmill/x/b.mp3".into() }
         );
         assert!(trusting.read_delivery(&delivery, clock()).unwrap().believed);

@@ -170,7 +170,7 @@ fn kind(told: &Told) -> Option<NoticeType> {
 #[cfg(test)]
 mod tests {
     use songmill_core::job::{Attempt, Origin, Route, StepKind};
-    use songmill_core::{Asset, Job, State};
+    use songmill_core::{Asset, Extras, Job, State};
 
     use super::*;
 
@@ -192,7 +192,7 @@ mod tests {
         };
         let attempt = Attempt { number: 1, since: now };
         let origin = Origin { vendor: vendor.clone(), attempt, task: None };
-        job.state = State::Completed { at: now, origin, assets: vec![asset; 100] };
+        job.state = State::Completed { at: now, origin, assets: vec![asset; 100], extra: Extras::default() };
         let logged = Logged {
             job: job.id,
             tenant: Tenant::default(),

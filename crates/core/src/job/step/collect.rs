@@ -1,14 +1,15 @@
 //! From a product to audio in our storage.
 
 use super::fate::poison;
+use super::output::Selected;
 use super::{Changed, Turn};
 use crate::fault::{Fault, FaultKind};
 use crate::id::{TaskId, VendorName};
-use crate::job::event::{Accepted, Event};
-use crate::job::policy::backoff;
+use crate::job::event::{Accepted, Defect, Event, Via};
+use crate::job::policy::{OnUnusable, backoff};
 use crate::job::record::StepKind;
-use crate::job::state::{Attempt, Origin, State};
-use crate::report::{Output, Product};
+use crate::job::state::{Accept, Attempt, Origin, State};
+use crate::report::{Asset, Extra, Extras, Output, Product, RawAnswer};
 use crate::time::{Span, Timestamp};
 
 /// The longest wait between two tries to collect.
@@ -18,6 +19,12 @@ const COLLECT_BACKOFF_MOST: Span = Span::secs(120);
 const GONE_PATIENCE: u32 = 2;
 /// The longest wait before an address is asked for anew.
 const ANEW_BACKOFF_MOST: Span = Span::secs(900);
+/// The first and the longest wait before a file is downloaded again that may not be ready yet.
+const NOT_READY_BACKOFF: [Span; 2] = [Span::secs(2), Span::secs(30)];
+/// Such a file is downloaded this often at least before it counts as unusable,
+const MIN_DOWNLOADS: u32 = 6;
+/// and every so often from a fresh address.
+const FRESH_ADDRESS_EVERY: u32 = 3;
 /// Audio that expires sooner than this goes before what came earlier.
 const URGENT: Span = Span::secs(3600);
 
@@ -25,55 +32,49 @@ const URGENT: Span = Span::secs(3600);
 pub(super) struct Bringing {
     pub(super) origin: Origin,
     pub(super) outputs: Vec<Output>,
+    pub(super) extra: Extras,
     pub(super) tries: u32,
-    pub(super) partly: bool,
+    pub(super) accept: Accept,
 }
 
 impl From<Bringing> for State {
     fn from(bringing: Bringing) -> Self {
-        let Bringing { origin, outputs, tries, partly } = bringing;
-        Self::Collecting { origin, outputs, tries, partly }
+        let Bringing { origin, outputs, extra, tries, accept } = bringing;
+        Self::Collecting { origin, outputs, extra, tries, accept }
     }
 }
 
 impl Turn<'_> {
     /// A step gave its product.
-    pub(super) fn finish(&mut self, attempt: Attempt, task: Option<TaskId>, product: Product) -> Changed {
+    pub(super) fn finish(
+        &mut self,
+        attempt: Attempt,
+        task: Option<TaskId>,
+        product: Product,
+        via: Via,
+    ) -> Changed {
         if self.job.cancel_asked {
             return self.cancel("the task had ended");
         }
-        match self.own_of(attempt.number, product) {
-            Product::Audio(outputs) if outputs.is_empty() => {
-                let fault = Fault::new(
-                    FaultKind::Unavailable,
-                    "output_missing",
-                    "the task ended without audio for it",
-                );
-                self.attempt_failed(attempt, &fault)
+        match product {
+            Product::Audio(outputs) if self.job.step_kind() == StepKind::Song => {
+                self.song_ended(attempt, task, outputs, via)
             }
-            Product::Audio(outputs) => {
-                let vendor = self.job.vendor().clone();
-                // Asked for anew it costs nothing more.
-                if self.job.rounds == 0 {
-                    self.book(&vendor, &outputs);
-                }
-                self.collect(Origin { vendor, attempt, task }, outputs)
+            Product::Audio(_) => {
+                let answer = RawAnswer::new("audio came where lyrics were due");
+                self.output_unreadable(attempt, task, &answer, via)
             }
             Product::Lyrics(lyrics) if self.job.step_kind() == StepKind::Lyrics => {
-                self.job.note(
-                    self.now,
-                    "written",
-                    format!("lyrics of {} characters", lyrics.text.chars().count()),
-                );
+                let words = format!("lyrics of {} characters", lyrics.text.chars().count());
+                self.job.note(self.now, "written", words);
                 self.job.lyrics = Some(lyrics);
                 self.job.at_step += 1;
                 self.new_step();
                 self.queue_now()
             }
             Product::Lyrics(_) => {
-                let fault =
-                    Fault::new(FaultKind::Garbled, "output_missing", "lyrics came where a song was due");
-                self.attempt_failed(attempt, &fault)
+                let answer = RawAnswer::new("lyrics came where a song was due");
+                self.output_unreadable(attempt, task, &answer, via)
             }
         }
     }
@@ -82,41 +83,30 @@ impl Turn<'_> {
     pub(super) fn book(&mut self, vendor: &VendorName, outputs: &[Output]) {
         let actual = self.policy.money.actual(vendor, self.job.asked(), outputs);
         self.job.spent = self.job.spent.saturating_sub(self.job.price).saturating_add(actual);
+        self.job.retrieval.booked = true;
     }
 
-    /// Of a task that it shares with other jobs, a job's own song.
-    pub(super) fn own_of(&self, attempt: u32, product: Product) -> Product {
-        match (self.job.packed, product) {
-            (Some(packed), Product::Audio(outputs)) if attempt == packed.own => {
-                Product::Audio(outputs.into_iter().nth(packed.place as usize).into_iter().collect())
-            }
-            (_, product) => product,
-        }
-    }
-
-    pub(super) fn collect(&mut self, origin: Origin, outputs: Vec<Output>) -> Changed {
+    pub(super) fn collect(&mut self, origin: Origin, selected: Selected) -> Changed {
+        let Selected { outputs, extra, .. } = selected;
         self.job.strikes = 0;
         self.count_others();
         // The queue is in the order of these moments: first what expires first.
         let expires = outputs.iter().filter_map(|output| output.expires).min();
         self.job.due = expires.map_or(self.now, |expires| (expires - URGENT.get()).min(self.now));
-        self.job.state = Bringing { origin, outputs, tries: 0, partly: false }.into();
+        self.job.state = Bringing { origin, outputs, extra, tries: 0, accept: Accept::Whole }.into();
         Changed::Yes
     }
 
     pub(super) fn collecting(&mut self, of: Bringing, event: &Event) -> Changed {
         match event {
-            Event::Stored { assets } => {
-                let (stored, all) = (assets.len(), of.outputs.len());
-                let of_all = if stored < all { format!(" of {all}") } else { String::new() };
-                self.job.note(self.now, "stored", format!("{stored}{of_all} files"));
-                self.job.state = State::Completed { at: self.now, origin: of.origin, assets: assets.clone() };
-                Changed::Yes
-            }
+            Event::Stored { assets, extra } => self.stored(of, assets, extra),
             Event::CollectFailed { fault } => self.collect_failed(of, fault),
-            Event::Unfit { fault } => {
+            Event::QualityRejected { fault, defect } => {
                 self.job.note(self.now, "unfit", fault.to_string());
-                self.doubtful(of, fault)
+                match defect {
+                    Defect::NotReady => self.not_ready(of, fault),
+                    Defect::Unusable => self.rejected(of, fault),
+                }
             }
             Event::Accepted { attempt, accepted: accepted @ Accepted::Task(_) }
                 if *attempt != of.origin.attempt.number =>
@@ -133,6 +123,16 @@ impl Turn<'_> {
             },
             _ => Changed::No,
         }
+    }
+
+    fn stored(&mut self, of: Bringing, assets: &[Asset], found: &[Extra]) -> Changed {
+        let (stored, all) = (assets.len(), of.outputs.len());
+        let of_all = if stored < all { format!(" of {all}") } else { String::new() };
+        self.job.note(self.now, "stored", format!("{stored}{of_all} files"));
+        let mut extra = of.extra;
+        found.iter().for_each(|found| extra.push(found.clone()));
+        self.job.state = State::Completed { at: self.now, origin: of.origin, assets: assets.to_vec(), extra };
+        Changed::Yes
     }
 
     fn collect_failed(&mut self, of: Bringing, fault: &Fault) -> Changed {
@@ -156,22 +156,92 @@ impl Turn<'_> {
                 self.again(Bringing { tries, ..of }, due)
             }
             FaultKind::Rejected => self.ask_anew(of, fault),
-            FaultKind::Garbled => self.doubtful(of, fault),
+            FaultKind::Garbled => self.not_ready(of, fault),
         }
     }
 
-    /// What came is not what was asked for. It is looked at a second time, which costs nothing, before it is made anew:
-    /// a page of a proxy or a transfer that was cut says nothing of the song.
-    fn doubtful(&mut self, of: Bringing, fault: &Fault) -> Changed {
-        let due = self.now + self.policy.jobs.collect_backoff.get();
-        match &of.origin.task {
-            Some(task) if self.job.rounds == 0 && of.origin.vendor == *self.job.vendor() => {
-                self.job.rounds = 1;
-                self.follow(of.origin.attempt, task.clone(), due)
-            }
-            None if of.tries == 0 => self.again(Bringing { tries: 1, ..of }, due),
-            _ => self.not_all(of, fault),
+    /// What was downloaded is no audio, or not all of it: it may not be ready yet, and a download costs nothing.
+    fn not_ready(&mut self, of: Bringing, fault: &Fault) -> Changed {
+        let Bringing { origin, outputs, .. } = &of;
+        let retrieval = &mut self.job.retrieval;
+        retrieval.count_not_ready(self.now);
+        let (downloads, since) = (retrieval.not_ready, retrieval.not_ready_since);
+        if downloads >= MIN_DOWNLOADS && self.now.since(since) >= self.policy.jobs.download_grace.get() {
+            return self.unusable(of, fault);
         }
+        let spread = self.spread(origin.attempt.number, downloads);
+        let [first, most] = NOT_READY_BACKOFF;
+        let due = self.now + backoff(first, most, downloads - 1, spread);
+        match self.task_to_ask(origin) {
+            Some(task) if downloads.is_multiple_of(FRESH_ADDRESS_EVERY) => {
+                self.note_stale(outputs);
+                self.follow(origin.attempt, task, due)
+            }
+            _ => self.again(of, due),
+        }
+    }
+
+    /// What was downloaded is complete, and nobody can use it. It may have been the way: it is downloaded once more.
+    fn rejected(&mut self, of: Bringing, fault: &Fault) -> Changed {
+        let retrieval = &mut self.job.retrieval;
+        retrieval.unusable = retrieval.unusable.saturating_add(1);
+        if retrieval.unusable > 1 {
+            return self.unusable(of, fault);
+        }
+        let due = self.now + self.policy.jobs.collect_backoff.get();
+        match self.task_to_ask(&of.origin) {
+            Some(task) => {
+                self.note_stale(&of.outputs);
+                self.follow(of.origin.attempt, task, due)
+            }
+            None => self.again(of, due),
+        }
+    }
+
+    /// Audio that nobody can use, however often it is downloaded. What is good beside it is taken before anything is
+    /// paid for again.
+    fn unusable(&mut self, of: Bringing, fault: &Fault) -> Changed {
+        if of.accept.is_whole() && of.outputs.len() > 1 {
+            return self.accept_partial(of, fault);
+        }
+        let (attempt, policy) = (of.origin.attempt, self.policy.jobs.on_unusable);
+        if self.is_superseded(attempt.number) {
+            // The submission that it took the place of is still there.
+            return self.attempt_failed(attempt, fault);
+        }
+        match policy {
+            OnUnusable::Remake if self.job.may_be_made_anew(self.policy, self.now) => {
+                self.remake(attempt, fault)
+            }
+            OnUnusable::Remake => self.attempt_lost(attempt, fault),
+            OnUnusable::Store if of.accept != Accept::Any => {
+                self.job.note(self.now, "stored_as_it_is", fault.to_string());
+                self.again(Bringing { accept: Accept::Any, tries: 0, ..of }, self.now)
+            }
+            OnUnusable::Store | OnUnusable::Hold => {
+                let task = of.origin.task.filter(|_| of.origin.vendor == *self.job.vendor());
+                self.hold_with(attempt, task.as_ref(), fault, None)
+            }
+        }
+    }
+
+    /// Has the same vendor make the song again, which is paid for.
+    fn remake(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
+        self.job.remakes = self.job.remakes.saturating_add(1);
+        let (price, currency) = (self.policy.price(&self.job) as f64 / 1e6, &self.policy.money.currency);
+        let cost = if price > 0.0 {
+            format!("at an expected cost of {price} {currency}")
+        } else {
+            "at a cost that no price is set for".into()
+        };
+        let words = format!("attempt {} gave unusable audio: it is made again {cost}", attempt.number);
+        self.job.note(self.now, "remake", words);
+        self.attempt_failed(attempt, fault)
+    }
+
+    fn accept_partial(&mut self, of: Bringing, fault: &Fault) -> Changed {
+        self.job.note(self.now, "partly", format!("what is good is taken without the rest: {fault}"));
+        self.again(Bringing { accept: Accept::Partial, tries: 0, ..of }, self.now)
     }
 
     fn again(&mut self, of: Bringing, due: Timestamp) -> Changed {
@@ -180,43 +250,50 @@ impl Turn<'_> {
         Changed::Yes
     }
 
-    /// Something of what was paid for is no good, or lost. Where the job would fail now because of it, what is good of
-    /// several outputs is taken without the rest.
-    fn not_all(&mut self, of: Bringing, fault: &Fault) -> Changed {
-        let before = self.job.clone();
-        let changed = self.attempt_failed(of.origin.attempt, fault);
-        if of.partly || of.outputs.len() < 2 || !matches!(self.job.state, State::Failed { .. }) {
-            return changed;
-        }
-        self.job = before;
-        self.job.note(self.now, "partly", format!("what is good is taken without the rest: {fault}"));
-        self.again(Bringing { partly: true, tries: 0, ..of }, self.now)
+    /// The task that can be asked for a fresh address.
+    fn task_to_ask(&self, origin: &Origin) -> Option<TaskId> {
+        origin.task.clone().filter(|_| origin.vendor == *self.job.vendor())
     }
 
-    /// The address does not serve any more: the vendor is asked for another one, a bounded number of times.
+    /// The address does not serve any more: the vendor is asked for another one, by a request for this very task. As
+    /// long as the vendor does not say that the task failed, nothing is paid for again.
     fn ask_anew(&mut self, of: Bringing, fault: &Fault) -> Changed {
         let (jobs, origin) = (&self.policy.jobs, &of.origin);
         let can_ask = self.job.may_ask_anew(origin, fault.kind, self.policy, self.now);
         let Some(task) = origin.task.clone().filter(|_| can_ask) else {
-            let lost = Fault::new(FaultKind::Unavailable, "output_lost", fault.to_string());
-            return self.not_all(of, &lost);
+            return self.lost(of, fault);
         };
         let own = if origin.is_waited_for(fault.kind, self.policy, self.now) {
-            self.job.rounds = self.job.rounds.max(1);
+            self.job.retrieval.refreshes = self.job.retrieval.refreshes.max(1);
             let taken = self.now.since(origin.attempt.since) / 8;
             taken.min(ANEW_BACKOFF_MOST.get()).max(jobs.collect_backoff.get())
         } else {
-            self.job.rounds = self.job.rounds.saturating_add(1);
-            let spread = self.spread(origin.attempt.number, self.job.rounds);
-            backoff(
-                jobs.collect_backoff,
-                ANEW_BACKOFF_MOST,
-                self.job.rounds.saturating_add(GONE_PATIENCE),
-                spread,
-            )
+            let refreshes = self.job.retrieval.refreshes.saturating_add(1);
+            self.job.retrieval.refreshes = refreshes;
+            let spread = self.spread(origin.attempt.number, refreshes);
+            let doublings = refreshes.saturating_add(GONE_PATIENCE);
+            backoff(jobs.collect_backoff, ANEW_BACKOFF_MOST, doublings, spread)
         };
         // A new address is most likely on the host that asked for patience.
         let due = self.now + own.max(fault.retry_after().unwrap_or_default());
+        self.note_stale(&of.outputs);
         self.follow(origin.attempt, task, due)
+    }
+
+    /// The audio cannot be had, however often the vendor is asked for another address.
+    fn lost(&mut self, of: Bringing, fault: &Fault) -> Changed {
+        let lost = Fault::new(FaultKind::Unknown, "output_lost", fault.to_string());
+        if of.accept.is_whole() && of.outputs.len() > 1 {
+            return self.accept_partial(of, &lost);
+        }
+        let origin = of.origin;
+        if self.is_superseded(origin.attempt.number) {
+            // The submission that it took the place of is still there.
+            return self.attempt_failed(origin.attempt, &lost);
+        }
+        if origin.vendor != *self.job.vendor() {
+            return self.fail(&lost);
+        }
+        self.hold_with(origin.attempt, origin.task.as_ref(), &lost, None)
     }
 }

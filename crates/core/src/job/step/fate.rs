@@ -5,7 +5,9 @@ use crate::fault::{Fault, FaultKind};
 use crate::id::TaskId;
 use crate::job::policy::{OnUnknown, backoff, jitter};
 use crate::job::record::StepKind;
+use crate::job::retrieval::Retrieval;
 use crate::job::state::{Attempt, Doubt, HeldFor, State};
+use crate::report::RawAnswer;
 use crate::time::Timestamp;
 
 /// Tasks that were submitted within so many ms are looked at together.
@@ -115,18 +117,38 @@ impl Turn<'_> {
         self.queue(due, Some(fault))
     }
 
+    /// Nothing more is to come of an attempt.
+    fn end(&mut self, attempt: Attempt) {
+        self.job.end(attempt.number);
+        self.job.strikes = 0;
+        self.job.retrieval = Retrieval::default();
+    }
+
+    /// Whether a later submission was left for this one, and may still give something.
+    pub(super) fn is_superseded(&self, attempt: u32) -> bool {
+        let last = self.job.submissions;
+        attempt < last && self.is_current(last)
+    }
+
+    /// What an attempt gave is of no use, and the same vendor does not make it again: another vendor, or the end.
+    pub(super) fn attempt_lost(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
+        self.job.note(self.now, "attempt_failed", fault.to_string());
+        self.end(attempt);
+        if self.is_superseded(attempt.number) {
+            return self.left(self.job.submissions);
+        }
+        self.next_route(fault)
+    }
+
     /// A paid attempt ended without a product.
     pub(super) fn attempt_failed(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
         self.job.note(self.now, "attempt_failed", fault.to_string());
-        self.job.end(attempt.number);
-        self.job.strikes = 0;
-        self.job.rounds = 0;
+        self.end(attempt);
         if self.job.cancel_asked {
             return self.cancel("the task had failed");
         }
-        let last = self.job.submissions;
-        if attempt.number < last && self.is_current(last) {
-            return self.left(last);
+        if self.is_superseded(attempt.number) {
+            return self.left(self.job.submissions);
         }
         match fault.kind {
             FaultKind::Rejected => self.next_route(fault),
@@ -188,6 +210,8 @@ impl Turn<'_> {
         self.job.first = self.job.submissions.saturating_add(1);
         self.job.paid = 0;
         self.job.strikes = 0;
+        self.job.remakes = 0;
+        self.job.retrieval = Retrieval::default();
         self.job.doubts.clear();
     }
 
@@ -226,8 +250,19 @@ impl Turn<'_> {
     }
 
     fn hold(&mut self, attempt: Attempt, task: Option<&TaskId>, fault: &Fault) -> Changed {
+        self.hold_with(attempt, task, fault, None)
+    }
+
+    /// Waits for an operator, with what the vendor answered.
+    pub(super) fn hold_with(
+        &mut self,
+        attempt: Attempt,
+        task: Option<&TaskId>,
+        fault: &Fault,
+        answer: Option<RawAnswer>,
+    ) -> Changed {
         self.job.note(self.now, "held", fault.to_string());
-        let of = HeldFor { attempt, task: task.cloned(), fault: fault.clone() };
+        let of = HeldFor { attempt, task: task.cloned(), fault: fault.clone(), answer };
         self.job.state = State::Held { at: self.now, of };
         Changed::Yes
     }

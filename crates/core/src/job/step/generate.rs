@@ -41,15 +41,15 @@ impl Turn<'_> {
         let at = of.attempt.number;
         match event {
             // Asked for, and about another task: not ours, or one too many.
-            Event::Reported { attempt, task: Some(task), via: Via::Poll { .. }, .. }
-                if *attempt == at && *task != of.task =>
-            {
-                Changed::No
-            }
+            Event::Reported {
+                attempt, task: Some(task), via: Via::Poll { .. } | Via::List { .. }, ..
+            } if *attempt == at && *task != of.task => Changed::No,
             Event::Reported { attempt, report, via, .. } if *attempt == at => match (report, via) {
-                (Report::Pending, Via::Poll { asked }) => self.still_pending(of, *asked),
+                (Report::Pending, Via::Poll { asked } | Via::List { asked }) => {
+                    self.still_pending(of, *asked)
+                }
                 (Report::Pending, Via::Callback) => Changed::No,
-                (Report::Done(_) | Report::Failed(_) | Report::Canceled, _) => {
+                (Report::Done(_) | Report::Unreadable(_) | Report::Failed(_) | Report::Canceled, _) => {
                     self.ended(of.attempt, Some(of.task), report, *via)
                 }
             },
@@ -63,7 +63,7 @@ impl Turn<'_> {
             }
             Event::PollFailed { attempt, fault } if *attempt == at => self.poll_failed(of, fault),
             Event::Accepted { attempt, accepted: Accepted::Done(product) } if *attempt == at => {
-                self.finish(of.attempt, Some(of.task), product.clone())
+                self.finish(of.attempt, Some(of.task), product.clone(), Via::Callback)
             }
             Event::Accepted { attempt, accepted } if *attempt != at => self.taken_too(*attempt, accepted),
             Event::CancelAsked => {
@@ -86,9 +86,12 @@ impl Turn<'_> {
         match report {
             Report::Pending => Changed::No,
             Report::Done(product) => {
-                self.job.note(self.now, "reported", format!("done, by {}", via.as_str()));
-                self.finish(attempt, task, product.clone())
+                if self.job.retrieval.is_new() {
+                    self.job.note(self.now, "reported", format!("done, by {}", via.as_str()));
+                }
+                self.finish(attempt, task, product.clone(), via)
             }
+            Report::Unreadable(answer) => self.output_unreadable(attempt, task, answer, via),
             Report::Failed(fault) => self.attempt_failed(attempt, fault),
             // Only what took too long is stopped by us while the job goes on.
             Report::Canceled if self.is_late(attempt) => self.attempt_failed(attempt, &overdue()),

@@ -3,8 +3,9 @@
 use super::{Changed, Turn};
 use crate::fault::{Fault, FaultKind};
 use crate::id::{TaskId, VendorName};
-use crate::job::event::{Choice, Event};
+use crate::job::event::{Choice, Event, Via};
 use crate::job::record::StepKind;
+use crate::job::retrieval::Retrieval;
 use crate::job::state::{Attempt, Doubt, HeldFor, Origin, State};
 use crate::report::{Product, Report};
 
@@ -36,7 +37,7 @@ impl Turn<'_> {
 
     /// While an operator is asked, the doubt may be resolved by itself.
     pub(super) fn held(&mut self, of: HeldFor, event: &Event) -> Changed {
-        let HeldFor { attempt, task, fault } = of;
+        let HeldFor { attempt, task, fault, .. } = of;
         match event {
             Event::Resolved(choice) => self.resolved(attempt, task.is_some(), &fault, choice),
             Event::CancelAsked => self.cancel("while it was held"),
@@ -48,7 +49,8 @@ impl Turn<'_> {
             }
             Event::Reported { attempt: number, task: said, report, via, .. } if *number == attempt.number => {
                 match (task, report) {
-                    (Some(_), Report::Pending) => Changed::No,
+                    // It is held because nothing could be read: another such answer is no news.
+                    (Some(_), Report::Pending | Report::Unreadable(_)) => Changed::No,
                     (Some(task), Report::Done(_) | Report::Failed(_) | Report::Canceled) => {
                         self.ended(attempt, Some(task), report, *via)
                     }
@@ -90,6 +92,8 @@ impl Turn<'_> {
                     self.confirm(attempt.number);
                 }
                 self.job.note(self.now, "resolved", format!("an operator had task {task} followed"));
+                // What the task shows is waited for anew.
+                self.job.retrieval = Retrieval { booked: self.job.retrieval.booked, ..Retrieval::default() };
                 // The clock starts anew, or a task held for being overdue would be given up at once.
                 let attempt = Attempt { number: attempt.number, since: self.now };
                 self.follow(attempt, task.clone(), self.now)
@@ -131,7 +135,7 @@ impl Turn<'_> {
     ) -> Changed {
         match report {
             Report::Done(product) => self.late_product(number, vendor, task, product),
-            Report::Pending | Report::Failed(_) | Report::Canceled => Changed::No,
+            Report::Pending | Report::Unreadable(_) | Report::Failed(_) | Report::Canceled => Changed::No,
         }
     }
 
@@ -151,23 +155,28 @@ impl Turn<'_> {
             return Changed::No;
         }
         let words = format!("attempt {number} ended well after all");
-        match &self.own_of(number, product.clone()) {
-            Product::Audio(outputs) if !outputs.is_empty() => {
+        match product {
+            Product::Audio(outputs) => {
+                let selected = self.selected(number, outputs.clone());
+                if selected.outputs.is_empty() {
+                    return Changed::No;
+                }
                 self.job.note(self.now, "reported", words);
+                self.job.retrieval = Retrieval::default();
                 // One of an earlier vendor's is booked with this one: better there than nowhere.
                 if self.confirm(number) {
-                    self.book(vendor, outputs);
+                    self.book(vendor, &selected.outputs);
                 }
                 let attempt = self.earlier(number);
                 let origin = Origin { vendor: vendor.clone(), attempt, task: task.cloned() };
-                self.collect(origin, outputs.clone())
+                self.collect(origin, selected)
             }
             Product::Lyrics(_) if self.job.step_kind() == StepKind::Lyrics => {
                 self.job.note(self.now, "reported", words);
                 self.confirm(number);
-                self.finish(self.earlier(number), task.cloned(), product.clone())
+                self.finish(self.earlier(number), task.cloned(), product.clone(), Via::Callback)
             }
-            Product::Audio(_) | Product::Lyrics(_) => Changed::No,
+            Product::Lyrics(_) => Changed::No,
         }
     }
 }

@@ -55,7 +55,9 @@ impl Turn<'_> {
             }
             Event::Reported { attempt, report, .. } if *attempt == at => match report {
                 Report::Pending => Changed::No,
-                Report::Done(_) | Report::Failed(_) | Report::Canceled => self.cancel("the task had ended"),
+                Report::Done(_) | Report::Unreadable(_) | Report::Failed(_) | Report::Canceled => {
+                    self.cancel("the task had ended")
+                }
             },
             Event::Poisoned { .. } => self.cancel("the vendor did not stop the task and may charge for it"),
             _ => Changed::No,

@@ -5,6 +5,7 @@ use super::{Changed, Effect, Turn, worker_lost};
 use crate::fault::{Fault, FaultKind};
 use crate::id::TaskId;
 use crate::job::event::{Accepted, Event, Via};
+use crate::job::retrieval::Retrieval;
 use crate::job::state::{Attempt, Doubt, State};
 use crate::pace::Kind;
 use crate::report::Report;
@@ -19,6 +20,7 @@ impl Turn<'_> {
             Event::Claimed => {
                 self.job.submissions = self.job.submissions.saturating_add(1);
                 self.job.state = State::Submitting(Attempt { number: self.job.submissions, since: self.now });
+                self.job.retrieval = Retrieval::default();
                 self.job.booked = u32::try_from(self.now.day()).unwrap_or(u32::MAX);
                 // The store has it looked after as soon as the lease ends; nothing else may do so earlier.
                 self.job.due = self.now + self.vendor_policy().settle.get();
@@ -107,7 +109,7 @@ impl Turn<'_> {
                 let due = self.look_at(attempt, first);
                 self.follow(attempt, task.clone(), due)
             }
-            Accepted::Done(product) => self.finish(attempt, None, product.clone()),
+            Accepted::Done(product) => self.finish(attempt, None, product.clone(), Via::Callback),
         }
     }
 
@@ -146,7 +148,7 @@ impl Turn<'_> {
         match (report, task) {
             (Report::Pending, Some(task)) => self.found(attempt, task),
             (Report::Pending, None) => self.heard(attempt, doubt),
-            (Report::Done(_) | Report::Failed(_) | Report::Canceled, task) => {
+            (Report::Done(_) | Report::Unreadable(_) | Report::Failed(_) | Report::Canceled, task) => {
                 self.count_paid();
                 self.confirm(attempt.number);
                 self.ended(attempt, task.cloned(), report, via)
