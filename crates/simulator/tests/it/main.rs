@@ -6,6 +6,7 @@ mod downloads;
 mod expiry;
 mod failures;
 mod outputs;
+mod settings;
 mod sim;
 mod tasks;
 mod vendors;
