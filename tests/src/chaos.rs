@@ -54,6 +54,20 @@ const FAULTS: &[&str] = &[
     "faults.callback_late_rate=0.05",
     "faults.server_error_rate=0.03",
     "faults.throttle_rate=0.02",
+    "faults.output_late_rate=0.1",
+    "faults.output_late_ms=1500",
+    "faults.output_shape=mixed",
+    "faults.output_shape_rate=0.2",
+    "faults.output_many=30",
+    "faults.address_form=mixed",
+    "faults.address_form_rate=0.3",
+    "faults.content_encoding=mixed",
+    "faults.content_encoding_rate=0.2",
+    "faults.not_ready=mixed",
+    "faults.not_ready_ms=2000",
+    "faults.not_ready_rate=0.15",
+    "faults.output_expired_once_rate=0.15",
+    "faults.close_idle_ms=2000",
 ];
 /// Between two blows, at least and at most, in ms.
 const BETWEEN: [u64; 2] = [50, 500];

@@ -2,9 +2,12 @@
 
 use std::f32::consts::TAU;
 
+mod extra;
 mod flac;
 mod mp3;
 mod wav;
+
+pub(crate) use extra::Extra;
 
 /// What a piece of audio is made from; equal recipes give equal bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

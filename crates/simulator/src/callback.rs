@@ -9,8 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::stats::count;
-use crate::world::{Vendor, World, now};
+use crate::world::{Vendor, World, count, now};
 
 /// How long a receiver may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,21 +49,21 @@ fn leads_nowhere(url: &str) -> bool {
 /// Sends it now.
 pub(crate) async fn send(world: &World, vendor: Vendor, task: &str, url: &str, body: Body) {
     let faults = world.faults(vendor);
-    if world.chance(faults.callback_late_rate) {
+    if world.dice.chance(faults.callback_late_rate) {
         tokio::time::sleep(Duration::from_millis(faults.callback_delay_ms)).await;
     }
-    if world.chance(faults.callback_drop_rate) {
+    if world.dice.chance(faults.callback_drop_rate) {
         return count(&world.books(vendor).dropped);
     }
     let Some(body) = body(world, task) else { return };
-    let text = if world.chance(faults.callback_garble_rate) {
+    let text = if world.dice.chance(faults.callback_garble_rate) {
         "{\"id\": \"gar".to_owned()
     } else {
         body.to_string()
     };
-    let id = format!("msg_{}", world.id(24));
+    let id = format!("msg_{}", world.dice.id(24));
     deliver(world, vendor, url, &id, &text).await;
-    if world.chance(faults.callback_double_rate) {
+    if world.dice.chance(faults.callback_double_rate) {
         count(&world.books(vendor).doubled);
         deliver(world, vendor, url, &id, &text).await;
     }

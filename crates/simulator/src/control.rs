@@ -9,8 +9,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Map, Value, json};
 
-use crate::config::Faults;
 use crate::reply;
+use crate::settings::Faults;
 use crate::world::{Vendor, World};
 
 pub(crate) fn routes() -> Router<Arc<World>> {
@@ -37,7 +37,7 @@ async fn stats(State(world): State<Arc<World>>, Query(query): Query<StatsQuery>)
 async fn show_faults(State(world): State<Arc<World>>) -> Response {
     let all: Map<_, _> = Vendor::ALL
         .into_iter()
-        .map(|vendor| (vendor.name().to_owned(), json!(world.faults(vendor))))
+        .map(|vendor| (vendor.name().to_owned(), json!(*world.faults(vendor))))
         .collect();
     reply::json(200, &Value::Object(all))
 }
@@ -64,14 +64,14 @@ async fn set_faults(State(world): State<Arc<World>>, body: Bytes) -> Response {
     };
     let mut changed = Vec::new();
     for vendor in &vendors {
-        let Value::Object(mut faults) = json!(world.faults(*vendor)) else { continue };
+        let Value::Object(mut faults) = json!(*world.faults(*vendor)) else { continue };
         faults.extend(patch.clone());
         match serde_json::from_value::<Faults>(Value::Object(faults)) {
             Ok(faults) => changed.push(faults),
             Err(error) => return refuse(error.to_string()),
         }
     }
-    world.set_faults(&vendors, &changed);
+    world.set_faults(&vendors, changed);
     show_faults(State(world)).await
 }
 

@@ -5,79 +5,183 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use sha2::{Digest as _, Sha256};
 
-use crate::audio::{Recipe, seed_of};
-use crate::config::OddAudio;
+use crate::outputs::{self, Address, File};
 use crate::reply;
-use crate::stats::count;
-use crate::world::{Phase, Vendor, World, now};
+use crate::settings::{NotReady, OddAudio};
+use crate::world::{Fault, Phase, Task, Vendor, World, count, now};
+
+mod encoding;
 
 pub(crate) fn routes() -> Router<Arc<World>> {
     Router::new()
-        .route("/_files/{vendor}/{task}/{name}", get(delivery))
-        .route("/_files/senseaudio/{task}/{until}/{name}", get(senseaudio))
+        .route("/_files/{*path}", get(delivery))
         .route("/_uploads/{name}", put(put_upload).get(get_upload))
-        .route("/_cos/{bucket}/{*key}", get(object))
+        .route("/_cos/{*path}", get(object))
 }
 
-async fn delivery(
-    State(world): State<Arc<World>>,
-    Path((vendor, task, name)): Path<(String, String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let Some(vendor) = Vendor::ALL.into_iter().find(|known| known.name() == vendor) else { return gone() };
-    let Some((task, Phase::Done)) = world.task(vendor, &task) else { return gone() };
+/// A file that was asked for.
+struct Asked<'a> {
+    vendor: Vendor,
+    /// The task that made it, where one is known.
+    task: Option<&'a Task>,
+    file: File,
+    /// What stands for this file when chance is asked about it.
+    id: String,
+}
+
+async fn delivery(State(world): State<Arc<World>>, uri: Uri, headers: HeaderMap) -> Response {
+    let Some(address) = Address::of_path(uri.path()) else { return gone() };
+    let vendor = address.vendor;
+    let Some((file, _)) = File::of_name(&address.name) else { return gone() };
+    let Some((task, Phase::Done)) = world.task(vendor, &address.task) else { return gone() };
     let age = now().saturating_sub(task.ended.unwrap_or(0)) / 1000;
-    let expired = vendor == Vendor::Replicate && age > world.config.replicate.retention_s;
-    if expired || task.withheld {
+    let is_over = match vendor {
+        Vendor::Replicate => age > world.config.replicate.retention_s,
+        Vendor::SenseAudio => now() > address.until,
+        Vendor::InferenceSh | Vendor::Tencent => false,
+    };
+    if is_over || is_withheld(&world, vendor, &task) {
+        count(&world.books(vendor).downloads_refused);
         return gone();
     }
-    audio(&world, vendor, (&task.id, &name), &headers).await
-}
-
-async fn senseaudio(
-    State(world): State<Arc<World>>,
-    Path((task, until, name)): Path<(String, u64, String)>,
-    headers: HeaderMap,
-) -> Response {
-    match world.task(Vendor::SenseAudio, &task) {
-        Some((task, Phase::Done)) if now() <= until && !task.withheld => {
-            audio(&world, Vendor::SenseAudio, (&task.id, &name), &headers).await
-        }
-        _ => gone(),
+    if address.generation < task.generation || is_expired_once(&world, vendor, &task) {
+        count(&world.books(vendor).downloads_refused);
+        return match world.draw("expired", &task.id) % 2 {
+            0 => reply::typed(
+                403,
+                "application/xml",
+                "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>",
+            ),
+            _ => gone(),
+        };
     }
+    let id = format!("{}/{}", task.id, address.name);
+    serve(&world, Asked { vendor, task: Some(&task), file, id }, &headers).await
 }
 
 /// An object of Tencent's bucket, path-style; any signature is taken, none is required.
-async fn object(
-    State(world): State<Arc<World>>,
-    Path((bucket, key)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let name = key.rsplit('/').next().unwrap_or_default();
-    if bucket != world.config.tencent.bucket || Recipe::of_name(name).is_none() {
-        let code = if bucket == world.config.tencent.bucket { "NoSuchKey" } else { "NoSuchBucket" };
-        let body = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>not there</Message></Error>"
-        );
-        return reply::typed(404, "application/xml", body);
+async fn object(State(world): State<Arc<World>>, uri: Uri, headers: HeaderMap) -> Response {
+    const V: Vendor = Vendor::Tencent;
+    let path = outputs::decoded(uri.path());
+    let path = path.strip_prefix("/_cos/").unwrap_or_default();
+    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+    if bucket != world.config.tencent.bucket {
+        return no_such("NoSuchBucket");
     }
-    audio(&world, Vendor::Tencent, (&key, name), &headers).await
+    let name = key.rsplit('/').next().unwrap_or_default().trim();
+    let Some((file, before)) = File::of_name(name) else { return no_such("NoSuchKey") };
+    // An object that no known job made was put there by somebody else.
+    let task = outputs::task_of(before).and_then(|id| world.task(V, id));
+    if let Some((task, phase)) = &task
+        && (*phase != Phase::Done || is_expired_once(&world, V, task))
+    {
+        count(&world.books(V).downloads_refused);
+        return no_such("NoSuchKey");
+    }
+    let task = task.as_ref().map(|(task, _)| task);
+    let id = task.map_or_else(|| key.to_owned(), |task| format!("{}/{name}", task.id));
+    serve(&world, Asked { vendor: V, task, file, id }, &headers).await
 }
 
-/// A file, and what it is of.
-async fn audio(world: &World, vendor: Vendor, (of, name): (&str, &str), headers: &HeaderMap) -> Response {
-    let Some(recipe) = Recipe::of_name(name) else { return gone() };
-    count(&world.books(vendor).downloads);
-    let faults = world.faults(vendor);
-    // The same each time that it is fetched, and one file of a task may be while another is not.
-    let is_odd = (seed_of(&format!("{of}/{name}")) % 1000) as f64 / 1000.0 < faults.audio_rate;
-    let bytes = world.odd_audio(&recipe, if is_odd { faults.audio } else { OddAudio::None }).await;
-    served(bytes, recipe.format.content_type(), headers)
+fn is_withheld(world: &World, vendor: Vendor, task: &Task) -> bool {
+    if task.withheld {
+        world.note(vendor, task, Fault::OutputExpired);
+    }
+    task.withheld
+}
+
+/// Whether a task's first address is one that is refused; that it was is remembered.
+fn is_expired_once(world: &World, vendor: Vendor, task: &Task) -> bool {
+    let rate = world.faults(vendor).output_expired_once_rate;
+    let is_expired = task.generation == 0 && world.strikes(vendor, task, Fault::OutputExpiredOnce, rate);
+    if is_expired {
+        world.refuse_address(vendor, &task.id);
+    }
+    is_expired
+}
+
+/// A file, with what goes wrong with downloads.
+async fn serve(world: &World, asked: Asked<'_>, headers: &HeaderMap) -> Response {
+    let Asked { vendor, task, file, id } = &asked;
+    let faults = world.faults(*vendor);
+    let note = |fault| {
+        if let Some(task) = task {
+            world.note(*vendor, task, fault);
+        }
+    };
+    count(&world.books(*vendor).downloads);
+    let form = not_ready(world, &asked);
+    if form != NotReady::None {
+        note(Fault::NotReady);
+    }
+    let mut bytes = match form {
+        NotReady::Page => return reply::typed(200, "text/html", "<html><body>being processed</body></html>"),
+        NotReady::Json => return reply::typed(200, "application/json", "{\"detail\": \"being processed\"}"),
+        NotReady::NotFound if *vendor == Vendor::Tencent => return no_such("NoSuchKey"),
+        NotReady::NotFound => return gone(),
+        NotReady::Empty => Bytes::new(),
+        NotReady::FirstThird | NotReady::None | NotReady::Mixed => content(world, &asked).await,
+    };
+    if form == NotReady::FirstThird {
+        bytes.truncate(bytes.len() / 3);
+    }
+    let kind = file.content_type();
+    if faults.content_encoding.is_empty()
+        || !world.strikes_file(Fault::ContentEncoding, id, faults.content_encoding_rate)
+    {
+        return served(bytes, kind, headers);
+    }
+    note(Fault::ContentEncoding);
+    let chance = world.draw("content_encoding/name", id);
+    let (name, apply) = encoding::named(&faults.content_encoding, faults.encode_bytes, chance);
+    let bytes = if apply { encoding::encoded(bytes, name) } else { bytes };
+    reply::with(served(bytes, kind, headers), "content-encoding", name)
+}
+
+/// The bytes of a file, which may be odd where it is a song.
+async fn content(world: &World, asked: &Asked<'_>) -> Bytes {
+    let recipe = match &asked.file {
+        File::Extra(extra) => return Bytes::from(extra.bytes()),
+        File::Song(recipe) => recipe,
+    };
+    let faults = world.faults(asked.vendor);
+    if faults.audio == OddAudio::None || !world.strikes_file(Fault::Audio, &asked.id, faults.audio_rate) {
+        return world.cache.audio(recipe).await;
+    }
+    if let Some(task) = asked.task {
+        world.note(asked.vendor, task, Fault::Audio);
+    }
+    world.cache.odd_audio(recipe, faults.audio).await
+}
+
+/// How a file is not ready yet.
+fn not_ready(world: &World, asked: &Asked<'_>) -> NotReady {
+    let faults = world.faults(asked.vendor);
+    let ready_at = |ended: u64| ended.saturating_add(faults.not_ready_ms);
+    let is_early = asked.task.and_then(|task| task.ended).is_some_and(|ended| now() < ready_at(ended));
+    if faults.not_ready == NotReady::None
+        || !is_early
+        || !world.strikes_file(Fault::NotReady, &asked.id, faults.not_ready_rate)
+    {
+        return NotReady::None;
+    }
+    match faults.not_ready {
+        NotReady::Mixed => NotReady::ODD[world.draw("not_ready/form", &asked.id) % NotReady::ODD.len()],
+        form => form,
+    }
+}
+
+/// How the bucket says that something is not there.
+fn no_such(code: &str) -> Response {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>not there</Message></Error>"
+    );
+    reply::typed(404, "application/xml", body)
 }
 
 fn gone() -> Response {

@@ -6,20 +6,7 @@ use axum::http::header;
 use axum::response::Response;
 
 use crate::reply;
-use crate::world::{Vendor, World};
-
-/// What kind of request it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Creates a task.
-    Create,
-    /// Reads one task.
-    Read,
-    /// Does anything else.
-    Other,
-    /// Looks tasks up.
-    LookUp,
-}
+use crate::world::{Kind, Vendor, World};
 
 /// Passes a request through the faults: `act` does what was asked, `throttled` and `failed` are the vendor's own
 /// ways to refuse.
@@ -39,30 +26,30 @@ pub(crate) async fn pass(
         let response = reply::with((refusals.throttled)(wait), "retry-after", wait);
         return counted(world, vendor, kind, response);
     }
-    if world.chance(faults.throttle_rate) {
+    if world.dice.chance(faults.throttle_rate) {
         let response =
             reply::with((refusals.throttled)(faults.retry_after_s), "retry-after", faults.retry_after_s);
         return counted(world, vendor, kind, response);
     }
-    if world.chance(faults.server_error_rate) {
+    if world.dice.chance(faults.server_error_rate) {
         return counted(world, vendor, kind, (refusals.failed)());
     }
-    if world.chance(faults.timeout_rate) {
+    if world.dice.chance(faults.timeout_rate) {
         tokio::time::sleep(Duration::from_millis(faults.timeout_ms)).await;
         return reply::broken();
     }
     let response = act().await;
-    let wait = world.between(faults.latency_ms);
+    let wait = world.dice.between(faults.latency_ms);
     if wait > 0 {
         tokio::time::sleep(Duration::from_millis(wait)).await;
     }
     let done = response.status().is_success();
-    if kind == Kind::Create && done && world.chance(faults.reply_lost_rate) {
-        return if world.chance(0.5) { reply::broken() } else { reply::gateway(504) };
+    if kind == Kind::Create && done && world.dice.chance(faults.reply_lost_rate) {
+        return if world.dice.chance(0.5) { reply::broken() } else { reply::gateway(504) };
     }
-    if done && world.chance(faults.garble_rate) {
+    if done && world.dice.chance(faults.garble_rate) {
         let garbled = "<!doctype html><html><body>maintenance</body></html>";
-        return if world.chance(0.5) {
+        return if world.dice.chance(0.5) {
             reply::typed(200, "text/html", garbled)
         } else {
             reply::typed(200, "application/json", "{\"id\": \"tru")

@@ -12,14 +12,18 @@ use serde_json::{Value, json};
 
 use crate::audio::{Format, Recipe, seed_of};
 use crate::callback;
-use crate::config::{Envelope, Numbering, OutputForm, WebhookForm};
-use crate::gate::{Kind, Refusals, bearer, pass};
+use crate::gate::{Refusals, bearer, pass};
+use crate::outputs::{self, Outputs};
 use crate::reply;
-use crate::world::{Phase, Task, Vendor, World, now, rfc3339};
+use crate::settings::Envelope;
+use crate::world::{Kind, Phase, Task, Vendor, World, now, rfc3339};
 
 mod form;
 mod listing;
+mod show;
 mod stream;
+
+use show::{callback_body, full, number, slim};
 
 const V: Vendor = Vendor::InferenceSh;
 const APP_ID: &str = "2r8q1n5v7kx0m3c6t9w4yzab1d";
@@ -107,8 +111,9 @@ async fn create(
             Err(refused) => return refused,
         };
         let faults = world.faults(V);
-        let (id, created) = (world.id(26), now());
-        let seed = seed_of(&format!("{}{}", order.input["lyrics"], order.input["descriptions"]));
+        let (id, created) = (world.dice.id(26), now());
+        let words = format!("{}{}", order.input["lyrics"], order.input["descriptions"]);
+        let (seed, token) = (seed_of(&words), order.webhook.as_deref().unwrap_or(&words));
         let asked =
             order.input["max_duration"].as_u64().unwrap_or(30).min(world.config.audio_seconds_most.into());
         let first = *world.first_length.get_or_init(|| asked);
@@ -123,18 +128,17 @@ async fn create(
         } else {
             vec![recipe(0)]
         };
-        let early = order.webhook.is_some() && world.chance(faults.callback_early_rate);
+        let early = order.webhook.is_some() && world.dice.chance(faults.callback_early_rate);
         let task = Task {
             id: id.clone(),
             created,
             ends: if early { created } else { world.plan_end(created) },
-            ended: None,
-            failure: world.chance(faults.fail_rate).then(|| "task interrupted, please retry".to_owned()),
-            canceled: None,
+            failure: world.failure(V, token, "task interrupted, please retry"),
             request: json!({ "input": order.input, "webhook": order.webhook }),
             webhook: order.webhook.clone(),
             outputs,
-            withheld: world.chance(faults.output_expired_rate),
+            withheld: world.dice.chance(faults.output_expired_rate),
+            ..Task::default()
         };
         let shown = slim(&world, &task, Phase::Starting);
         world.keep(V, order.webhook.as_deref().unwrap_or(&id), task);
@@ -175,14 +179,8 @@ async fn waited(world: &World, id: &str) -> Response {
 }
 
 async fn read(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || match world.task(V, &id) {
-        Some((task, phase)) => {
-            let shown = full(&world, &task, phase);
-            if phase == Phase::Done && task.withheld && task.ended.is_some_and(|ended| now() > ended + 300) {
-                world.release_outputs(V, &id);
-            }
-            wrapped(&world, &shown)
-        }
+    guarded(&world, &headers, Kind::Read, async || match world.ask(V, &id) {
+        Some((task, phase)) => wrapped(&world, &full(&world, &task, phase)),
         None => not_found(),
     })
     .await
@@ -238,16 +236,14 @@ async fn logs(State(world): State<Arc<World>>, Path(id): Path<String>, headers: 
 async fn files(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     guarded(&world, &headers, Kind::Other, async || match world.task(V, &id) {
         Some((task, Phase::Done)) => {
-            let files: Vec<Value> = task
-                .outputs
-                .iter()
-                .map(|recipe| {
-                    json!({
-                        "id": world.id(26), "role": "output", "uri": uri(&world, &task, recipe),
-                        "filename": recipe.name(), "content_type": "audio/flac",
-                    })
-                })
-                .collect();
+            let file = |uri: &str| {
+                let name = uri.trim().rsplit('/').next();
+                json!({ "id": world.dice.id(26), "role": "output", "uri": uri, "filename": name, "content_type": "audio/flac" })
+            };
+            let files: Vec<Value> = match outputs::of(&world, V, &task) {
+                Outputs::Missing(_) => Vec::new(),
+                Outputs::Shown(shown) => shown.addresses().into_iter().map(file).collect(),
+            };
             wrapped(&world, &json!(files))
         }
         Some(_) => wrapped(&world, &json!([])),
@@ -279,11 +275,11 @@ async fn upload(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
                 .as_str()
                 .and_then(|name| name.rsplit_once('.'))
                 .map_or("bin", |(_, end)| end);
-            let name = format!("{}.{extension}", world.id(26));
+            let name = format!("{}.{extension}", world.dice.id(26));
             world.upload(&name, Bytes::new(), kind);
             let uri = format!("{}/_uploads/{name}", world.base());
             shown.push(json!({
-                "id": world.id(26), "uri": uri, "upload_url": format!("{uri}?X-Amz-Signature=sim"),
+                "id": world.dice.id(26), "uri": uri, "upload_url": format!("{uri}?X-Amz-Signature=sim"),
                 "filename": file["filename"], "content_type": kind, "size": file["size"],
                 "path": name, "remote_path": name, "category": "uploads",
             }));
@@ -291,99 +287,4 @@ async fn upload(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
         wrapped(&world, &json!(shown))
     })
     .await
-}
-
-/// The status in the numbering that is set, or in the other one when that goes wrong.
-pub(super) fn number(world: &World, task: &Task, phase: Phase) -> u8 {
-    let legacy =
-        (world.config.inference_sh.numbering == Numbering::Legacy) != world.faults(V).wrong_numbering;
-    let age = now().saturating_sub(task.created);
-    match (phase, legacy) {
-        (Phase::Starting, _) => 1,
-        (Phase::Running, _) if age < 100 => 2,
-        (Phase::Running, _) => 7,
-        (Phase::Done, false) => 10,
-        (Phase::Done, true) => 9,
-        (Phase::Failed, false) => 11,
-        (Phase::Failed, true) => 10,
-        (Phase::Canceled, false) => 12,
-        (Phase::Canceled, true) => 11,
-    }
-}
-
-fn uri(world: &World, task: &Task, recipe: &Recipe) -> String {
-    format!("{}/_files/inference_sh/{}/{}", world.base(), task.id, recipe.name())
-}
-
-fn output(world: &World, task: &Task, phase: Phase) -> Value {
-    if phase != Phase::Done {
-        return Value::Null;
-    }
-    let file = |n: usize| {
-        task.outputs.get(n).map(|recipe| {
-            let uri = uri(world, task, recipe);
-            match world.config.inference_sh.output_form {
-                OutputForm::String => json!(uri),
-                OutputForm::Object => json!({ "uri": uri, "content_type": "audio/flac" }),
-            }
-        })
-    };
-    json!({
-        "generated_audio": file(0), "vocal_audio": file(1), "bgm_audio": file(2),
-        "generation_info": format!("Generated song with ID: gen_{}\n", task.created / 1000),
-    })
-}
-
-/// What a run answers, and what is called back.
-pub(super) fn slim(world: &World, task: &Task, phase: Phase) -> Value {
-    let legacy = world.config.inference_sh.numbering == Numbering::Legacy;
-    let text = match phase {
-        Phase::Done if !legacy => "completed",
-        Phase::Failed if !legacy => "failed",
-        Phase::Canceled if !legacy => "cancelled",
-        _ => "",
-    };
-    let mut shown = json!({
-        "id": task.id, "short_id": &task.id[..8], "status": number(world, task, phase), "status_text": text,
-        "output": output(world, task, phase), "created_at": rfc3339(task.created),
-        "updated_at": rfc3339(task.ended.or(task.canceled).unwrap_or(task.created)),
-    });
-    if phase == Phase::Failed {
-        shown["error"] = json!(task.failure);
-    }
-    shown
-}
-
-/// The whole task.
-pub(super) fn full(world: &World, task: &Task, phase: Phase) -> Value {
-    let mut shown = slim(world, task, phase);
-    if let Some(fields) = shown.as_object_mut() {
-        fields.remove("status_text");
-        if !phase.has_ended() {
-            fields.insert("output".into(), json!({}));
-        }
-    }
-    shown["app_id"] = json!(APP_ID);
-    shown["function"] = json!("run");
-    shown["infra"] = json!("cloud");
-    shown["webhook"] = json!(task.webhook);
-    shown["input"] = task.request["input"].clone();
-    shown["logs"] = json!([]);
-    shown["events"] = json!([]);
-    shown
-}
-
-fn callback_body(world: &World, id: &str) -> Option<Value> {
-    let (task, phase) = world.task(V, id)?;
-    let mut flat = slim(world, &task, phase);
-    if let Some(fields) = flat.as_object_mut() {
-        fields.remove("status_text");
-        fields.entry("error").or_insert_with(|| "".into());
-        fields.insert("session_id".into(), Value::Null);
-    }
-    Some(match world.config.inference_sh.webhook_form {
-        WebhookForm::Flat => flat,
-        WebhookForm::Enveloped => json!({ "event": "task.ended", "timestamp": rfc3339(now()), "data": flat }),
-        WebhookForm::Data => json!({ "data": flat, "messages": [] }),
-    })
 }

@@ -5,25 +5,24 @@
 
 mod audio;
 mod callback;
-mod config;
 mod control;
-mod door;
 mod files;
 mod gate;
 mod inference_sh;
+mod outputs;
 mod replicate;
 mod reply;
 mod senseaudio;
 mod server;
-mod stats;
+mod settings;
 mod tencent;
 mod world;
 
-pub use config::{
-    CallbackForm, Config, Envelope, Faults, InferenceSh, LyricsMode, Numbering, OutputForm, Replicate,
-    SenseAudio, Tencent, WEBHOOK_SECRET, WebhookForm,
-};
 pub use server::{Error, Simulator};
+pub use settings::{
+    AddressForm, CallbackForm, Config, Envelope, Faults, InferenceSh, LyricsMode, NotReady, Numbering,
+    OddAudio, OutputForm, OutputShape, Replicate, SenseAudio, Tencent, WEBHOOK_SECRET, WebhookForm,
+};
 
 /// The audio that a file name of the simulator's stands for, such as `00000000000000aa-3000.mp3`; none for other names.
 pub fn audio(name: &str) -> Option<Vec<u8>> {

@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 
 use crate::audio::{Format, Recipe, seed_of};
 use crate::callback;
-use crate::gate::{Kind, Refusals, bearer, pass};
+use crate::gate::{Refusals, bearer, pass};
 use crate::reply;
-use crate::world::{Phase, Task, Vendor, World, now, rfc3339};
+use crate::world::{Kind, Phase, Task, Vendor, World, now, rfc3339};
 
 mod form;
 mod model;
+mod output;
 mod uploads;
 
 const V: Vendor = Vendor::Replicate;
@@ -93,7 +94,7 @@ async fn create(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
             Err(refused) => return refused,
         };
         let faults = world.faults(V);
-        let (id, created) = (world.id(26), now());
+        let (id, created) = (world.dice.id(26), now());
         let text = order.input.get("prompt").map(Value::to_string).unwrap_or_default();
         let format =
             if order.input.get("output_format") == Some(&json!("mp3")) { Format::Mp3 } else { Format::Wav };
@@ -101,23 +102,19 @@ async fn create(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
         let asked = order.input.get("duration").and_then(Value::as_u64).unwrap_or(8);
         let recipe =
             Recipe { seed: seed_of(&text).wrapping_add(seed), millis: world.length(Some(asked)), format };
-        let early = order.webhook.is_some() && world.chance(faults.callback_early_rate);
-        let failure = order.doomed.or_else(|| {
-            world
-                .chance(faults.fail_rate)
-                .then(|| "Prediction interrupted; please retry (code: PA)".to_owned())
-        });
+        let early = order.webhook.is_some() && world.dice.chance(faults.callback_early_rate);
+        let token = order.webhook.as_deref().unwrap_or(&text);
+        let failure = world.failure(V, token, "Prediction interrupted; please retry (code: PA)");
         let task = Task {
             id: id.clone(),
             created,
             ends: if early { created } else { world.plan_end(created) },
-            ended: None,
-            failure,
-            canceled: None,
+            failure: order.doomed.or(failure),
             request: order.echo,
             webhook: order.webhook.clone(),
             outputs: vec![recipe],
-            withheld: world.chance(faults.output_expired_rate),
+            withheld: world.dice.chance(faults.output_expired_rate),
+            ..Task::default()
         };
         let mut shown = show(&world, &task, Phase::Starting);
         world.keep(V, order.webhook.as_deref().unwrap_or(&id), task);
@@ -163,14 +160,8 @@ async fn waited(world: &World, id: &str, secs: u64) -> Option<Value> {
 }
 
 async fn read(State(world): State<Arc<World>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    guarded(&world, &headers, Kind::Read, async || match world.task(V, &id) {
-        Some((task, phase)) => {
-            let shown = show(&world, &task, phase);
-            if phase == Phase::Done && task.withheld && task.ended.is_some_and(|ended| now() > ended + 300) {
-                world.release_outputs(V, &id);
-            }
-            reply::json(200, &shown)
-        }
+    guarded(&world, &headers, Kind::Read, async || match world.ask(V, &id) {
+        Some((task, phase)) => reply::json(200, &show(&world, &task, phase)),
         None => reply::problem(404, &json!({ "detail": "Not found.", "status": 404 })),
     })
     .await
@@ -212,7 +203,7 @@ async fn list(
                 }
             };
         let skip = query.cursor.as_deref().and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
-        let found = world.list(V, skip, PAGE + 1, after..=before, |_| true);
+        let found = world.list(V, (skip, PAGE + 1), after..=before, |_| true);
         let more = found.len() > PAGE;
         let results: Vec<Value> =
             found.iter().take(PAGE).map(|(task, phase)| show(&world, task, *phase)).collect();
@@ -281,15 +272,10 @@ fn show(world: &World, task: &Task, phase: Phase) -> Value {
     shown["urls"] = json!({
         "get": base, "cancel": format!("{base}/cancel"), "web": format!("https://replicate.com/p/{}", task.id),
     });
-    shown["output"] = Value::Null;
-    if phase == Phase::Done && !purged {
-        let urls: Vec<String> = task
-            .outputs
-            .iter()
-            .map(|recipe| format!("{}/_files/replicate/{}/{}", world.base(), task.id, recipe.name()))
-            .collect();
-        shown["output"] = if world.config.replicate.output_list { json!(urls) } else { json!(urls[0]) };
-    }
+    shown["output"] = match phase {
+        Phase::Done if !purged => output::output(world, task),
+        _ => Value::Null,
+    };
     if phase != Phase::Starting {
         shown["started_at"] = json!(rfc3339(task.created + 20));
     }

@@ -11,10 +11,14 @@ use axum::routing::{get, post};
 use serde_json::{Map, Value, json};
 
 use crate::audio::{Format, Recipe, seed_of};
-use crate::config::LyricsMode;
-use crate::gate::{Kind, Refusals, bearer, pass};
+use crate::gate::{Refusals, bearer, pass};
 use crate::reply;
-use crate::world::{Phase, Task, Vendor, World, now};
+use crate::settings::LyricsMode;
+use crate::world::{Kind, Phase, Task, Vendor, World, now};
+
+mod show;
+
+use show::data;
 
 const V: Vendor = Vendor::SenseAudio;
 
@@ -101,10 +105,10 @@ async fn create_lyrics(State(world): State<Arc<World>>, headers: HeaderMap, body
         let at_once = match world.config.senseaudio.lyrics_mode {
             LyricsMode::Sync => true,
             LyricsMode::Async => false,
-            LyricsMode::Alternate => world.roll().is_multiple_of(2),
+            LyricsMode::Alternate => world.dice.roll().is_multiple_of(2),
         };
-        let id = world.uuid();
-        let task = task(&world, &id, Value::Object(sent), vec![]);
+        let id = world.dice.uuid();
+        let task = task(&world, &id, &body, Value::Object(sent), vec![]);
         world.keep(V, &token(&body), task);
         if at_once {
             return reply::json(200, &json!({ "data": [{ "text": LYRICS, "title": "" }] }));
@@ -151,10 +155,10 @@ async fn song(
         if sent["model"] != model {
             return error(400, "invalid", "model does not exist");
         }
-        let id = world.uuid();
+        let id = world.dice.uuid();
         let text = format!("{:?}{:?}", sent.get("lyrics"), sent.get("style"));
         let recipe = Recipe { seed: seed_of(&text), millis: world.length(None), format: Format::Mp3 };
-        let task = task(&world, &id, Value::Object(sent), vec![recipe]);
+        let task = task(&world, &id, &body, Value::Object(sent), vec![recipe]);
         world.keep(V, &token(&body), task);
         reply::json(200, &json!({ "task_id": id }))
     })
@@ -163,29 +167,27 @@ async fn song(
 
 /// There is no id of the caller's: equal bodies are counted together, with how often they came.
 fn token(body: &Bytes) -> String {
-    format!(
-        "{:016x}-{}",
-        seed_of(&String::from_utf8_lossy(body)),
-        NTH.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-    )
+    format!("{}-{}", words_of(body), NTH.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+}
+
+fn words_of(body: &Bytes) -> String {
+    format!("{:016x}", seed_of(&String::from_utf8_lossy(body)))
 }
 
 static NTH: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
 
-fn task(world: &World, id: &str, request: Value, outputs: Vec<Recipe>) -> Task {
+fn task(world: &World, id: &str, body: &Bytes, request: Value, outputs: Vec<Recipe>) -> Task {
     let faults = world.faults(V);
     let created = now();
     Task {
         id: id.to_owned(),
         created,
         ends: world.plan_end(created),
-        ended: None,
-        failure: world.chance(faults.fail_rate).then(|| "生成失败，请稍后重试".to_owned()),
-        canceled: None,
+        failure: world.failure(V, &words_of(body), "生成失败，请稍后重试"),
         request,
-        webhook: None,
         outputs,
-        withheld: world.chance(faults.output_expired_rate),
+        withheld: world.dice.chance(faults.output_expired_rate),
+        ..Task::default()
     }
 }
 
@@ -194,7 +196,7 @@ async fn pending(State(world): State<Arc<World>>, Path(id): Path<String>, header
         if let Some(refused) = refused(&world, &headers) {
             return refused;
         }
-        let Some((task, phase)) = world.task(V, &id) else {
+        let Some((task, phase)) = world.ask(V, &id) else {
             return reply::json(
                 404,
                 &json!({ "code": "notfound", "message": "未找到资源", "ref_code": 404_000, "ref_scope": "common" }),
@@ -208,25 +210,7 @@ async fn pending(State(world): State<Arc<World>>, Path(id): Path<String>, header
                 "response": { "task_id": id, "data": data(&world, &task) },
             }),
         };
-        if phase == Phase::Done && task.withheld && task.ended.is_some_and(|ended| now() > ended + 300) {
-            world.release_outputs(V, &id);
-        }
         reply::json(200, &shown)
     })
     .await
-}
-
-fn data(world: &World, task: &Task) -> Value {
-    if task.outputs.is_empty() {
-        return json!([{ "text": LYRICS, "title": "" }]);
-    }
-    let until = now() + world.config.senseaudio.url_ttl_s * 1000;
-    let song = |recipe: &Recipe| {
-        json!({
-            "audio_url": format!("{}/_files/senseaudio/{}/{until}/{}", world.base(), task.id, recipe.name()),
-            "lyrics": task.request.get("lyrics").cloned().unwrap_or_else(|| "".into()),
-            "duration": recipe.millis / 1000,
-        })
-    };
-    task.outputs.iter().map(song).collect()
 }

@@ -8,9 +8,14 @@ use axum::extract::DefaultBodyLimit;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Config;
+use crate::settings::Config;
 use crate::world::World;
 use crate::{control, files, inference_sh, replicate, reply, senseaudio, tencent};
+
+mod connection;
+mod request;
+
+use connection::Port;
 
 /// The largest body that is read.
 const BODY_MOST: usize = 16 << 20;
@@ -65,11 +70,12 @@ impl Simulator {
             .merge(senseaudio::routes())
             .fallback(|| async { reply::json(404, &serde_json::json!({ "detail": "no such path" })) })
             .layer(DefaultBodyLimit::max(BODY_MOST))
-            .with_state(self.world);
+            .with_state(self.world.clone());
+        let port = Port { socket: self.socket, world: self.world };
         tracing::info!("simulator: listens");
         // Cancel-safe: nothing here outlives the process, and a request that is cut is a fault like any other.
         tokio::select! {
-            served = async { axum::serve(self.socket, router).await } => served.map_err(Error::Serve),
+            served = async { axum::serve(port, router).await } => served.map_err(Error::Serve),
             () = shutdown.cancelled() => Ok(()),
         }
     }

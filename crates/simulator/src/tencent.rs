@@ -11,12 +11,14 @@ use serde_json::{Map, Value, json};
 
 use crate::audio::{Format, Recipe, seed_of};
 use crate::callback;
-use crate::config::CallbackForm;
-use crate::gate::{Kind, Refusals, pass};
+use crate::gate::{Refusals, pass};
 use crate::reply;
-use crate::world::{Phase, Task, Vendor, World, now};
+use crate::world::{Kind, Phase, Task, Vendor, World, now};
 
 mod form;
+mod show;
+
+use show::{callback_body, show};
 
 const V: Vendor = Vendor::Tencent;
 
@@ -37,7 +39,7 @@ fn refusals() -> Refusals {
 }
 
 fn refuse(world: &World, message: &str) -> Response {
-    reply::json(200, &json!({ "requestId": world.uuid(), "errorResponse": { "message": message } }))
+    reply::json(200, &json!({ "requestId": world.dice.uuid(), "errorResponse": { "message": message } }))
 }
 
 async fn job(State(world): State<Arc<World>>, body: Bytes) -> Response {
@@ -79,7 +81,7 @@ async fn create(world: &Arc<World>, sent: &Map<String, Value>) -> Response {
         Err(message) => return refuse(world, &format!("invalid parameter: {message}")),
     };
     let faults = world.faults(V);
-    let (id, created) = (world.uuid(), now());
+    let (id, created) = (world.dice.uuid(), now());
     let outputs = (0..order.quantity)
         .map(|n| Recipe {
             seed: seed_of(&order.text).wrapping_add(n),
@@ -87,22 +89,23 @@ async fn create(world: &Arc<World>, sent: &Map<String, Value>) -> Response {
             format: Format::Mp3,
         })
         .collect();
-    let early = order.callback.is_some() && world.chance(faults.callback_early_rate);
+    let early = order.callback.is_some() && world.dice.chance(faults.callback_early_rate);
     let ends = if early { created } else { world.plan_end(created) };
     let late = order.timeout_s.is_some_and(|timeout| ends > created + timeout * 1000);
+    let token = order.custom_id.as_deref().unwrap_or(&order.text);
+    let own = "generation failed";
+    let failure = world.failure(V, token, own).or_else(|| late.then(|| own.to_owned()));
     let task = Task {
         id: id.clone(),
         created,
         ends: order.timeout_s.map_or(ends, |timeout| ends.min(created + timeout * 1000)),
-        ended: None,
-        failure: (late || world.chance(faults.fail_rate)).then(|| "generation failed".to_owned()),
-        canceled: None,
+        failure,
         request: order.echo,
         webhook: order.callback.clone(),
         outputs,
-        withheld: false,
+        ..Task::default()
     };
-    let shown = show(&task, Phase::Starting);
+    let shown = show(world, &task, Phase::Starting);
     world.keep(V, order.custom_id.as_deref().unwrap_or(&id), task);
     if let Some(url) = &order.callback {
         if early {
@@ -111,15 +114,15 @@ async fn create(world: &Arc<World>, sent: &Map<String, Value>) -> Response {
             callback::schedule(world, V, &id, url, callback_body);
         }
     }
-    reply::json(200, &json!({ "requestId": world.uuid(), "createJobResponse": { "job": shown } }))
+    reply::json(200, &json!({ "requestId": world.dice.uuid(), "createJobResponse": { "job": shown } }))
 }
 
 fn get(world: &World, sent: &Map<String, Value>) -> Response {
     let id = sent.get("getJobRequest").and_then(|request| request.get("id")?.as_str()).unwrap_or_default();
-    match world.task(V, id) {
+    match world.ask(V, id) {
         Some((task, phase)) => {
-            let job = show(&task, phase);
-            reply::json(200, &json!({ "requestId": world.uuid(), "getJobResponse": { "job": job } }))
+            let job = show(world, &task, phase);
+            reply::json(200, &json!({ "requestId": world.dice.uuid(), "getJobResponse": { "job": job } }))
         }
         None => refuse(world, "job not found"),
     }
@@ -129,62 +132,15 @@ fn list(world: &World, sent: &Map<String, Value>) -> Response {
     let wanted = sent.get("listJobsRequest").and_then(|request| request.get("customId")?.as_str());
     let Some(wanted) = wanted else { return refuse(world, "invalid parameter: customId is required") };
     let jobs: Vec<Value> = world
-        .list(V, 0, 100, 0..=u64::MAX, |task| {
+        .list(V, (0, 100), 0..=u64::MAX, |task| {
             task.request.get("customId").and_then(Value::as_str) == Some(wanted)
         })
         .iter()
-        .map(|(task, phase)| show(task, *phase))
+        .map(|(task, phase)| show(world, task, *phase))
         .collect();
     let total = jobs.len();
     reply::json(
         200,
-        &json!({ "requestId": world.uuid(), "listJobsResponse": { "jobs": jobs, "total": total } }),
+        &json!({ "requestId": world.dice.uuid(), "listJobsResponse": { "jobs": jobs, "total": total } }),
     )
-}
-
-/// A job as the page shows it: moments are milliseconds in text, `"0"` for not yet.
-fn show(task: &Task, phase: Phase) -> Value {
-    let state = match phase {
-        Phase::Starting => 1,
-        Phase::Running => 2,
-        Phase::Done => 3,
-        Phase::Failed => 4,
-        Phase::Canceled => 5,
-    };
-    let started = if phase == Phase::Starting { 0 } else { task.created };
-    let mut job = task.request.clone();
-    job["id"] = json!(task.id);
-    job["state"] = json!(state);
-    job["timing"] = json!({
-        "createdAt": task.created.to_string(),
-        "startedAt": started.to_string(),
-        "completedAt": task.ended.unwrap_or(0).to_string(),
-    });
-    if phase == Phase::Done {
-        let prefix = job["outputs"][0]["smartContentDescriptor"]["outputPrefix"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let songs: Vec<Value> = task
-            .outputs
-            .iter()
-            .map(|recipe| json!({ "songName": format!("{prefix}{}", recipe.name()) }))
-            .collect();
-        job["outputs"][0]["smartContentResult"] = json!({ "textBgmGeneration": songs });
-    }
-    job
-}
-
-/// Canceled jobs are not called back.
-fn callback_body(world: &World, id: &str) -> Option<Value> {
-    let (task, phase) = world.task(V, id)?;
-    if !matches!(phase, Phase::Done | Phase::Failed) {
-        return None;
-    }
-    let job = show(&task, phase);
-    Some(match world.config.tencent.callback_form {
-        CallbackForm::Bare => job,
-        CallbackForm::Job => json!({ "job": job }),
-        CallbackForm::Response => json!({ "requestId": world.uuid(), "getJobResponse": { "job": job } }),
-    })
 }

@@ -9,8 +9,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::{APP_ID, V, full, guarded, problem, wrapped};
-use crate::gate::Kind;
-use crate::world::World;
+use crate::world::{Kind, World};
 
 /// The documented default.
 const LIMIT: u64 = 10;
@@ -48,7 +47,7 @@ fn page(world: &World, asked: &Value) -> Response {
         _ => usize::try_from(asked["limit"].as_u64().unwrap_or(LIMIT)).unwrap_or(MOST).clamp(1, MOST),
     };
     let skip = asked["cursor"].as_str().and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
-    let found = world.list(V, skip, limit + 1, 0..=u64::MAX, |_| true);
+    let found = world.list(V, (skip, limit + 1), 0..=u64::MAX, |_| true);
     let more = found.len() > limit;
     let items: Vec<Value> = found.iter().take(limit).map(|(task, phase)| full(world, task, *phase)).collect();
     let next = more.then(|| (skip + limit).to_string());

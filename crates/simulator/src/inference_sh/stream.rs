@@ -11,9 +11,8 @@ use futures_util::stream;
 use serde_json::json;
 
 use super::{V, full, guarded, not_found};
-use crate::gate::Kind;
 use crate::reply;
-use crate::world::{Phase, World};
+use crate::world::{Kind, Phase, World};
 
 /// Between two looks at the task.
 const LOOK: Duration = Duration::from_millis(50);

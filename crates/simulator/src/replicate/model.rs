@@ -10,9 +10,8 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use super::{NAME, OWNER, VERSION, guarded, not_found};
-use crate::gate::Kind;
 use crate::reply;
-use crate::world::World;
+use crate::world::{Kind, World};
 
 pub(super) fn routes() -> Router<Arc<World>> {
     Router::new()

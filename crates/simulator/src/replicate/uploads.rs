@@ -12,9 +12,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{empty, guarded, not_found};
-use crate::gate::Kind;
 use crate::reply;
-use crate::world::{World, now, rfc3339};
+use crate::world::{Kind, World, now, rfc3339};
 
 pub(super) fn routes() -> Router<Arc<World>> {
     Router::new().route("/v1/files", post(create)).route("/v1/files/{id}", get(read).delete(remove))
@@ -38,7 +37,7 @@ async fn create(State(world): State<Arc<World>>, headers: HeaderMap, mut form: M
         let Some((file, kind, bytes)) = content else {
             return reply::problem(400, &json!({ "detail": "Missing content", "status": 400 }));
         };
-        let id = world.id(48);
+        let id = world.dice.id(48);
         let shown = show(&world, &id, &file, &kind, &bytes, &metadata);
         world.upload(&id, bytes, &kind);
         reply::json(201, &shown)

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::config::Tencent;
+use crate::settings::Tencent;
 
 /// A CreateJob that was found good.
 pub(super) struct Order {

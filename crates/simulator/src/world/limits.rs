@@ -3,12 +3,24 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use crate::config::Faults;
-use crate::gate::Kind;
+use crate::settings::Faults;
+
+/// What kind of request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Creates a task.
+    Create,
+    /// Reads one task.
+    Read,
+    /// Does anything else.
+    Other,
+    /// Looks tasks up.
+    LookUp,
+}
 
 /// The requests of the last window that were let in.
 #[derive(Debug, Default)]
-pub(crate) struct Door(Mutex<[VecDeque<u64>; 2]>);
+pub(crate) struct Limits(Mutex<[VecDeque<u64>; 2]>);
 
 /// What was exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +30,7 @@ pub(crate) enum Over {
     InFlight,
 }
 
-impl Door {
+impl Limits {
     /// Lets a request in, or says what it would exceed and in how many ms there is room again.
     pub(crate) fn enter(
         &self,

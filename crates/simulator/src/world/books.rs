@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::door::Over;
-use crate::gate::Kind;
+use super::faults::Fault;
+use super::limits::{Kind, Over};
 
 /// One vendor's books.
 #[derive(Debug, Default)]
@@ -19,6 +19,9 @@ pub(crate) struct Books {
     pub(crate) polls: AtomicU64,
     pub(crate) look_ups: AtomicU64,
     pub(crate) downloads: AtomicU64,
+    pub(crate) downloads_refused: AtomicU64,
+    pub(crate) closed_idle: AtomicU64,
+    pub(crate) cut_reused: AtomicU64,
     pub(crate) scheduled: AtomicU64,
     pub(crate) sent: AtomicU64,
     pub(crate) acknowledged: AtomicU64,
@@ -29,6 +32,7 @@ pub(crate) struct Books {
     over_reads: AtomicU64,
     over_in_flight: AtomicU64,
     most_in_flight: AtomicU64,
+    faults: [AtomicU64; Fault::ALL.len()],
     busy: AtomicU64,
     busiest: AtomicU64,
     tokens: Mutex<BTreeMap<String, u64>>,
@@ -85,6 +89,11 @@ impl Books {
         *lock(&self.tokens).entry(token.to_owned()).or_default() += 1;
     }
 
+    /// A fault was applied to one more task.
+    pub(crate) fn applied(&self, fault: Fault) {
+        count(&self.faults[fault as usize]);
+    }
+
     pub(crate) fn rejected(&self, status: u16) {
         *lock(&self.rejected).entry(status).or_default() += 1;
     }
@@ -96,6 +105,10 @@ impl Books {
     pub(crate) fn show(&self, in_flight: usize, with_tokens: bool) -> Value {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let tokens = lock(&self.tokens);
+        let faults: Map<_, _> = Fault::ALL
+            .into_iter()
+            .map(|fault| (fault.name().to_owned(), read(&self.faults[fault as usize]).into()))
+            .collect();
         let mut shown = json!({
             "tasks_created": read(&self.tasks_created),
             "completed": read(&self.completed),
@@ -108,6 +121,7 @@ impl Books {
             "polls": read(&self.polls),
             "look_ups": read(&self.look_ups),
             "downloads": read(&self.downloads),
+            "downloads_refused": read(&self.downloads_refused),
             "rejected": *lock(&self.rejected),
             "busiest": read(&self.busiest),
             "most_in_flight": read(&self.most_in_flight),
@@ -115,6 +129,11 @@ impl Books {
                 "creates": read(&self.over_creates),
                 "reads": read(&self.over_reads),
                 "in_flight": read(&self.over_in_flight),
+            },
+            "faults": faults,
+            "connections": {
+                "closed_idle": read(&self.closed_idle),
+                "cut_reused": read(&self.cut_reused),
             },
             "callbacks": {
                 "scheduled": read(&self.scheduled),
