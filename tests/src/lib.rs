@@ -51,6 +51,8 @@ const SWIFT: &[&str] = &[
     "deliver.drain=\"5s\"",
     "listener.drain=\"2s\"",
     "policy.jobs.collect_backoff=\"100ms\"",
+    "policy.jobs.output_grace=\"3s\"",
+    "policy.jobs.download_grace=\"3s\"",
 ];
 
 /// The same for each vendor's policy.

@@ -31,6 +31,11 @@ pub(crate) fn read_timed(value: &Value, seconds_key: Option<&'static str>) -> Ou
     reader.end()
 }
 
+/// Whether the ending of a file's name says that it is a picture, a score or another file that is no audio.
+pub(crate) fn is_no_audio(name: &str) -> bool {
+    kind_of_path(name, Kind::Unknown) == Kind::Other
+}
+
 /// Whether there is anything that can be downloaded.
 pub(crate) fn is_usable(outputs: &Outputs) -> bool {
     outputs.audio.iter().any(Output::is_usable)

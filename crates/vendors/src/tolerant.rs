@@ -24,7 +24,7 @@ use crate::contract::Cost;
 pub type Object = serde_json::Map<String, Value>;
 
 /// The longest reply that is read, in bytes, where settings name no other.
-pub const BODY_MAX: usize = 8 * 1024 * 1024;
+pub const BODY_MAX: usize = 16 * 1024 * 1024;
 /// The deepest nesting of arrays and objects that is read.
 pub const DEPTH_MAX: usize = 64;
 /// The code of a reply that is not understood.

@@ -35,11 +35,11 @@ fn flags(job: &Value) -> &Value {
 }
 
 #[test]
-fn audio_that_is_none_or_cut_is_made_anew_and_never_completed() -> Result<()> {
+fn audio_that_is_none_or_cut_is_made_anew_once_and_never_completed() -> Result<()> {
     for (audio, code) in
         [("cut", "audio_unfit"), ("silent", "audio_unfit"), ("page", "not_audio"), ("empty", "not_audio")]
     {
-        let world = World::start(&[])?.with_policy("attempts=2").with_policy("backoff=\"50ms\"");
+        let world = World::start(&[])?.with_policy("attempts=3").with_policy("backoff=\"50ms\"");
         world.faults(&json!({ "audio": audio }))?;
         let _roles = world.serve(&["generate", "deliver"])?;
         world.submit("b", &[song("a")])?;

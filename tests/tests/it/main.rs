@@ -9,6 +9,7 @@ mod crashes;
 mod demo;
 mod flows;
 mod house;
+mod kept;
 mod library;
 mod limits;
 mod notices;

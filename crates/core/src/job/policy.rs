@@ -131,7 +131,7 @@ pub struct JobPolicy {
     pub collect_rounds: u32,
     /// How long after its submission audio whose address cannot be reached is still asked for.
     pub collect_patience: Span,
-    /// The first wait between two tries to collect; doubles.
+    /// The first wait between two tries to collect, and between two polls for an output that is not there yet; doubles.
     pub collect_backoff: Span,
     /// How long a task that has succeeded is polled for an output that can be read, at least six times, before the job
     /// is held as `output_unreadable`.

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use songmill_core::{Fault, Output, Outputs, Source, TaskId};
+use songmill_core::{Extra, ExtraReason, Fault, Output, Outputs, Source, TaskId};
 
 use crate::address::normalized;
+use crate::outputs;
 use crate::tolerant::{Object, garbled, int, text};
 
 /// The body of every request.
@@ -135,11 +136,21 @@ fn outputs(job: &Object, content_id: &str) -> Outputs {
         let folder = text(output, &["destination"]).unwrap_or_default().trim_matches('/');
         let result = output.get("smartContentResult").unwrap_or(&Value::Null);
         songs(result.get("textBgmGeneration").unwrap_or(result), &mut |song| {
-            found.audio.push(placed(song, store, folder));
+            let output = placed(song, store, folder);
+            if outputs::is_no_audio(output.source.as_str()) {
+                found.extra.push(Extra::new(output.source.as_str(), None, ExtraReason::NotAudio));
+            } else if found.audio.len() < MOST {
+                found.audio.push(output);
+            } else {
+                found.extra.push(Extra::new(output.source.as_str(), None, ExtraReason::NotRequested));
+            }
         });
     }
     found
 }
+
+/// The most songs of a job that are kept: it makes up to a hundred.
+const MOST: usize = 200;
 
 /// The songs of a result: objects with a name, in a list, alone, or as JSON in a text.
 fn songs(result: &Value, found: &mut dyn FnMut(&str)) {

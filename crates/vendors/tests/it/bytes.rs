@@ -123,7 +123,7 @@ pub(crate) fn garbage() -> Vec<(&'static str, Bytes)> {
         ("a cut object", Bytes::from_static(br#"{"id":"abc","status":"succ"#)),
         ("no UTF-8", Bytes::from_static(b"{\"id\":\"\xff\xfe\"}")),
         ("a deep object", [r#"{"id":"#.repeat(10_000), "1".into(), "}".repeat(10_000)].concat().into()),
-        ("a huge object", [r#"{"id":"a","x":""#, &"x".repeat(9 << 20), r#""}"#].concat().into()),
+        ("a huge object", [r#"{"id":"a","x":""#, &"x".repeat(17 << 20), r#""}"#].concat().into()),
         ("ids of a wrong form", Bytes::from_static(br#"{"id":{"a":1},"status":[]}"#)),
         ("an id with blanks", Bytes::from_static(b"{\"id\":\"a b\\u0000\",\"status\":\"succeeded\"}")),
     ]

@@ -19,8 +19,8 @@ const COLLECT_BACKOFF_MOST: Span = Span::secs(120);
 const GONE_PATIENCE: u32 = 2;
 /// The longest wait before an address is asked for anew.
 const ANEW_BACKOFF_MOST: Span = Span::secs(900);
-/// The first and the longest wait before a file is downloaded again that may not be ready yet.
-const NOT_READY_BACKOFF: [Span; 2] = [Span::secs(2), Span::secs(30)];
+/// The longest wait before a file is downloaded again that may not be ready yet.
+const NOT_READY_BACKOFF_MOST: Span = Span::secs(30);
 /// Such a file is downloaded this often at least before it counts as unusable,
 const MIN_DOWNLOADS: u32 = 6;
 /// and every so often from a fresh address.
@@ -170,8 +170,8 @@ impl Turn<'_> {
             return self.unusable(of, fault);
         }
         let spread = self.spread(origin.attempt.number, downloads);
-        let [first, most] = NOT_READY_BACKOFF;
-        let due = self.now + backoff(first, most, downloads - 1, spread);
+        let first = self.policy.jobs.collect_backoff;
+        let due = self.now + backoff(first, NOT_READY_BACKOFF_MOST, downloads - 1, spread);
         match self.task_to_ask(origin) {
             Some(task) if downloads.is_multiple_of(FRESH_ADDRESS_EVERY) => {
                 self.note_stale(outputs);

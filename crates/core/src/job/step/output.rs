@@ -19,8 +19,7 @@ const MIN_POLLS: u32 = 6;
 /// The same, and how long it is waited for, where a task shows other songs.
 const PARTIAL_POLLS: u32 = 3;
 const PARTIAL_GRACE: Duration = Duration::from_secs(10);
-/// The first and the longest wait between two of them.
-const FIRST_WAIT: Span = Span::secs(2);
+/// The longest wait between two of them.
 const MAX_WAIT: Span = Span::secs(30);
 /// Songs that are delivered although fewer were requested: some vendors make two and charge for both.
 const BONUS_SONGS: usize = 4;
@@ -171,7 +170,7 @@ impl Turn<'_> {
         self.job.retrieval.count_unreadable(self.now, polled);
         let polls = self.job.retrieval.unreadable;
         let spread = self.spread(attempt.number, polls);
-        let wait = backoff(FIRST_WAIT, MAX_WAIT, polls.saturating_sub(1), spread);
+        let wait = backoff(self.policy.jobs.collect_backoff, MAX_WAIT, polls.saturating_sub(1), spread);
         self.follow(attempt, task, self.now + wait)
     }
 }
