@@ -29,7 +29,7 @@ use crate::{BaseUrl, Secret};
 
 mod create;
 mod delivery;
-mod fault;
+pub(crate) mod fault;
 mod find;
 mod input;
 mod list;

@@ -7,6 +7,7 @@ mod base_url;
 pub mod contract;
 mod data_url;
 mod draft;
+mod failure;
 pub mod inference_sh;
 mod pages;
 mod registry;

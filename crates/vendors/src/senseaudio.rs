@@ -21,7 +21,7 @@ use crate::draft::Draft;
 use crate::{BaseUrl, Secret};
 
 mod exchange;
-mod fault;
+pub(crate) mod fault;
 mod input;
 mod wire;
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use songmill_core::job::StepKind;
 use songmill_core::{Fault, FaultKind, Lyrics, Output, Product, Report};
 
+use super::fault;
 use super::input::Gender;
 use crate::tolerant::{Object, address, garbled, text, words_of};
 
@@ -47,8 +48,7 @@ pub(super) fn report(body: &Object, step: StepKind) -> Result<Report, Fault> {
         }
         "FAILED" => {
             let words = text(body, &["fail_reason"]).map(str::to_owned).or_else(|| words_of(body));
-            let words = words.unwrap_or_else(|| "the vendor gives no reason".to_owned());
-            Ok(Report::Failed(Fault::new(FaultKind::Unavailable, "task_failed", words)))
+            Ok(Report::Failed(fault::of_task(words.as_deref())))
         }
         "PENDING" => Ok(Report::Pending),
         _ if text(body, &["task_id"]).is_some() => Ok(Report::Pending),

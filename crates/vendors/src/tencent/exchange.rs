@@ -77,7 +77,7 @@ pub(super) fn report(job: &Job) -> Result<Report, Fault> {
             "the job completed without songs",
         )),
         State::Completed => Report::Done(Product::Audio(job.outputs.clone())),
-        State::Error => Report::Failed(Fault::new(FaultKind::Unavailable, "task_failed", &job.words)),
+        State::Error => Report::Failed(fault::of_job(job.words.as_deref())),
         State::Canceled => Report::Canceled,
     })
 }

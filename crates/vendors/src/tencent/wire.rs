@@ -84,7 +84,7 @@ pub(super) struct Job {
     pub(super) state: Option<State>,
     pub(super) created: u64,
     pub(super) outputs: Vec<Output>,
-    pub(super) words: String,
+    pub(super) words: Option<String>,
 }
 
 impl Job {
@@ -99,9 +99,7 @@ impl Job {
             state: state(job),
             created: created.and_then(|created| u64::try_from(created).ok()).unwrap_or(0),
             outputs: outputs(job, content_id),
-            words: text(job, &["message", "errorMessage", "error"])
-                .unwrap_or("the vendor gives no reason")
-                .to_owned(),
+            words: text(job, &["message", "errorMessage", "error"]).map(str::to_owned),
         })
     }
 }
