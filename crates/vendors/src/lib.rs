@@ -9,6 +9,7 @@ mod data_url;
 mod draft;
 mod failure;
 pub mod inference_sh;
+mod lyrics;
 mod pages;
 mod registry;
 pub mod replicate;
