@@ -25,6 +25,8 @@ pub enum ChangeKind {
     Punctuation,
     /// Lines became sentences of one line.
     LinesJoined,
+    /// A section ends with a full stop, which it did not.
+    FullStopAdded,
     /// Marks that are no words were left out.
     Removed,
     /// Nothing was changed, but the vendor will not sing all of it.
@@ -102,6 +104,7 @@ impl fmt::Display for Change {
             ChangeKind::SectionDropped => ("empty section left out", "empty sections left out"),
             ChangeKind::Punctuation => ("punctuation mark replaced", "punctuation marks replaced"),
             ChangeKind::LinesJoined => ("line end became a sentence end", "line ends became sentence ends"),
+            ChangeKind::FullStopAdded => ("final full stop added", "final full stops added"),
             ChangeKind::Removed => ("mark left out", "marks left out"),
             ChangeKind::TooLong => {
                 return write!(f, "too long: {} tokens or more; the end is not sung", self.count);

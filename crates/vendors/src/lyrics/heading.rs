@@ -112,7 +112,7 @@ pub(super) fn before_words(line: &str) -> Option<(Heading, &str, &str)> {
 pub(super) fn is_moment(inner: &str) -> bool {
     let parts: Vec<&str> = inner.trim().split([':', '.']).collect();
     let is_number = |part: &&str| matches!(part.len(), 1..=3) && part.bytes().all(|b| b.is_ascii_digit());
-    matches!(parts.len(), 2..=3) && inner.contains(':') && parts.iter().all(|part| is_number(part))
+    matches!(parts.len(), 2..=3) && inner.contains(':') && parts.iter().all(is_number)
 }
 
 /// Reads what stands in brackets: behind the name may be who sings it, and before it what is special about it.

@@ -165,12 +165,12 @@ fn every_change_is_said() {
     assert_eq!(
         said("Verse 1:\nCafe\u{301}，\nno\n\n[Chorus]"),
         "lyrics: 1 character composed (Café，), 2 tags mapped (Verse 1: -> [verse], [Chorus] -> [chorus]), \
-         1 empty section left out ([Chorus]), 2 punctuation marks replaced (， -> ,, .), 1 line end became a sentence end"
+         1 empty section left out ([Chorus]), 1 punctuation mark replaced (， -> ,), 1 line end became a sentence end, 1 final full stop added"
     );
     assert_eq!(
         said("two roads\n\n[Outro]\nla la\n♪♪"),
         "lyrics: 1 section added ([verse] two roads), 1 tag mapped ([Outro] -> [outro-short]), \
-         1 instrumental section sung ([Outro] -> [verse]), 2 punctuation marks replaced (.), 1 mark left out (♪♪)"
+         1 instrumental section sung ([Outro] -> [verse]), 2 final full stops added, 1 mark left out (♪♪)"
     );
     // What Unicode has composed already is no change.
     assert_eq!(said("[verse] Café."), "");

@@ -152,7 +152,7 @@ fn stopped(mut text: String, noted: &mut Noted<'_>) -> String {
     if !is_latin(&text) {
         let kept = text.trim_end_matches(['.', ' ']).len();
         if kept < text.len() {
-            noted.note(ChangeKind::Punctuation, &text[kept..], "");
+            noted.note(ChangeKind::Removed, &text[kept..], "");
             text.truncate(kept);
         }
         return text;
@@ -165,7 +165,7 @@ fn stopped(mut text: String, noted: &mut Noted<'_>) -> String {
         noted.note(ChangeKind::Punctuation, &text[kept..], ".");
         text.truncate(kept);
     } else {
-        noted.note(ChangeKind::Punctuation, "", ".");
+        noted.note(ChangeKind::FullStopAdded, "", "");
     }
     text.push('.');
     text

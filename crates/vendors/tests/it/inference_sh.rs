@@ -57,7 +57,7 @@ fn lyrics_are_sent_as_they_are_written_and_every_change_is_in_the_plan() {
     let changes = |json: &str| summary(&vendor().plan(&song(json)).unwrap().changes);
     let plain = r#"{"lyrics":"We'll be young & free\nI'll stay\n\n**Chorus**\nShe'd go，no"}"#;
     assert_snapshot!(input(plain), @r#"{"lyrics":"[verse] We'll be young & free. I'll stay. ; [chorus] She'd go,no."}"#);
-    assert_snapshot!(changes(plain), @"lyrics: 1 section added ([verse] We'll be young & free), 1 tag mapped (**Chorus** -> [chorus]), 3 punctuation marks replaced (., ， -> ,), 1 line end became a sentence end");
+    assert_snapshot!(changes(plain), @"lyrics: 1 section added ([verse] We'll be young & free), 1 tag mapped (**Chorus** -> [chorus]), 1 punctuation mark replaced (， -> ,), 1 line end became a sentence end, 2 final full stops added");
     let own = r#"{"prompt":"x","options":{"inference_sh":{"lyrics":"[intro-short] ; [verse] Don't, stop! Why? Go. ; [chorus] 你好.世界"}}}"#;
     assert_snapshot!(input(own), @r#"{"lyrics":"[intro-short] ; [verse] Don't, stop! Why? Go. ; [chorus] 你好.世界","descriptions":"x"}"#);
 }
