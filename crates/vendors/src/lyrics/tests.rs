@@ -161,6 +161,19 @@ fn lyrics_as_people_have_them_are_understood() {
 }
 
 #[test]
+fn every_chinese_mark_becomes_its_half_width_form() {
+    assert_eq!(
+        written("一，二、三：四（五）六「七」八『九』十《甲》乙〈丙〉丁～戊－己＆庚“辛”壬‘癸’子…丑—寅·卯")
+            .text,
+        "[verse] 一,二,三:四(五)六\"七\"八\"九\"十\"甲\"乙\"丙\"丁~戊-己&庚\"辛\"壬'癸'子...丑-寅 卯"
+    );
+    assert_eq!(written("甲。乙！丙？丁；戊").text, "[verse] 甲.乙!丙?丁.戊");
+    // Among Latin letters these are marks of English.
+    let english = "[verse] “Wait” … it’s ‘late’ — so late.";
+    assert_eq!(written(english).text, english);
+}
+
+#[test]
 fn every_change_is_said() {
     assert_eq!(
         said("Verse 1:\nCafe\u{301}，\nno\n\n[Chorus]"),
