@@ -77,6 +77,34 @@ const PAIRS: [(char, char); 8] = [
     ('《', '》'),
 ];
 
+/// Names that are words of songs as well: by themselves on a line, without any mark or number, they are sung.
+const AS_WORDS: [&str; 24] = [
+    "silence",
+    "break",
+    "breakdown",
+    "ending",
+    "coda",
+    "rap",
+    "fade out",
+    "pont",
+    "ponte",
+    "puente",
+    "couplet",
+    "verso",
+    "verses",
+    "strofa",
+    "coro",
+    "introduction",
+    "桥",
+    "过渡",
+    "過渡",
+    "尾声",
+    "尾聲",
+    "结尾",
+    "結尾",
+    "独奏",
+];
+
 /// Reads a line that is a heading and nothing else. In square brackets it is one whatever it says (`Some(None)` where that
 /// is not known); otherwise it must say what it is.
 pub(super) fn alone(line: &str) -> Option<Option<Heading>> {
@@ -93,7 +121,8 @@ pub(super) fn alone(line: &str) -> Option<Option<Heading>> {
         .unwrap_or(bare)
         .trim_matches(AROUND)
         .trim_end_matches([':', '：']);
-    exactly(inner).map(Some)
+    let is_word = inner == line && AS_WORDS.contains(&inner.to_lowercase().as_str());
+    exactly(inner).filter(|_| !is_word).map(Some)
 }
 
 /// Reads a heading that stands before its words on one line, as in `Verse 1: we walk`: what it is, as it was written, and

@@ -230,6 +230,10 @@ fn a_line_that_only_begins_like_a_heading_is_sung() {
         "(oh, oh, the chorus)",
         "Solo in the night I walk",
         "A bridge",
+        "Silence",
+        "Break",
+        "结尾",
+        "Solo,",
         "I solo",
         "副歌响起的时候",
     ] {
