@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use songmill_core::song::{Change, PlannedChange};
 use songmill_core::{BatchName, JobId, Tenant, VendorName};
 use songmill_producer::Outlook;
 use songmill_store::{Refused, Scope};
@@ -73,6 +74,7 @@ struct Line {
     steps: u64,
     /// What it is expected to cost, in millionths.
     price: u64,
+    changes: Vec<Change>,
 }
 
 /// Lines by what became of them.
@@ -85,6 +87,7 @@ struct Counted {
     vendors: BTreeMap<VendorName, PlannedVendor>,
     /// What they are expected to cost, in millionths.
     prices: BTreeMap<VendorName, u64>,
+    changes: Vec<PlannedChange>,
     errors: Vec<ProblemError>,
 }
 
@@ -115,6 +118,7 @@ async fn plan(
                 songs: u64::from(song.songs()),
                 steps: first.steps.len() as u64,
                 price,
+                changes: first.changes.clone(),
             };
             Ok(line)
         });
@@ -162,6 +166,7 @@ impl Plan {
                 self.counted.known += 1;
                 continue;
             }
+            PlannedChange::collect(&mut self.counted.changes, &line.vendor, &line.changes);
             *self.counted.prices.entry(line.vendor.clone()).or_default() += line.price;
             let of = self.counted.vendors.entry(line.vendor).or_default();
             of.jobs += 1;
@@ -206,6 +211,7 @@ impl Counted {
             vendors: self.vendors,
             cost,
             unpriced,
+            changes: self.changes,
             seconds,
             errors: self.errors.into_iter().take(NAMED).collect(),
         }

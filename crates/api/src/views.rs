@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::job::StateName;
+use songmill_core::song::PlannedChange;
 use songmill_core::view::{EntryView, FaultView, JobView};
 use songmill_core::{BatchName, EndpointId, JobId, SongRequest, Tenant, VendorName};
 use songmill_store::{AccessKey, Disabled, Endpoint, EndpointSecret, NoticeType, Told, Usage};
@@ -183,6 +184,9 @@ pub struct PlanView {
     /// Vendors without a price in the settings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unpriced: Vec<VendorName>,
+    /// What is changed in the songs before their first vendor is sent them; nothing when all are sent as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<PlannedChange>,
     /// How long they take, in seconds, as far as the vendors' limits and time limits tell.
     pub seconds: Range,
     /// What is wrong with the first refused lines.

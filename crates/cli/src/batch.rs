@@ -230,6 +230,7 @@ async fn to_file(global: &Global, client: &Client, ask: Ask, file: &std::path::P
 /// Prints a row for each song, or for what each job came to.
 pub(crate) async fn print_results(client: &Client, ask: Ask) -> Result<()> {
     let mut table = output::table(&["SONG", "VENDOR", "SECONDS", "DURATION", "FILE"]);
+    let mut changed = 0u64;
     let answer = client.ask(ask).await?;
     answer
         .lines(|line| {
@@ -239,6 +240,7 @@ pub(crate) async fn print_results(client: &Client, ask: Ask) -> Result<()> {
                 table.add_row([id, "", "", "", "(kept no more)"]);
                 return Ok(());
             };
+            changed += u64::from(!job.changes.is_empty());
             let name = job.title.clone().or(job.custom_id.clone()).unwrap_or_else(|| job.id.to_string());
             let seconds = job.seconds.map_or_else(String::new, |seconds| format!("{seconds:.1}"));
             for (n, asset) in job.assets.iter().enumerate() {
@@ -263,7 +265,14 @@ pub(crate) async fn print_results(client: &Client, ask: Ask) -> Result<()> {
             Ok(())
         })
         .await?;
-    output::print(&table)
+    output::print(&table)?;
+    if changed > 0 {
+        let songs = if changed == 1 { "song was" } else { "songs were" };
+        output::line(format_args!(
+            "{changed} {songs} sent in another form than written; `songmill job show` says how"
+        ))?;
+    }
+    Ok(())
 }
 
 async fn print_errors(client: &Client, ask: Ask) -> Result<()> {

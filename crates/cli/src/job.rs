@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
 use songmill_api::views::{Acted, Blocker, Explained, JobDetail, Listed, Resolution};
 use songmill_core::job::StateName;
+use songmill_core::song::summary;
 use songmill_core::view::{EntryView, JobView};
 use songmill_core::{BatchRef, JobId, TaskId, Tenant, VendorName};
 
@@ -236,6 +237,9 @@ async fn show(global: &Global, client: &Client, id: JobId) -> Result<Exit> {
     if !job.left_out.is_empty() {
         let names: Vec<_> = job.left_out.iter().map(|field| field.as_str()).collect();
         output::line(format_args!("left out  {} (not honoured by {})", names.join(", "), job.vendor))?;
+    }
+    if !job.changes.is_empty() {
+        output::line(format_args!("changed   {}", summary(&job.changes)))?;
     }
     for asset in &job.assets {
         let length = output::span(asset.duration_ms);

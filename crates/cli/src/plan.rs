@@ -65,6 +65,9 @@ pub(crate) async fn run(global: &Global, args: &PlanArgs) -> Result<Exit> {
         let names: Vec<_> = plan.unpriced.iter().map(ToString::to_string).collect();
         output::line(format_args!("no price is set for {} (money.prices)", names.join(", ")))?;
     }
+    for change in &plan.changes {
+        output::line(format_args!("changed: {change}"))?;
+    }
     let span = |seconds: f64| output::span((seconds * 1000.0) as u64);
     output::line(format_args!("time: {} to {}", span(plan.seconds.low), span(plan.seconds.high)))?;
     for ProblemError { pointer, line, detail, fix, .. } in plan.errors.iter().take(SHOWN) {

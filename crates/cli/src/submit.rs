@@ -12,7 +12,7 @@ use serde::Serialize;
 use songmill_api::ProblemError;
 use songmill_api::views::{BatchErrorView, BatchView, Uploaded};
 use songmill_core::flow::micros;
-use songmill_core::song::{Invalid, Problem};
+use songmill_core::song::{Invalid, PlannedChange, Problem};
 use songmill_core::{BatchName, BatchRef};
 use songmill_producer::Tally;
 use songmill_producer::lines::{self, Line, ReadError};
@@ -140,6 +140,8 @@ struct Summary<'a> {
     ended: Option<&'a BatchView>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     by_vendor: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<PlannedChange>,
     dry_run: bool,
 }
 
@@ -174,9 +176,17 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
     let ended = if args.wait { Some(progress::watch(&client, &name, global.json).await?) } else { None };
     if global.json {
         let errors = bad.path_if_any();
-        let by_vendor = BTreeMap::new();
+        let (by_vendor, changes) = (BTreeMap::new(), Vec::new());
         let ended = ended.as_ref();
-        output::json(&Summary { batch: &name.name, tally, errors, ended, by_vendor, dry_run: false })?;
+        output::json(&Summary {
+            batch: &name.name,
+            tally,
+            errors,
+            ended,
+            by_vendor,
+            changes,
+            dry_run: false,
+        })?;
     }
     if let Some(ended) = &ended
         && !global.json
@@ -318,7 +328,7 @@ async fn dry_run(
 ) -> Result<Exit> {
     let vendors = vendors(config);
     let mut lines = lines::read(open(&args.file)?, format);
-    let (mut by_vendor, mut good) = (BTreeMap::<String, u64>::new(), 0);
+    let (mut by_vendor, mut good, mut changes) = (BTreeMap::<String, u64>::new(), 0, Vec::new());
     while let Some(line) = lines.recv().await {
         let line = line?;
         let planned = line.read.and_then(|(song, _)| {
@@ -333,6 +343,7 @@ async fn dry_run(
             Ok(routes) => {
                 good += 1;
                 *by_vendor.entry(routes[0].vendor.to_string()).or_default() += 1;
+                PlannedChange::collect(&mut changes, &routes[0].vendor, &routes[0].changes);
             }
             Err(invalid) => bad.refuse(line.number, line.custom_id, invalid),
         }
@@ -341,7 +352,15 @@ async fn dry_run(
     let tally = Tally { created: 0, known: 0, refused: bad.count };
     if global.json {
         let errors = bad.path_if_any();
-        output::json(&Summary { batch: &name.name, tally, errors, ended: None, by_vendor, dry_run: true })?;
+        output::json(&Summary {
+            batch: &name.name,
+            tally,
+            errors,
+            ended: None,
+            by_vendor,
+            changes,
+            dry_run: true,
+        })?;
     } else {
         let split: Vec<_> = by_vendor.iter().map(|(vendor, count)| format!("{count} to {vendor}")).collect();
         let split = if split.is_empty() { String::new() } else { format!(" ({})", split.join(", ")) };
@@ -349,6 +368,9 @@ async fn dry_run(
             "dry run of {name}: {good} good{split}, {} refused; nothing was submitted",
             bad.count
         ))?;
+        for change in &changes {
+            output::line(format_args!("changed: {change}"))?;
+        }
         bad.say()?;
     }
     Ok(if bad.count > 0 { Exit::Some } else { Exit::Ok })

@@ -6,7 +6,10 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod change;
 mod check;
+
+pub use change::{Change, ChangeExample, ChangeKind, PlannedChange, summary};
 
 use crate::flow::{Asked, Priority};
 use crate::id::{JobId, VendorName};
@@ -35,7 +38,9 @@ pub struct SongRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1000))]
     pub style: Option<String>,
-    /// The words to sing: sections joined by ` ; `, each opened by a tag such as `[verse]`.
+    /// The words to sing. Plain text will do: blank lines divide sections, and headings such as `[Verse 1]` or
+    /// `Chorus:` are understood. What is sent differs only where the vendor's page demands it, and every difference
+    /// is shown by the plan and by the job (`docs/lyrics.md`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 10000))]
     pub lyrics: Option<String>,

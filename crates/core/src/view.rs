@@ -12,7 +12,7 @@ use crate::flow::Priority;
 use crate::id::{BatchName, EndpointId, JobId, TaskId, Tenant, VendorName};
 use crate::job::{Entry, Job, Route, State, StateName, Trace, explain};
 use crate::report::{Asset, Extra, ExtraReason, Extras, Flag, RawAnswer};
-use crate::song::Field;
+use crate::song::{Change, Field};
 use crate::time::Timestamp;
 
 /// A job as it is shown.
@@ -49,6 +49,9 @@ pub struct JobView {
     /// Preferred fields that the vendor cannot honour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<Field>,
+    /// What was changed in the request before the vendor was sent it; nothing when it was sent as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
     /// Vendors it was sent on from, in order, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_over: Vec<FailOverView>,
@@ -277,6 +280,7 @@ impl JobView {
             vendors: job.routes.iter().map(|route| route.vendor.clone()).collect(),
             task,
             left_out: job.here().dropped.clone(),
+            changes: job.here().changes.clone(),
             failed_over: FailOverView::all(job),
             priority: job.priority,
             cost: job.spent as f64 / 1e6,
@@ -306,6 +310,7 @@ impl JobView {
         (self.title, self.custom_id) = (None, None);
         self.failed_over.iter_mut().for_each(|left| left.because.clear());
         (self.extra, self.vendor_answer) = (Vec::new(), None);
+        self.changes.iter_mut().for_each(|change| change.examples.clear());
         if let Some(fault) = &mut self.fault {
             fault.message.clear();
         }

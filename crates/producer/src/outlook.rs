@@ -101,7 +101,12 @@ mod tests {
     use super::*;
 
     fn route(vendor: &str) -> Route {
-        Route { vendor: VendorName::new(vendor).unwrap(), steps: vec![StepKind::Song], dropped: vec![] }
+        Route {
+            vendor: VendorName::new(vendor).unwrap(),
+            steps: vec![StepKind::Song],
+            dropped: vec![],
+            changes: vec![],
+        }
     }
 
     fn outlook(of: &[(&str, f64, Prospect)]) -> Outlook {

@@ -3,7 +3,7 @@
 use songmill_core::job::Route;
 use songmill_core::song::{Invalid, VendorChoice};
 use songmill_core::{SongRequest, VendorName};
-use songmill_vendors::Vendors;
+use songmill_vendors::{Plan, Vendors};
 
 use crate::outlook::Outlook;
 
@@ -48,7 +48,9 @@ pub fn plan(
             continue;
         };
         match vendor.plan(song) {
-            Ok(plan) => routes.push(Route { vendor: name.clone(), steps: plan.steps, dropped: plan.dropped }),
+            Ok(Plan { steps, dropped, changes }) => {
+                routes.push(Route { vendor: name.clone(), steps, dropped, changes });
+            }
             Err(invalid) => refused.problems.extend(invalid.problems),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use songmill_core::job::{StepKind, VendorPolicy};
-use songmill_core::song::{Field, Invalid};
+use songmill_core::song::{Change, Field, Invalid};
 use songmill_core::{Fault, JobId, Lyrics, Report, SongRequest, TaskId, Timestamp, VendorName};
 
 pub use songmill_core::job::Accepted;
@@ -89,6 +89,8 @@ pub struct Plan {
     pub steps: Vec<StepKind>,
     /// Preferred fields that this vendor cannot honour and leaves out.
     pub dropped: Vec<Field>,
+    /// What is changed in the request before it is sent; empty when it is sent as it is.
+    pub changes: Vec<Change>,
 }
 
 /// One paid submission to make, or to look for.

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use songmill_core::job::StepKind;
-use songmill_core::song::{Field, Invalid};
+use songmill_core::song::{Change, Field, Invalid};
 use songmill_core::{Fault, FaultKind, SongRequest};
 
 use crate::contract::{Card, Plan};
@@ -16,13 +16,15 @@ pub(crate) struct Draft<'a> {
     song: &'a SongRequest,
     wrong: Invalid,
     dropped: Vec<Field>,
+    changes: Vec<Change>,
 }
 
 impl<'a> Draft<'a> {
     /// Begins a plan: fields that the card does not honour, and a count above what one task makes, are left
     /// out or, where they are required, are problems.
     pub(crate) fn new(card: &'a Card, song: &'a SongRequest) -> Self {
-        let mut draft = Self { card, song, wrong: Invalid::default(), dropped: Vec::new() };
+        let mut draft =
+            Self { card, song, wrong: Invalid::default(), dropped: Vec::new(), changes: Vec::new() };
         for field in Field::ALL {
             let known = card.honours.contains(&field) || field == Field::Count;
             if song.has(field) && !known {
@@ -53,6 +55,11 @@ impl<'a> Draft<'a> {
         } else if !self.dropped.contains(&field) {
             self.dropped.push(field);
         }
+    }
+
+    /// Notes what is changed in the request before it is sent.
+    pub(crate) fn changed(&mut self, changes: impl IntoIterator<Item = Change>) {
+        self.changes.extend(changes);
     }
 
     /// Notes a problem with a neutral field.
@@ -117,7 +124,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn finish(mut self, steps: &[StepKind]) -> Result<Plan, Invalid> {
         self.wrong.none_or_err()?;
         self.dropped.sort_unstable();
-        Ok(Plan { steps: steps.to_vec(), dropped: self.dropped })
+        Ok(Plan { steps: steps.to_vec(), dropped: self.dropped, changes: self.changes })
     }
 
     /// Nothing, or why a submission is not sent: the request does not pass the plan.

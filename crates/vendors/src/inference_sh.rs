@@ -3,7 +3,7 @@
 //! Asynchronous: a task is created, may call back when it ends, and can be asked for, listed and canceled. Wire
 //! facts: <https://inference.sh/docs/api/rest/tasks>.
 //!
-//! What the neutral fields become: `lyrics`, checked and brought into the app's grammar, are `lyrics`; `vocal`,
+//! What the neutral fields become: `lyrics`, brought into the app's grammar, are `lyrics`; `vocal`,
 //! `genre`, `mood`, `style` and `prompt` are the comma tags of `descriptions`; a `genre` that is one of the app's
 //! own is `auto_prompt_type` too; `duration_s` is `max_duration`, which is an upper bound; `reference_audio` is
 //! `prompt_audio`, uploaded first when it is a `data:` address; `instrumental: true` is `generate_type: bgm`, with
@@ -29,7 +29,7 @@ use crate::{BaseUrl, Secret};
 
 mod create;
 mod delivery;
-mod fault;
+pub(crate) mod fault;
 mod find;
 mod input;
 mod list;

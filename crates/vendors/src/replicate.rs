@@ -25,6 +25,7 @@ use crate::{BaseUrl, Secret};
 
 mod create;
 mod delivery;
+pub(crate) mod fault;
 mod find;
 mod input;
 mod list;

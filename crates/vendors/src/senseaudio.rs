@@ -5,7 +5,7 @@
 //! Wire facts: SenseAudio's "Music Generation" page.
 //!
 //! What the neutral fields become: `lyrics_prompt` makes a lyrics step first, whose words the song step sings;
-//! `lyrics`, `instrumental` and `title` are the fields of the same name; `vocal` is `vocal_gender`; `style`, `genre`,
+//! `lyrics`, brought into the vendor's grammar of sections, `instrumental` and `title` are the fields of the same name; `vocal` is `vocal_gender`; `style`, `genre`,
 //! `mood` and `prompt` joined by commas are the `style`, for the song call has no prompt. Audio is mp3.
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::draft::Draft;
 use crate::{BaseUrl, Secret};
 
 mod exchange;
-mod fault;
+pub(crate) mod fault;
 mod input;
 mod wire;
 

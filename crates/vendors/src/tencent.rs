@@ -21,7 +21,7 @@ use crate::{BaseUrl, Secret};
 
 mod delivery;
 mod exchange;
-mod fault;
+pub(crate) mod fault;
 mod gateway;
 mod input;
 mod options;

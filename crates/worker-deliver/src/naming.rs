@@ -280,8 +280,12 @@ mod tests {
     use super::*;
 
     fn job() -> Job {
-        let route =
-            Route { vendor: VendorName::new("v").unwrap(), steps: vec![StepKind::Song], dropped: vec![] };
+        let route = Route {
+            vendor: VendorName::new("v").unwrap(),
+            steps: vec![StepKind::Song],
+            dropped: vec![],
+            changes: vec![],
+        };
         let now = Timestamp::default();
         Job::new(JobId::derive("s", "a"), vec![route], now, now)
     }

@@ -77,6 +77,45 @@ fn a_dry_run_needs_no_redis_and_submits_nothing() -> Result<()> {
 }
 
 #[test]
+fn what_is_changed_in_lyrics_is_shown_before_and_after() -> Result<()> {
+    let world = World::start(&[])?;
+    let sung = |id: &str, vendor: &str, lyrics: &str| json!({ "custom_id": id, "vendor": vendor, "lyrics": lyrics, "style": "pop", "duration_s": 6 });
+    let lines = [
+        sung("plain", "inference_sh", "Verse 1:\nWe'll be young\nI'll stay\n\n[Hook]\nShe'd go，no"),
+        sung("tagged", "inference_sh", "[verse] We'll be young. ; [chorus] She'd go."),
+        sung("chinese", "senseaudio", "副歌\n你好，世界。"),
+    ];
+    world.file("b.jsonl", &lines)?;
+    let kinds = |changes: &Value| -> Vec<String> {
+        let of = |change: &Value| format!("{} {}", change["kind"].as_str().unwrap_or(""), change["count"]);
+        changes.as_array().into_iter().flatten().map(of).collect()
+    };
+    let plain = ["tag_mapped 2", "punctuation 1", "lines_joined 1", "full_stop_added 2"];
+    let all = [&plain[..], &["tag_mapped 1"]].concat();
+    assert_eq!(kinds(&world.json(&["submit", "b.jsonl", "--dry-run"])?["changes"]), all);
+    assert_eq!(kinds(&world.json(&["plan", "b.jsonl"])?["changes"]), all);
+    let said = String::from_utf8(world.run(&["plan", "b.jsonl"])?.stdout)?;
+    assert!(said.contains("inference_sh, lyrics of 1 song: 2 tags mapped (Verse 1: -> [verse]"), "{said}");
+
+    world.submit("b", &lines)?;
+    let _roles = world.serve(&["generate", "deliver"])?;
+    assert_eq!(world.settled("b")?, json!({ "completed": 3 }));
+    let job = world.job("b", "plain")?;
+    assert_eq!(kinds(&job["changes"]), plain, "{job}");
+    assert_eq!(job["changes"][0]["examples"][1], json!({ "from": "[Hook]", "to": "[chorus]" }));
+    assert!(world.job("b", "tagged")?.get("changes").is_none());
+    let id = job["id"].as_str().unwrap_or_default();
+    let shown = String::from_utf8(world.run(&["job", "show", id])?.stdout)?;
+    assert!(
+        shown.contains("changed   lyrics: 2 tags mapped (Verse 1: -> [verse], [Hook] -> [chorus])"),
+        "{shown}"
+    );
+    let results = String::from_utf8(world.run(&["batch", "results", "b"])?.stdout)?;
+    assert!(results.contains("2 songs were sent in another form than written"), "{results}");
+    Ok(())
+}
+
+#[test]
 fn a_job_can_be_canceled_wherever_it_is() -> Result<()> {
     let world = World::start(&["faults.hold=true"])?;
     world.submit("queued", &one_each())?;

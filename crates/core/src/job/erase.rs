@@ -17,6 +17,8 @@ impl Job {
         }
         let mut job = Self { custom_id: None, lyrics: None, trace: None, erased: Some(now), ..self.clone() };
         job.left.iter_mut().for_each(String::clear);
+        let changes = job.routes.iter_mut().flat_map(|route| &mut route.changes);
+        changes.for_each(|change| change.examples.clear());
         job.history.iter_mut().for_each(|Entry(_, _, words)| words.clear());
         match &mut job.state {
             State::Completed { assets, extra, .. } => {
@@ -46,12 +48,15 @@ mod tests {
     use crate::fault::{Fault, FaultKind};
     use crate::id::{JobId, VendorName};
     use crate::report::{Asset, Extra, ExtraReason, Extras, Lyrics};
+    use crate::song::{Change, ChangeKind};
 
     const MARK: &str = "marker";
 
     fn job(state: State) -> Job {
         let vendor = VendorName::new("replicate").unwrap();
-        let route = Route { vendor, steps: vec![StepKind::Song], dropped: vec![] };
+        let mut change = Change::new("lyrics", ChangeKind::SectionAdded);
+        change.add(MARK, "[verse]");
+        let route = Route { vendor, steps: vec![StepKind::Song], dropped: vec![], changes: vec![change] };
         let now = Timestamp::from_millis(1_000);
         let mut job = Job::new(JobId::derive("default", "a"), vec![route.clone(), route], now, now);
         job.route = 1;

@@ -11,7 +11,7 @@ use crate::fault::FaultKind;
 use crate::flow::{Asked, Priority};
 use crate::id::{BatchName, BatchRef, EndpointId, JobId, Tenant, VendorName};
 use crate::report::Lyrics;
-use crate::song::Field;
+use crate::song::{Change, Field};
 use crate::time::Timestamp;
 
 /// One paid step of a job.
@@ -36,6 +36,9 @@ pub struct Route {
     /// Preferred fields that this vendor leaves out.
     #[serde(rename = "d", default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<Field>,
+    /// What is changed in the request before this vendor is sent it.
+    #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
 }
 
 /// One line of a job's history: when, what, and in what words.

@@ -46,7 +46,12 @@ impl Story {
             .collect();
         let routes = routes
             .iter()
-            .map(|(name, steps)| Route { vendor: vendor(name), steps: steps.to_vec(), dropped: vec![] })
+            .map(|(name, steps)| Route {
+                vendor: vendor(name),
+                steps: steps.to_vec(),
+                dropped: vec![],
+                changes: vec![],
+            })
             .collect();
         let policy = Policy::new(vendors, JobPolicy::default());
         let id = JobId::derive("test", "1");

@@ -54,7 +54,12 @@ impl World {
         let names: &[&str] = if setting.two_routes { &["a", "b"] } else { &["a"] };
         let routes = names
             .iter()
-            .map(|name| Route { vendor: vendor(name), steps: steps.clone(), dropped: vec![] })
+            .map(|name| Route {
+                vendor: vendor(name),
+                steps: steps.clone(),
+                dropped: vec![],
+                changes: vec![],
+            })
             .collect();
         let vendors = names.iter().map(|name| (vendor(name), setting.policy.clone())).collect();
         let policy = Policy::new(vendors, JobPolicy::default());

@@ -8,6 +8,7 @@ use songmill_core::{Fault, FaultKind};
 
 use super::Settings;
 use crate::contract::Cost;
+use crate::failure::{self, Row};
 use crate::tolerant::{Object, Reply, at, blot, child, int, text, words_of};
 
 /// How long an app's owner pauses it for, where the reply does not say.
@@ -80,30 +81,41 @@ fn words(reply: &Reply, problem: &Object) -> String {
     words
 }
 
-/// What the failure of a task means: the platform's are worth another attempt, the app's mostly are not.
+/// The platform's sentences, and the app's own exceptions; all others are in the table that holds everywhere.
+///
+/// Sources: `inference.sh/docs/api/rest/tasks` for the platform's sentences; the source of the app
+/// (`inference.py` and `generate_utils.py`) for the others.
+pub(crate) const FAILURES: &[Row] = &[
+    // Every task fails like this until the app's owner has mended it.
+    Row::again("vendor_setup_failed")
+        .starts(&["setup failed:", "cuda is required", "model checkpoint not found"])
+        .source("the app's setup(), in which nothing depends on the request"),
+    Row::locked("requirements_not_met")
+        .starts(&["failed to prepare secrets for this app"])
+        .source("tasks page"),
+    Row::again("no_capacity")
+        .after(NO_CAPACITY)
+        .has(&["no active workers with matching resources", "no available workers"])
+        .source("tasks page; the platform has looked for ten minutes by then"),
+    Row::again("task_interrupted")
+        .starts(&[
+            "task interrupted",
+            "task could not be dispatched",
+            "task could not be processed after multiple attempts",
+            "task expired while waiting for available capacity",
+            "session worker busy too long",
+            "session worker offline",
+            "session expired or not found",
+        ])
+        .source("tasks page"),
+    Row::refused("task_failed")
+        .has(&["auto_prompt_audio_type", "gen_type", "cannot stride by more than max generation duration"])
+        .source("the app's assertions about its input"),
+];
+
+/// What the failure of a task means.
 pub(super) fn of_task(error: Option<&str>) -> Fault {
-    use FaultKind::{Locked, Rejected, Unavailable};
-    let Some(error) = error else {
-        return Fault::new(Unavailable, "task_failed", "the task failed without a word");
-    };
-    let lower = error.to_lowercase();
-    let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
-    let (kind, code, wait) = if lower.starts_with("setup failed:") {
-        (Unavailable, "vendor_setup_failed", None)
-    } else if has(&["failed to prepare secrets"]) {
-        (Locked, "requirements_not_met", None)
-    } else if has(&["no active workers", "no available workers"]) {
-        (Unavailable, "no_capacity", Some(NO_CAPACITY))
-    } else if has(&["please retry", "session worker", "session expired"]) {
-        (Unavailable, "task_interrupted", None)
-    } else if has(&["cuda is required", "model checkpoint not found"]) {
-        (Unavailable, "vendor_setup_failed", None)
-    } else if has(&["out of memory", "cuda error", "timed out", "connection"]) {
-        (Unavailable, "task_failed", None)
-    } else {
-        (Rejected, "task_failed", None)
-    };
-    Fault::new(kind, code, error).after(wait)
+    failure::fault(FAILURES, error, "the task failed without a word")
 }
 
 /// What status 13 means: the account had no means when the task was to run.

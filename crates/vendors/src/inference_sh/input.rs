@@ -4,9 +4,10 @@ use serde::Serialize;
 use songmill_core::SongRequest;
 use songmill_core::song::{Field, Format, Vocal};
 
-use super::lyrics::{INSTRUMENTAL, Voice, normalize};
+use super::lyrics::{GRAMMAR, INSTRUMENTAL};
 use super::options::{AutoPrompt, GenerateType, Options};
 use crate::draft::Draft;
+use crate::lyrics::{self, Voice};
 
 /// The shortest and longest that the app's model can do, in seconds.
 const DURATION: std::ops::RangeInclusive<i64> = 5..=150;
@@ -104,12 +105,16 @@ fn lyrics(
             return String::new();
         }
     };
-    normalize(words, voice).unwrap_or_else(|wrong| {
-        for (fault, fix) in wrong {
-            draft.wrong_at(&field, fault, fix);
+    match lyrics::write(&field, words, &GRAMMAR, voice) {
+        Ok(written) => {
+            draft.changed(written.changes);
+            written.text
         }
-        String::new()
-    })
+        Err((fault, fix)) => {
+            draft.wrong_at(&field, fault, fix);
+            String::new()
+        }
+    }
 }
 
 fn prompt_audio(song: &SongRequest, own: Option<String>, draft: &mut Draft<'_>) -> Option<String> {

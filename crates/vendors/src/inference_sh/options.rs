@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "InferenceShOptions")]
 pub struct Options {
-    /// The words: sections joined by ` ; `, each `[tag]` or `[tag] sentence.sentence`. Tags with words: `verse`,
-    /// `chorus`, `bridge`; without: `intro`, `inst` and `outro` with `-short`, `-medium` or `-long`, `silence`.
+    /// The words: sections joined by ` ; `, each `[tag]` or `[tag] sentence. sentence.`. Tags with words: `verse`,
+    /// `chorus`, `bridge`; without: `intro`, `inst` and `outro` with `-short`, `-medium` or `-long`, `silence`. What is in
+    /// this form is sent untouched; other text is brought into it, as the request's own `lyrics` are.
     #[schemars(length(min = 1, max = 10000))]
     pub lyrics: Option<String>,
     /// English comma tags of voice, genre, mood, instruments and speed, such as `female, pop, the bpm is 110`.

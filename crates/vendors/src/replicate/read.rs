@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use songmill_core::{Fault, FaultKind, Product, RawAnswer, Report, TaskId, VendorName};
 
+use super::fault::failure;
 use super::wire::{Prediction, Status, moment};
 use super::{Settings, list};
 use crate::contract::{Cost, Exchange, Listed, Next, Seen, Watched, Within, marked};
@@ -100,19 +101,4 @@ fn deadline_came(prediction: &Prediction) -> bool {
 
 fn expired(words: &str) -> Fault {
     Fault::new(FaultKind::Unavailable, "task_expired", words)
-}
-
-/// Sorts a prediction's own failure: the platform's are worth another attempt, the model's are not.
-pub(super) fn failure(error: Option<&str>) -> Fault {
-    const PLATFORM: [&str; 8] = ["PA", "E1000", "E6716", "E8367", "E8765", "E9243", "E9825", "E9828"];
-    let Some(error) = error else {
-        return Fault::new(FaultKind::Unavailable, "task_failed", "the prediction failed without a word");
-    };
-    let mut tokens = error.split(|c: char| !c.is_ascii_alphanumeric());
-    let interrupted = error.contains("please retry") || tokens.any(|token| PLATFORM.contains(&token));
-    if interrupted {
-        Fault::new(FaultKind::Unavailable, "task_interrupted", error)
-    } else {
-        Fault::new(FaultKind::Rejected, "task_failed", error)
-    }
 }

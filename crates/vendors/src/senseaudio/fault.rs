@@ -3,6 +3,7 @@
 use songmill_core::{Fault, FaultKind};
 
 use crate::contract::Cost;
+use crate::failure::{self, Row};
 use crate::tolerant::{Object, Reply, at, words_of};
 
 /// The words of an error in any of the three forms that are known on this host.
@@ -25,4 +26,21 @@ pub(super) fn of_reply(reply: &Reply, cost: Cost) -> Fault {
             Fault::new(plain.kind, plain.code, &words).after(wait)
         }
     }
+}
+
+/// What the vendor's `fail_reason` says; all else is in the table that holds everywhere.
+///
+/// The page names no reason of a failed task; what is here are its messages for the same requests elsewhere.
+pub(crate) const FAILURES: &[Row] = &[
+    Row::refused("task_failed")
+        .has(&["无效的歌词格式", "歌词格式错误"])
+        .source("the song call's 400 for lyrics without tags"),
+    Row::refused("content_refused")
+        .has(&["sensitive words", "敏感词"])
+        .source("reasons as seen; none is documented"),
+];
+
+/// What a failed task means.
+pub(super) fn of_task(reason: Option<&str>) -> Fault {
+    failure::fault(FAILURES, reason, "the vendor gives no reason")
 }

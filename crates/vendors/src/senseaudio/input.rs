@@ -7,6 +7,7 @@ use songmill_core::song::{Field, Format, Vocal};
 
 use super::{Generation, Settings};
 use crate::draft::Draft;
+use crate::lyrics::{self, Grammar, Voice};
 
 /// `options.senseaudio`: the song call's own fields.
 ///
@@ -57,6 +58,15 @@ pub(super) struct Input {
 /// Words for an instrumental piece where the vendor wants lyrics all the same.
 const INSTRUMENTAL: &str = "[intro-medium] ; [inst-medium] ; [outro-short]";
 
+/// What the vendor's page demands of lyrics (`music_create`): sections with tags, parted by ` ; `; without them the vendor
+/// answers 400. It says nothing of punctuation.
+const GRAMMAR: Grammar = Grammar {
+    played: &["intro-short", "intro-medium", "inst-short", "inst-medium", "outro-short", "outro-medium"],
+    half_width: false,
+    final_stop: false,
+    tokens: None,
+};
+
 /// Makes the input and notes in the draft what is wrong and what is left out.
 pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'_>) -> Input {
     let own: Options = draft.options();
@@ -78,7 +88,6 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
     let texts = [
         (draft.path("style"), &own.style),
         (draft.path("negative_tags"), &own.negative_tags),
-        ("lyrics".to_owned(), &song.lyrics),
         ("lyrics_prompt".to_owned(), &song.lyrics_prompt),
         ("style".to_owned(), &neutral),
     ];
@@ -100,8 +109,25 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
         );
     }
     let instrumental = song.instrumental == Some(true);
-    let mut lyrics = song.lyrics.clone();
-    if settings.generation == Generation::V1 && lyrics.is_none() && song.lyrics_prompt.is_none() {
+    let custom_mode =
+        own.custom_mode.or(settings.custom_mode).filter(|_| settings.generation == Generation::V1);
+    let mut lyrics = match &song.lyrics {
+        // Then they are no words, but what words should be about.
+        Some(prompt) if custom_mode == Some(true) => Some(prompt.clone()),
+        Some(words) => sung(words, instrumental, draft),
+        None => None,
+    };
+    if let Some(chars) = lyrics.as_ref().map(|lyrics| lyrics.chars().count())
+        && chars > settings.text_max
+    {
+        let most = settings.text_max;
+        draft.wrong(
+            Field::Lyrics,
+            format!("has {chars} characters, tags included, and the vendor takes {most}"),
+            format!("use at most {most}"),
+        );
+    }
+    if settings.generation == Generation::V1 && song.lyrics.is_none() && song.lyrics_prompt.is_none() {
         if instrumental {
             lyrics = Some(INSTRUMENTAL.to_owned());
         } else {
@@ -123,10 +149,7 @@ pub(super) fn draft(song: &SongRequest, settings: &Settings, draft: &mut Draft<'
             Vocal::Male => Gender::Male,
         })),
         negative_tags: own.negative_tags,
-        custom_mode: own
-            .custom_mode
-            .or(settings.custom_mode)
-            .filter(|_| settings.generation == Generation::V1),
+        custom_mode,
     }
 }
 
@@ -137,4 +160,19 @@ fn joined(song: &SongRequest) -> Option<String> {
         .map(|text| text.trim())
         .collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// Words in the vendor's form; nothing where they are wrong.
+fn sung(words: &str, instrumental: bool, draft: &mut Draft<'_>) -> Option<String> {
+    let voice = if instrumental { Voice::Silent } else { Voice::Sings };
+    match lyrics::write(Field::Lyrics.as_str(), words, &GRAMMAR, voice) {
+        Ok(written) => {
+            draft.changed(written.changes);
+            Some(written.text)
+        }
+        Err((fault, fix)) => {
+            draft.wrong(Field::Lyrics, fault, fix);
+            None
+        }
+    }
 }

@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use songmill_core::job::StepKind;
-use songmill_core::{Fault, FaultKind, Lyrics, Product, RawAnswer, Report};
+use songmill_core::{Fault, Lyrics, Product, RawAnswer, Report};
 
+use super::fault;
 use super::input::Gender;
 use crate::outputs;
 use crate::tolerant::{DEPTH_MAX, Object, garbled, is_empty, text, words_of};
@@ -55,8 +56,7 @@ pub(super) fn report(
         }
         "FAILED" => {
             let words = text(body, &["fail_reason"]).map(str::to_owned).or_else(|| words_of(body));
-            let words = words.unwrap_or_else(|| "the vendor gives no reason".to_owned());
-            Ok(Report::Failed(Fault::new(FaultKind::Unavailable, "task_failed", words)))
+            Ok(Report::Failed(fault::of_task(words.as_deref())))
         }
         "PENDING" => Ok(Report::Pending),
         _ if text(body, &["task_id"]).is_some() => Ok(Report::Pending),

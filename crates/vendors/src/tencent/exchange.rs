@@ -75,7 +75,7 @@ pub(super) fn report(job: &Job, answer: impl FnOnce() -> RawAnswer) -> Result<Re
         State::Live => Report::Pending,
         State::Completed if !is_usable(&job.outputs) => Report::Unreadable(answer()),
         State::Completed => Report::Done(Product::Audio(job.outputs.clone())),
-        State::Error => Report::Failed(Fault::new(FaultKind::Unavailable, "task_failed", &job.words)),
+        State::Error => Report::Failed(fault::of_job(job.words.as_deref())),
         State::Canceled => Report::Canceled,
     })
 }

@@ -4,6 +4,7 @@ use songmill_core::{Fault, FaultKind};
 
 use super::Settings;
 use crate::contract::Cost;
+use crate::failure::{self, Row};
 use crate::tolerant::{Reply, blot, wait_in_prose};
 
 /// What a reply of the gateway means, which is not in the API's envelope.
@@ -98,6 +99,16 @@ const RATE: [&str; 13] = [
     "限频",
     "配额",
 ];
+
+/// What a job in state ERROR says; all else is in the table that holds everywhere.
+///
+/// The page gives a failed job no reason at all, and a job that took longer than its own `timeout` fails as well.
+pub(crate) const FAILURES: &[Row] = &[];
+
+/// What a failed job means.
+pub(super) fn of_job(words: Option<&str>) -> Fault {
+    failure::fault(FAILURES, words, "the vendor gives no reason")
+}
 
 /// The same fault with our secrets blotted out.
 pub(super) fn without_secrets(fault: Fault, settings: &Settings) -> Fault {

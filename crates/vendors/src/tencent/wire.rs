@@ -86,7 +86,7 @@ pub(super) struct Job {
     pub(super) state: Option<State>,
     pub(super) created: u64,
     pub(super) outputs: Outputs,
-    pub(super) words: String,
+    pub(super) words: Option<String>,
 }
 
 impl Job {
@@ -101,9 +101,7 @@ impl Job {
             state: state(job),
             created: created.and_then(|created| u64::try_from(created).ok()).unwrap_or(0),
             outputs: outputs(job, content_id),
-            words: text(job, &["message", "errorMessage", "error"])
-                .unwrap_or("the vendor gives no reason")
-                .to_owned(),
+            words: text(job, &["message", "errorMessage", "error"]).map(str::to_owned),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use insta::assert_snapshot;
-use songmill_core::song::Field;
+use songmill_core::song::{Field, summary};
 use songmill_core::{FaultKind, Product, Report};
 use songmill_vendors::inference_sh::{Callbacks, InferenceSh, Infra, Numbering, Settings};
 use songmill_vendors::{Accepted, Delivery, Exchange, Reading, Refusal, Secret, Vendor, Watched, Within};
@@ -50,6 +50,16 @@ fn neutral_fields_become_tags_types_and_sections() {
     assert_snapshot!(input(r#"{"lyrics":"[verse] la","genre":"rock","duration_s":30}"#), @r#"{"lyrics":"[verse] la.","descriptions":"rock","auto_prompt_type":"Rock","max_duration":30}"#);
     assert_snapshot!(input(r#"{"prompt":"slow rain","instrumental":true}"#), @r#"{"lyrics":"[intro-medium] ; [inst-medium] ; [outro-short]","descriptions":"slow rain","generate_type":"bgm"}"#);
     assert_snapshot!(input(r#"{"prompt":"x","options":{"inference_sh":{"lyrics":"[chorus] own","descriptions":"male","generate_type":"vocal","max_duration":60}}}"#), @r#"{"lyrics":"[chorus] own.","descriptions":"male","generate_type":"vocal","max_duration":60}"#);
+}
+
+#[test]
+fn lyrics_are_sent_as_they_are_written_and_every_change_is_in_the_plan() {
+    let changes = |json: &str| summary(&vendor().plan(&song(json)).unwrap().changes);
+    let plain = r#"{"lyrics":"We'll be young & free\nI'll stay\n\n**Chorus**\nShe'd go，no"}"#;
+    assert_snapshot!(input(plain), @r#"{"lyrics":"[verse] We'll be young & free. I'll stay. ; [chorus] She'd go,no."}"#);
+    assert_snapshot!(changes(plain), @"lyrics: 1 section added ([verse] We'll be young & free), 1 tag mapped (**Chorus** -> [chorus]), 1 punctuation mark replaced (， -> ,), 1 line end became a sentence end, 2 final full stops added");
+    let own = r#"{"prompt":"x","options":{"inference_sh":{"lyrics":"[intro-short] ; [verse] Don't, stop! Why? Go. ; [chorus] 你好.世界"}}}"#;
+    assert_snapshot!(input(own), @r#"{"lyrics":"[intro-short] ; [verse] Don't, stop! Why? Go. ; [chorus] 你好.世界","descriptions":"x"}"#);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod bytes;
 mod conformance;
+mod failures;
 mod inference_sh;
 mod registry;
 mod replicate;

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 use songmill_core::job::StepKind;
-use songmill_core::song::Field;
+use songmill_core::song::{Field, summary};
 use songmill_core::{JobId, Lyrics, Product, Timestamp};
 use songmill_vendors::senseaudio::{Generation, Paths, SenseAudio, Settings, WeightForm};
 use songmill_vendors::{Accepted, Callback, Delivery, Exchange, Order, Refusal, Secret, TaskRef, Vendor};
@@ -86,6 +86,27 @@ fn a_song_sings_what_was_written_in_both_generations() {
 }
 
 #[test]
+fn plain_lyrics_become_tagged_sections_and_the_plan_says_so() {
+    let json = r#"{"lyrics":"主歌：\n你好，世界。\n走吧\n\n[Verse 2]\nWe'll stay","style":"pop"}"#;
+    let sent = |vendor: &SenseAudio, json: &str| -> Value {
+        let body = ordered(vendor, StepKind::Song, json, None).request.into_body();
+        serde_json::from_slice::<Value>(&body).unwrap()["lyrics"].clone()
+    };
+    assert_eq!(sent(&vendor(), json), "[verse] 你好，世界。走吧 ; [verse] We'll stay");
+    let plan = vendor().plan(&song(json)).unwrap();
+    assert_eq!(
+        summary(&plan.changes),
+        "lyrics: 2 tags mapped (主歌： -> [verse], [Verse 2] -> [verse]), 1 line end became a sentence end"
+    );
+    let tagged = r#"{"lyrics":"[intro-short] ; [verse] snow, on the hill! ; [chorus] all is still"}"#;
+    assert_eq!(sent(&vendor(), tagged), "[intro-short] ; [verse] snow, on the hill! ; [chorus] all is still");
+    assert_eq!(vendor().plan(&song(tagged)).unwrap().changes, []);
+    // In this mode the words are no words, but what words should be about.
+    let v1 = SenseAudio::new(Settings { generation: Generation::V1, custom_mode: Some(true), ..settings() });
+    assert_eq!(sent(&v1, r#"{"lyrics":"a song about\n\nrain; and more"}"#), "a song about\n\nrain; and more");
+}
+
+#[test]
 fn every_rule_is_checked() {
     let refused = |json: &str| -> Vec<String> {
         let Err(invalid) = vendor().plan(&song(json)) else { return vec![] };
@@ -109,8 +130,11 @@ fn every_rule_is_checked() {
     );
     let sung = r#"{"style":"p","instrumental":true,"options":{"senseaudio":{"vocal_gender":"f"}}}"#;
     assert_eq!(refused(sung), ["options.senseaudio.vocal_gender"]);
-    assert_eq!(refused(&format!(r#"{{"lyrics":"{}"}}"#, "字".repeat(2001))), ["lyrics"]);
-    assert!(refused(&format!(r#"{{"lyrics":"{}"}}"#, "字".repeat(2000))).is_empty());
+    // The tag counts: `[verse] ` has eight characters.
+    for lyrics in ["字".repeat(1992), format!("[verse] {}", "字".repeat(1992))] {
+        assert!(refused(&format!(r#"{{"lyrics":"{lyrics}"}}"#)).is_empty());
+        assert_eq!(refused(&format!(r#"{{"lyrics":"{lyrics}字"}}"#)), ["lyrics"]);
+    }
     assert_eq!(refused(r#"{"reference_audio":"https://a/b.wav"}"#), ["style"]);
     let own = |key: &str, text: &str| {
         refused(&format!(r#"{{"lyrics":"a","options":{{"senseaudio":{{"{key}":"{text}"}}}}}}"#))
