@@ -114,7 +114,7 @@ const LOCAL: [&str; 5] = ["arpa", "internal", "local", "localdomain", "localhost
 /// their end, and in a query, where they mean nothing.
 fn plain(text: &str) -> Result<&str, Refused> {
     let text = text.trim_start_matches(|c: char| c.is_whitespace() && !c.is_control());
-    let text = text.trim_end_matches(|c: char| c.is_whitespace() || c.is_control());
+    let text = text.trim_end();
     let (before, query) = text.split_once(['?', '#']).unwrap_or((text, ""));
     let is_odd =
         before.contains('\\') || before.contains(char::is_control) || query.contains(char::is_control);

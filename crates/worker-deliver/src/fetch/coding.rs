@@ -67,8 +67,10 @@ pub(super) async fn settle(file: &mut Incoming, codings: Vec<Coding>, most: u64)
     if file.head().is_empty() || (codings.is_empty() && !is_framed) {
         return Ok(());
     }
-    let _place = PLACES.acquire().await;
+    let place = PLACES.acquire().await;
     file.remake(move |path| {
+        // Kept to the end even if nobody waits for it any more.
+        let _place = place;
         let mut made = Made { path, now: None };
         if is_framed {
             made.unframe()?;
