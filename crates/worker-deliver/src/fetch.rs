@@ -2,24 +2,30 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use reqwest::dns::Resolve;
 use rustls::ClientConfig;
 use songmill_core::{Fault, FaultKind};
 use url::Url;
 
-use self::client::{Client, Reply, tls};
-use self::reply::{goes_on, sorted, text};
-use self::taking::{Pace, Taking};
-use crate::guard::{Guard, GuardedResolver, Refused, SystemNames};
+use self::reply::sorted;
+use crate::guard::{Guard, GuardedResolver, Refused, SystemNames, uri};
 use crate::incoming::Incoming;
 use crate::settings::Settings;
 
 mod client;
+mod coding;
+mod decode;
+mod framing;
 mod reply;
 mod taking;
+mod transfer;
+
+pub(crate) use self::client::{Client, Reply, tls};
+pub(crate) use self::reply::{brings_bytes, retry_after};
+pub(crate) use self::transfer::{Limits, Rest, Target};
 
 /// Fetches untrusted addresses.
 #[derive(Clone, Debug)]
@@ -27,19 +33,11 @@ pub(crate) struct Fetcher {
     client: Client,
     guard: Guard,
     redirects: usize,
-    max_bytes: u64,
-    timeout: Duration,
-    pace: Pace,
+    limits: Limits,
 }
 
-/// How often a cut transfer is taken up again in a row, each time for less than [`PROGRESS`] bytes.
-const TRIES: u32 = 5;
-/// As many bytes are worth another try.
-const PROGRESS: u64 = 64 << 10;
-/// Before a transfer that brought little is taken up again; each time as much more.
-const PAUSE: Duration = Duration::from_millis(50);
 /// How long a transfer may bring nothing, and over which its speed is measured.
-const WINDOW: Duration = Duration::from_secs(30);
+pub(crate) const WINDOW: Duration = Duration::from_secs(30);
 
 impl Fetcher {
     pub(crate) fn new(settings: &Settings) -> Result<Self, rustls::Error> {
@@ -53,129 +51,44 @@ impl Fetcher {
             client: Client::new(resolver, tls, settings.connect_timeout.get(), window),
             guard,
             redirects: settings.redirects,
-            max_bytes: settings.max_bytes,
-            timeout: settings.timeout.get(),
-            pace: Pace { least: settings.slowest, window },
+            limits: Limits::new(settings, window),
         }
     }
 
     /// Fetches an address into an empty file.
     pub(crate) async fn fetch(&self, url: &str, into: &mut Incoming) -> Result<(), Fault> {
-        in_time(self.timeout, self.fetched(url, into)).await
-    }
-
-    async fn fetched(&self, url: &str, file: &mut Incoming) -> Result<(), Fault> {
         let url = self.guard.check(url).map_err(|refused| refuse(&refused))?;
-        let mut taking = Taking::new(file, self.pace);
-        let mut tries = 0;
-        loop {
-            let had = taking.had;
-            let why = match self.part(&url, &mut taking).await? {
-                Part::Ended => return Ok(()),
-                Part::Cut(why) => {
-                    tries = if taking.had >= had + PROGRESS { 0 } else { tries + 1 };
-                    why
-                }
-                Part::Other(why) => {
-                    taking.begin_anew(&why)?;
-                    continue;
-                }
-            };
-            if tries >= TRIES {
-                return Err(why);
-            }
-            if taking.mark.is_none() {
-                taking.begin_anew(&why)?;
-            }
-            tokio::time::sleep(PAUSE * tries).await;
-        }
+        self.limits.fetch(&Address { fetcher: self, url }, into).await
     }
+}
 
-    /// Asks for what is missing, and takes in what comes.
-    async fn part(&self, url: &Url, taking: &mut Taking<'_>) -> Result<Part, Fault> {
-        let reply = match self.open(url.clone(), taking).await {
-            Ok(reply) => reply,
-            Err(fault) if taking.had > 0 && fault.code == UNREACHABLE && fault.retry_after().is_none() => {
-                return Ok(Part::Cut(fault));
-            }
-            Err(fault) => return Err(fault),
-        };
-        if taking.had > 0 && !goes_on(&reply, taking) {
-            let why = unreachable("the transfer was cut, and the server goes on elsewhere".into());
-            if reply.head.status != StatusCode::OK {
-                return Ok(Part::Other(why));
-            }
-            // The server starts over, and so do we.
-            taking.begin_anew(&why)?;
-        }
-        taking.learn(&reply);
-        self.read(reply, taking).await
-    }
+/// An address that the guard let through.
+struct Address<'a> {
+    fetcher: &'a Fetcher,
+    url: Url,
+}
 
+impl Target for Address<'_> {
     /// Asks, following redirects that the guard lets through.
-    async fn open(&self, mut url: Url, taking: &Taking<'_>) -> Result<Reply, Fault> {
-        let rest = taking.mark.as_ref().filter(|_| taking.had > 0).map(|mark| (taking.had, mark));
-        for _ in 0..=self.redirects {
-            let reply = self.client.get(&url, rest).await?;
-            let status = reply.head.status;
-            if !status.is_redirection() {
-                return sorted(reply, taking.had);
-            }
-            let Some(target) = text(&reply, header::LOCATION) else {
-                return Err(unreachable(format!("the address answers {status} and not where to")));
+    async fn open(&self, rest: Option<Rest<'_>>) -> Result<Reply, Fault> {
+        let Fetcher { client, guard, redirects, .. } = self.fetcher;
+        let mut url = self.url.clone();
+        for _ in 0..=*redirects {
+            let to = uri(&url).ok_or_else(|| refuse(&Refused::Invalid))?;
+            let reply = client.get(to, HeaderMap::new(), rest).await?;
+            let location = match reply.head.status {
+                // It was not asked whether it had changed.
+                StatusCode::NOT_MODIFIED => None,
+                status if status.is_redirection() => reply.head.headers.get(header::LOCATION),
+                _ => None,
             };
-            url = self.guard.follow(&url, target).map_err(|refused| refuse(&refused))?;
-        }
-        Err(Fault::new(
-            FaultKind::Locked,
-            "address_refused",
-            format!("more than {} redirects", self.redirects),
-        ))
-    }
-
-    async fn read(&self, mut reply: Reply, taking: &mut Taking<'_>) -> Result<Part, Fault> {
-        let more = reply.content_length().map(|length| taking.had.saturating_add(length));
-        if taking.whole.max(more).is_some_and(|whole| whole > self.max_bytes) {
-            return Err(too_large(self.max_bytes));
-        }
-        loop {
-            let asked = Instant::now();
-            match reply.chunk().await {
-                Ok(Some(chunk)) => {
-                    taking.keep_pace(asked.elapsed(), chunk.len())?;
-                    taking.had += chunk.len() as u64;
-                    if taking.had > self.max_bytes {
-                        return Err(too_large(self.max_bytes));
-                    }
-                    taking.file.write(&chunk).await?;
-                }
-                Ok(None) if taking.is_whole() => return Ok(Part::Ended),
-                Ok(None) if taking.is_too_much() => {
-                    return Ok(Part::Other(unreachable("the server sent more than the whole".into())));
-                }
-                Ok(None) => return Ok(Part::Cut(unreachable("the transfer ended early".into()))),
-                Err(why) => return Ok(Part::Cut(why)),
+            match location.map(|to| to.as_bytes().trim_ascii()).filter(|to| !to.is_empty()) {
+                Some(to) => url = guard.follow(&url, to).map_err(|refused| refuse(&refused))?,
+                None => return sorted(reply, rest.is_some()),
             }
         }
+        Err(Fault::new(FaultKind::Locked, "address_refused", format!("more than {redirects} redirects")))
     }
-}
-
-enum Part {
-    /// The file is whole.
-    Ended,
-    /// There is more.
-    Cut(Fault),
-    /// What comes does not belong to what is there.
-    Other(Fault),
-}
-
-/// The result, or the fault of an output that takes too long.
-pub(crate) async fn in_time<T>(
-    most: Duration,
-    work: impl Future<Output = Result<T, Fault>>,
-) -> Result<T, Fault> {
-    let late = |_| unreachable(format!("not there after {} s", most.as_secs()));
-    tokio::time::timeout(most, work).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
 }
 
 /// What the guard said, where it is the cause.

@@ -3,11 +3,14 @@
 //! Addresses come from vendors and are not trusted. A name is resolved once, and what was checked is what is
 //! connected to; hosts that are numbers are checked as they stand; every redirect is checked anew.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::Uri;
 use hyper_util::client::legacy::connect::dns;
+use percent_encoding::{AsciiSet, percent_encode};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tower::BoxError;
 use url::{Host, Url};
@@ -48,18 +51,19 @@ pub enum Refused {
 }
 
 impl Guard {
-    /// Checks an address as it stands; a name is checked when it is resolved.
+    /// Checks an address as it stands; a name is checked when it is resolved. It is read as browsers read it: blanks,
+    /// brackets, letters of any script and percent signs that encode nothing are part of it.
     pub fn check(&self, text: &str) -> Result<Url, Refused> {
-        plain(text)?;
+        let text = plain(text)?;
         let url = Url::parse(text).map_err(|_| Refused::Invalid)?;
         self.check_url(&url)?;
         Ok(url)
     }
 
-    /// Checks where an address leads on to.
-    pub(crate) fn follow(&self, from: &Url, to: &str) -> Result<Url, Refused> {
-        plain(to)?;
-        let url = from.join(to).map_err(|_| Refused::Invalid)?;
+    /// Checks where an address leads on to, as it stands in a header: in bytes of any encoding.
+    pub(crate) fn follow(&self, from: &Url, to: &[u8]) -> Result<Url, Refused> {
+        let to = text(to);
+        let url = from.join(plain(&to)?).map_err(|_| Refused::Invalid)?;
         self.check_url(&url)?;
         if from.scheme() == "https" && url.scheme() != "https" {
             return Err(Refused::Unsealed);
@@ -92,7 +96,7 @@ impl Guard {
             _ => {}
         }
         // The clients read addresses, too: what they do not take is none.
-        http::Uri::try_from(url.as_str()).map(drop).map_err(|_| Refused::Invalid)
+        uri(url).map(drop).ok_or(Refused::Invalid)
     }
 
     /// Checks where a name leads.
@@ -106,10 +110,29 @@ const PORTS: u16 = 1024;
 /// Top-level domains that no public name has.
 const LOCAL: [&str; 5] = ["arpa", "internal", "local", "localdomain", "localhost"];
 
-/// Programs read backslashes and control characters in many ways; honest addresses have none.
-fn plain(text: &str) -> Result<(), Refused> {
-    let odd = |c: char| c == '\\' || c.is_control();
-    if text.contains(odd) { Err(Refused::Invalid) } else { Ok(()) }
+/// Programs read backslashes and control characters in many ways; honest addresses have none, but for what was left at
+/// their end, and in a query, where they mean nothing.
+fn plain(text: &str) -> Result<&str, Refused> {
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() && !c.is_control());
+    let text = text.trim_end();
+    let (before, query) = text.split_once(['?', '#']).unwrap_or((text, ""));
+    let is_odd =
+        before.contains('\\') || before.contains(char::is_control) || query.contains(char::is_control);
+    if is_odd { Err(Refused::Invalid) } else { Ok(text) }
+}
+
+/// What a header says, as text. Bytes that are no UTF-8 are the server's own, and stay what they are.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => percent_encode(bytes, &AsciiSet::EMPTY).into(),
+    }
+}
+
+/// An address as the client that fetches takes it. Paths and queries are taken as browsers write them; hosts that no name
+/// server knows are not, nor what is longer than 64 KiB.
+pub(crate) fn uri(url: &Url) -> Option<Uri> {
+    Uri::try_from(url.as_str()).ok()
 }
 
 /// Names without a dot are completed with whatever domain this machine is in.

@@ -1,166 +1,193 @@
 //! Objects in buckets that vendors write to.
+//!
+//! They are asked for as addresses are, with requests that are signed here: any text is a key of a bucket, `a//b`, `/a`
+//! and `a/../b` too, and clients for buckets take paths.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
-use object_store::path::Path;
-use object_store::{ClientOptions, Error, GetOptions, GetRange, ObjectStore as _, RetryConfig};
+use http::{HeaderMap, HeaderValue, Uri, header};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::dns::Resolve;
+use rustls::ClientConfig;
 use songmill_core::{Fault, FaultKind};
 
-use crate::fetch::{in_time, too_large, unreachable};
+use self::sign::{Signed, Signer};
+use crate::fetch::{
+    Client, Limits, Reply, Rest, Target, WINDOW, brings_bytes, retry_after, tls, unreachable,
+};
+use crate::guard::{Guard, GuardedResolver, SystemNames};
 use crate::incoming::Incoming;
 use crate::settings::{ObjectSettings, Settings};
 
+mod sign;
+
 /// Reads objects from the buckets in the settings.
 pub(crate) struct Objects {
-    stores: BTreeMap<String, AmazonS3>,
-    max_bytes: u64,
-    timeout: Duration,
+    buckets: BTreeMap<String, Bucket>,
+    client: Client,
+    limits: Limits,
 }
 
-/// How often a request is sent again at once; the job itself is tried again later.
-const RETRIES: usize = 2;
-/// For how long it is.
-const RETRY_MOST: Duration = Duration::from_secs(20);
-/// How often a transfer that stays cut is taken up again.
-const RESUMES: u32 = 3;
+struct Bucket {
+    /// What stands before the keys of its objects: `https://bucket.host/`.
+    base: String,
+    signer: Option<Signer>,
+    allow_http: bool,
+}
+
+/// How much of a refusal is read.
+const REFUSAL: usize = 64 << 10;
+/// What stands for itself in the path of a signed request; all else is encoded, and nothing is put in order.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 impl Objects {
-    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
-        let stores =
-            settings.objects.iter().map(|(name, bucket)| Ok((name.clone(), opened(settings, bucket)?)));
-        Ok(Self {
-            stores: stores.collect::<Result<_, Error>>()?,
-            max_bytes: settings.max_bytes,
-            timeout: settings.timeout.get(),
-        })
+    pub(crate) fn new(settings: &Settings) -> Result<Self, rustls::Error> {
+        Ok(Self::with(settings, Arc::new(SystemNames), tls()?))
+    }
+
+    fn with(settings: &Settings, names: Arc<dyn Resolve>, tls: ClientConfig) -> Self {
+        // The operator says where buckets are: where that leads is no vendor's doing.
+        let guard = Guard { allow_http: true, allow_private: true };
+        let resolver = GuardedResolver { guard, names };
+        let buckets = settings.objects.iter().map(|(name, bucket)| (name.clone(), Bucket::new(bucket)));
+        Self {
+            buckets: buckets.collect(),
+            client: Client::new(resolver, tls, settings.connect_timeout.get(), WINDOW),
+            limits: Limits::new(settings, WINDOW),
+        }
     }
 
     /// Reads an object into an empty file.
     pub(crate) async fn fetch(&self, store: &str, key: &str, into: &mut Incoming) -> Result<(), Fault> {
-        let Some(bucket) = self.stores.get(store) else {
+        let locked = |code, words: String| Fault::new(FaultKind::Locked, code, words);
+        let Some(bucket) = self.buckets.get(store) else {
             let words = format!("deliver.objects.{store} is not set: where does the vendor put its audio?");
-            return Err(Fault::new(FaultKind::Locked, "store_unknown", words));
+            return Err(locked("store_unknown", words));
         };
-        let path = Path::parse(key)
-            .map_err(|error| Fault::new(FaultKind::Garbled, "address_refused", error.to_string()))?;
-        in_time(self.timeout, self.read(bucket, &path, into)).await
-    }
-
-    async fn read(&self, bucket: &AmazonS3, path: &Path, file: &mut Incoming) -> Result<(), Fault> {
-        let (mut had, mut tag, mut resumes) = (0, None, 0);
-        loop {
-            let cut = match self.part(bucket, path, file, &mut had, &mut tag).await {
-                Err(Part::Cut(error)) => error,
-                Err(Part::Fault(fault)) => return Err(fault),
-                Ok(()) => return Ok(()),
-            };
-            if resumes == RESUMES {
-                return Err(sorted(&cut));
-            }
-            resumes += 1;
-            let goes_on = had > 0 && tag.is_some() && !matches!(cut, Error::Precondition { .. });
-            if !goes_on {
-                // Nothing to go on from, or another object by now.
-                file.restart()?;
-                (had, tag) = (0, None);
-            }
+        if key.is_empty() {
+            return Err(locked("address_refused", "the vendor names an object without a key".into()));
         }
-    }
-
-    /// Reads what is not there yet of an object, or as much of it as comes.
-    async fn part(
-        &self,
-        bucket: &AmazonS3,
-        path: &Path,
-        file: &mut Incoming,
-        had: &mut u64,
-        tag: &mut Option<String>,
-    ) -> Result<(), Part> {
-        let range = (*had > 0).then_some(GetRange::Offset(*had));
-        let options = GetOptions { range, if_match: tag.clone(), ..GetOptions::default() };
-        let found = bucket.get_opts(path, options).await.map_err(|error| match error {
-            Error::Precondition { .. } => Part::Cut(error),
-            error => Part::Fault(sorted(&error)),
+        let uri = bucket.uri(key).ok_or_else(|| {
+            locked("store_refused", format!("deliver.objects.{store}.endpoint leads nowhere"))
         })?;
-        let size = found.meta.size;
-        if size > self.max_bytes {
-            return Err(Part::Fault(too_large(self.max_bytes)));
+        if uri.scheme_str() != Some("https") && !bucket.allow_http {
+            let words =
+                format!("deliver.objects.{store}.endpoint is not https: set allow_http, if it shall be");
+            return Err(locked("store_refused", words));
         }
-        tag.clone_from(&found.meta.e_tag);
-        let mut chunks = found.into_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(Part::Cut)?;
-            *had += chunk.len() as u64;
-            if *had > size {
-                return Err(Part::Fault(unreachable("the object is longer than the bucket says".into())));
-            }
-            file.write(&chunk).await.map_err(Part::Fault)?;
-        }
-        if *had < size {
-            return Err(Part::Cut(Error::Generic { store: "S3", source: "the transfer was cut".into() }));
-        }
-        Ok(())
+        let is_plain = !key.split('/').any(|part| matches!(part, "" | "." | ".."));
+        let object = Object { client: &self.client, signer: bucket.signer.as_ref(), uri, is_plain };
+        self.limits.fetch(&object, into).await
     }
 }
 
-/// Why a transfer ended before its end.
-enum Part {
-    /// It may go on.
-    Cut(Error),
-    /// It may not.
-    Fault(Fault),
-}
-
-fn opened(settings: &Settings, bucket: &ObjectSettings) -> Result<AmazonS3, Error> {
-    let client = ClientOptions::new()
-        .with_timeout(settings.timeout.get())
-        .with_connect_timeout(settings.connect_timeout.get())
-        .with_allow_http(bucket.allow_http);
-    let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_MOST, ..RetryConfig::default() };
-    let builder = AmazonS3Builder::new()
-        .with_endpoint(endpoint(bucket))
-        .with_bucket_name(&bucket.bucket)
-        .with_region(&bucket.region)
-        .with_virtual_hosted_style_request(!bucket.path_style)
-        .with_allow_http(bucket.allow_http)
-        .with_retry(retry)
-        .with_client_options(client);
-    if bucket.access_key_id.is_empty() {
-        return builder.with_skip_signature(true).build();
+impl Bucket {
+    fn new(settings: &ObjectSettings) -> Self {
+        let ObjectSettings { region, access_key_id, secret_access_key, .. } = settings;
+        let signer = (!access_key_id.is_empty()).then(|| Signer {
+            region: region.clone(),
+            access_key_id: access_key_id.clone(),
+            secret_access_key: secret_access_key.clone(),
+        });
+        Self { base: base(settings), signer, allow_http: settings.allow_http }
     }
-    builder
-        .with_access_key_id(&bucket.access_key_id)
-        .with_secret_access_key(&bucket.secret_access_key)
-        .build()
+
+    fn uri(&self, key: &str) -> Option<Uri> {
+        let uri: Uri = format!("{}{}", self.base, utf8_percent_encode(key, ENCODED)).parse().ok()?;
+        uri.host().filter(|host| !host.is_empty())?;
+        matches!(uri.scheme_str(), Some("http" | "https")).then_some(uri)
+    }
 }
 
-/// Virtual-hosted, the bucket stands in the host, and the endpoint is given with it.
-fn endpoint(bucket: &ObjectSettings) -> String {
-    let endpoint = bucket.endpoint.trim_end_matches('/');
+/// Virtual-hosted, the bucket stands in the host.
+fn base(bucket: &ObjectSettings) -> String {
+    let (endpoint, name) = (bucket.endpoint.trim().trim_end_matches('/'), &bucket.bucket);
     match (bucket.path_style, endpoint.split_once("://")) {
-        (false, Some((scheme, host))) => format!("{scheme}://{}.{host}", bucket.bucket),
-        _ => endpoint.to_owned(),
+        (false, Some((scheme, host))) => format!("{scheme}://{name}.{host}/"),
+        _ => format!("{endpoint}/{name}/"),
     }
 }
 
-fn sorted(error: &Error) -> Fault {
-    let words = error.to_string();
-    match error {
-        // Not the song is missing but the settings are wrong: nothing that a new song would mend.
-        Error::NotFound { source, .. } if source.to_string().contains("NoSuchBucket") => {
-            Fault::new(FaultKind::Locked, "store_refused", "the bucket does not exist")
+/// An object of a bucket.
+struct Object<'a> {
+    client: &'a Client,
+    signer: Option<&'a Signer>,
+    uri: Uri,
+    /// Whether its key is one that everybody on the way leaves as it is.
+    is_plain: bool,
+}
+
+impl Target for Object<'_> {
+    async fn open(&self, rest: Option<Rest<'_>>) -> Result<Reply, Fault> {
+        let mut headers = HeaderMap::new();
+        if let Some(signer) = self.signer {
+            let (host, path) = (host(&self.uri), self.uri.path());
+            let Signed { authorization, date, content } = signer.sign(&host, path, jiff::Timestamp::now());
+            for (name, value) in [
+                (header::HOST, host),
+                (header::AUTHORIZATION, authorization),
+                (header::HeaderName::from_static("x-amz-date"), date),
+                (header::HeaderName::from_static("x-amz-content-sha256"), content.to_owned()),
+            ] {
+                let unfit = |_| refused("access_key_id or region cannot be sent".into());
+                headers.insert(name, HeaderValue::try_from(value).map_err(unfit)?);
+            }
         }
-        Error::NotFound { .. } => {
-            Fault::new(FaultKind::Rejected, "output_expired", "the object is not in the bucket")
-        }
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-            Fault::new(FaultKind::Locked, "store_refused", words)
-        }
-        _ => unreachable(words),
+        let reply = self.client.get(self.uri.clone(), headers, rest).await?;
+        if brings_bytes(&reply, rest.is_some()) { Ok(reply) } else { Err(self.sorted(reply).await) }
     }
+}
+
+impl Object<'_> {
+    /// What a bucket says that it does not give an object. That it has none by this key is all that is certain of the
+    /// song; everything else is settings, which a new song would not mend.
+    async fn sorted(&self, mut reply: Reply) -> Fault {
+        let (status, wait) = (reply.head.status, retry_after(&reply.head.headers));
+        let code = code(&mut reply).await;
+        let words = format!("the bucket answers {status} {code}");
+        match (status.as_u16(), code.as_str()) {
+            (404, "NoSuchBucket") => refused("the bucket does not exist".into()),
+            (404 | 410, _) if self.is_plain => {
+                Fault::new(FaultKind::Rejected, "output_expired", "the object is not in the bucket")
+            }
+            (404 | 410, _) => refused(format!(
+                "the object is not in the bucket, or something on the way puts its key in order: {status} {code}"
+            )),
+            (429, _) => Fault::new(FaultKind::Throttled, "rate_limited", words).after(wait),
+            (400, "RequestTimeout" | "") | (307, _) => unreachable(words).after(wait),
+            (301 | 302 | 308 | 400 | 401 | 403 | 405, _) => refused(words),
+            _ => unreachable(words).after(wait),
+        }
+    }
+}
+
+/// The code of a refusal, where it is one of S3: `<Error><Code>NoSuchKey</Code>…`.
+async fn code(reply: &mut Reply) -> String {
+    let mut body = Vec::new();
+    // Without it the status says enough.
+    while let Ok(Some(chunk)) = reply.chunk().await {
+        body.extend_from_slice(&chunk);
+        if body.len() > REFUSAL {
+            break;
+        }
+    }
+    let body = String::from_utf8_lossy(&body);
+    let code = body.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+    code.map(|(code, _)| code.trim().to_owned()).unwrap_or_default()
+}
+
+/// The host as it is sent and signed: with its port, unless that is the scheme's own.
+fn host(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    match (uri.port_u16(), uri.scheme_str()) {
+        (None, _) | (Some(80), Some("http")) | (Some(443), Some("https")) => host.to_owned(),
+        (Some(port), _) => format!("{host}:{port}"),
+    }
+}
+
+fn refused(words: String) -> Fault {
+    Fault::new(FaultKind::Locked, "store_refused", words)
 }
 
 #[cfg(test)]

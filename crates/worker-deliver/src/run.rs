@@ -31,9 +31,6 @@ pub enum Error {
     /// The storage cannot be used.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A vendor's bucket cannot be read from.
-    #[error("deliver.objects: a bucket cannot be opened")]
-    Objects(#[source] object_store::Error),
     /// Audio cannot be converted.
     #[error(
         "deliver.convert: {program} does not run; install ffmpeg, or set format to \"\" and loudness to 0"
@@ -83,7 +80,7 @@ pub async fn run(
         listeners: Listeners::start().map_err(Error::Threads)?,
         converting: Semaphore::new(processors),
         fetcher: Fetcher::new(&settings).map_err(Error::Tls)?,
-        objects: Objects::new(&settings).map_err(Error::Objects)?,
+        objects: Objects::new(&settings).map_err(Error::Tls)?,
         storage: storage.clone(),
     });
     let mut workers = JoinSet::new();

@@ -10,7 +10,7 @@ use songmill_core::{Fault, FaultKind};
 use tempfile::TempPath;
 
 use crate::fetch::no_room;
-use crate::incoming::Incoming;
+use crate::incoming::{Incoming, PREFIX};
 use crate::settings::{Cloud, Settings};
 
 mod bucket;
@@ -128,7 +128,7 @@ impl Storage {
         };
         let fail = |source| StorageError::Folder { folder: incoming.display().to_string(), source };
         let place = Place::open(settings)?;
-        std::fs::create_dir_all(&incoming).and_then(|()| shelve::sweep(&incoming, "in-")).map_err(fail)?;
+        std::fs::create_dir_all(&incoming).and_then(|()| shelve::sweep(&incoming, PREFIX)).map_err(fail)?;
         Ok(Self { place, incoming: Arc::new(incoming) })
     }
 
@@ -141,7 +141,7 @@ impl Storage {
         // In a folder as any file is made: whoever runs us decides by the umask who may read songs.
         let mode = if matches!(self.place, Place::Folder(_)) { 0o666 } else { 0o600 };
         let permissions = std::fs::Permissions::from_mode(mode);
-        tempfile::Builder::new().prefix("in-").permissions(permissions).tempfile_in(&*self.incoming)
+        tempfile::Builder::new().prefix(PREFIX).permissions(permissions).tempfile_in(&*self.incoming)
     }
 
     /// Writes a file under a path: the whole of it, or nothing that anybody sees.

@@ -1,6 +1,5 @@
 //! Sends what vendors say and reads back what they answer.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +9,10 @@ use songmill_core::{Fault, FaultKind};
 use songmill_store::Lease;
 use songmill_vendors::{Exchange, Next, contract::Cost};
 
+use self::lost::Lost;
 use crate::meter::Meter;
+
+mod lost;
 
 /// How vendors are talked to.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -32,6 +34,11 @@ impl Default for DriverSettings {
 
 /// Requests of one exchange at the most (upload, put, submit; pages of a look-up).
 const HOPS: usize = 64;
+/// How long a connection may be idle before another request is sent over it.
+const IDLE: Duration = Duration::from_secs(30);
+/// The same for requests that cost money. Vendors close idle connections after two to five seconds, and a request that
+/// meets the close is lost: nobody knows whether it ran.
+const IDLE_PAID: Duration = Duration::from_secs(1);
 
 /// Why an exchange came to nothing.
 #[derive(Debug)]
@@ -51,22 +58,42 @@ impl From<Fault> for Stopped {
 /// Talks to vendors.
 #[derive(Clone, Debug)]
 pub(crate) struct Driver {
-    client: reqwest::Client,
+    /// Sends what costs nothing.
+    free: reqwest::Client,
+    /// Sends what costs money, over connections that were in use just now.
+    paid: reqwest::Client,
+    /// Sends it again where it is known not to have run, each time over a connection of its own.
+    fresh: reqwest::Client,
     settings: DriverSettings,
 }
 
 impl Driver {
     pub(crate) fn new(settings: DriverSettings) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .timeout(settings.request_timeout.get())
-            .connect_timeout(settings.connect_timeout.get())
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .tcp_nodelay(true)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, settings })
+        Self::with(settings, |client| client)
+    }
+
+    fn with(
+        settings: DriverSettings,
+        change: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<Self, reqwest::Error> {
+        let client = |idle, pooled| {
+            let client = reqwest::Client::builder()
+                .timeout(settings.request_timeout.get())
+                .connect_timeout(settings.connect_timeout.get())
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .tcp_nodelay(true)
+                .pool_idle_timeout(idle)
+                .pool_max_idle_per_host(pooled)
+                .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")));
+            change(client).build()
+        };
+        Ok(Self {
+            free: client(IDLE, usize::MAX)?,
+            paid: client(IDLE_PAID, usize::MAX)?,
+            fresh: client(IDLE_PAID, 0)?,
+            settings,
+        })
     }
 
     /// Carries an exchange to its end. Nothing that costs money is sent unless a lease outlasts it; everything else
@@ -91,14 +118,22 @@ impl Driver {
         let mut exchange = exchange;
         for _ in 0..HOPS {
             let (request, cost, read) = exchange.into_parts();
-            if cost == Cost::Free {
-                if !std::mem::take(&mut allowed) {
-                    meter.take().await;
+            let reply = match cost {
+                Cost::Free => {
+                    if !std::mem::take(&mut allowed) {
+                        meter.take().await;
+                    }
+                    self.send(&self.free, request).await.map_err(|lost| lost.fault(cost))?
                 }
-            } else if !lease.is_some_and(|lease| lease.is_held_for(self.settings.request_timeout.get())) {
-                return Err(Stopped::LeaseShort);
-            }
-            let reply = self.send(request, cost).await?;
+                Cost::Creates => {
+                    let outlasts =
+                        || lease.is_some_and(|lease| lease.is_held_for(self.settings.request_timeout.get()));
+                    if !outlasts() {
+                        return Err(Stopped::LeaseShort);
+                    }
+                    self.send_paid(request, outlasts).await?
+                }
+            };
             match read(reply) {
                 Next::Done(result) => return Ok(result?),
                 Next::Then(next) => exchange = next,
@@ -108,17 +143,31 @@ impl Driver {
             .into())
     }
 
-    async fn send(&self, request: Request<Bytes>, cost: Cost) -> Result<Response<Bytes>, Fault> {
-        let lost = |error: &reqwest::Error| lost(error, cost);
-        let request = reqwest::Request::try_from(request).map_err(|error| {
-            Fault::new(FaultKind::Locked, "address_invalid", error.without_url().to_string())
-        })?;
-        let mut reply = self.client.execute(request).await.map_err(|error| lost(&error))?;
+    /// Sends what costs money: once more at once, over a new connection, where it is known not to have run and the
+    /// lease still outlasts it.
+    async fn send_paid(
+        &self,
+        request: Request<Bytes>,
+        outlasts: impl Fn() -> bool,
+    ) -> Result<Response<Bytes>, Fault> {
+        let first = self.send(&self.paid, request.clone()).await;
+        let answered = match first {
+            // Where nobody can be connected to, another try at once finds the same.
+            Err(lost) if lost.never_ran() && !lost.is_unconnected() && outlasts() => {
+                self.send(&self.fresh, request).await
+            }
+            answered => answered,
+        };
+        answered.map_err(|lost| lost.fault(Cost::Creates))
+    }
+
+    async fn send(&self, client: &reqwest::Client, request: Request<Bytes>) -> Result<Response<Bytes>, Lost> {
+        let request = reqwest::Request::try_from(request).map_err(Lost::Head)?;
+        let mut reply = client.execute(request).await.map_err(Lost::Head)?;
         let mut body = BytesMut::new();
-        while let Some(chunk) = reply.chunk().await.map_err(|error| lost(&error))? {
+        while let Some(chunk) = reply.chunk().await.map_err(Lost::Body)? {
             if body.len() + chunk.len() > self.settings.reply_bytes {
-                let words = format!("more than {} bytes", self.settings.reply_bytes);
-                return Err(Fault::new(FaultKind::Garbled, "reply_garbled", words));
+                return Err(Lost::TooLarge(self.settings.reply_bytes));
             }
             body.extend_from_slice(&chunk);
         }
@@ -129,29 +178,5 @@ impl Driver {
     }
 }
 
-/// What a failure on the way means: before anything was sent it is known not to be done.
-fn lost(error: &reqwest::Error, cost: Cost) -> Fault {
-    let words = words(error);
-    if error.is_connect() {
-        return Fault::new(FaultKind::Unavailable, "vendor_unreachable", words);
-    }
-    match cost {
-        Cost::Creates => Fault::new(FaultKind::Unknown, "reply_lost", words),
-        Cost::Free if error.is_timeout() => Fault::new(FaultKind::Unavailable, "vendor_slow", words),
-        Cost::Free => Fault::new(FaultKind::Unavailable, "vendor_unreachable", words),
-    }
-}
-
-/// What went wrong, without the address: it may carry a signature.
-fn words(error: &reqwest::Error) -> String {
-    let mut cause = error.source();
-    let mut text = if error.is_timeout() { "timed out".to_owned() } else { "connection failed".to_owned() };
-    while let Some(source) = cause {
-        let said = source.to_string();
-        if !said.contains("http") {
-            text = format!("{text}: {said}");
-        }
-        cause = source.source();
-    }
-    text
-}
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, MaybeHttpsStream};
@@ -18,14 +18,14 @@ use songmill_core::Fault;
 use tokio::net::TcpStream;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceExt as _};
-use url::Url;
 
+use super::transfer::Rest;
 use super::{causes, refuse, refused_by_guard, unreachable};
 use crate::guard::{GuardedResolver, Refused, USER_AGENT};
 
 /// Asks addresses that the guard let through, over connections to what it let through.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     http: legacy::Client<Connector, Empty<Bytes>>,
     /// How long a connection may take, name and handshake included.
     connect: Duration,
@@ -43,7 +43,7 @@ const IDLE: Duration = Duration::from_secs(30);
 const IDLE_MOST: usize = 16;
 
 impl Client {
-    pub(super) fn new(
+    pub(crate) fn new(
         resolver: GuardedResolver,
         mut tls: ClientConfig,
         connect: Duration,
@@ -68,15 +68,20 @@ impl Client {
     }
 
     /// Asks for a file, or for the rest of it: from this byte, if it still is what has this mark.
-    pub(super) async fn get(&self, url: &Url, rest: Option<(u64, &HeaderValue)>) -> Result<Reply, Fault> {
-        let mut request = http::Request::get(url.as_str())
-            .header(header::ACCEPT, "*/*")
-            .header(header::ACCEPT_ENCODING, "identity")
-            .header(header::USER_AGENT, USER_AGENT);
+    pub(crate) async fn get(&self, uri: Uri, own: HeaderMap, rest: Option<Rest<'_>>) -> Result<Reply, Fault> {
+        let mut request = http::Request::new(Empty::new());
+        *request.uri_mut() = uri;
+        let headers = request.headers_mut();
+        *headers = own;
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         if let Some((had, mark)) = rest {
-            request = request.header(header::RANGE, format!("bytes={had}-")).header(header::IF_RANGE, mark);
+            let range =
+                HeaderValue::try_from(format!("bytes={had}-")).map_err(|_| refuse(&Refused::Invalid))?;
+            headers.insert(header::RANGE, range);
+            headers.insert(header::IF_RANGE, mark.clone());
         }
-        let request = request.body(Empty::new()).map_err(|_| refuse(&Refused::Invalid))?;
         let asked = tokio::time::timeout(self.connect + self.window, self.http.request(request)).await;
         let (head, body) = asked.map_err(|_| timed_out())?.map_err(|error| lost(&error))?.into_parts();
         Ok(Reply { head, body, window: self.window })
@@ -84,26 +89,26 @@ impl Client {
 }
 
 /// Whom this machine trusts.
-pub(super) fn tls() -> Result<ClientConfig, rustls::Error> {
+pub(crate) fn tls() -> Result<ClientConfig, rustls::Error> {
     Ok(ClientConfig::builder().try_with_platform_verifier()?.with_no_client_auth())
 }
 
 /// What an address answers.
 #[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) head: http::response::Parts,
+pub(crate) struct Reply {
+    pub(crate) head: http::response::Parts,
     body: Incoming,
     window: Duration,
 }
 
 impl Reply {
     /// How many bytes are to come, where the server said.
-    pub(super) fn content_length(&self) -> Option<u64> {
+    pub(crate) fn content_length(&self) -> Option<u64> {
         self.body.size_hint().exact()
     }
 
     /// What comes next; none at the end.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
             let came = tokio::time::timeout(self.window, self.body.frame()).await;
             match came.map_err(|_| timed_out())? {

@@ -3,45 +3,61 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use songmill_core::{Fault, FaultKind};
 
 use super::client::Reply;
 use super::taking::Taking;
-use super::unreachable;
+use super::{coding, unreachable};
 
-/// Sorts the head of a reply to somebody who has `had` bytes already.
-pub(super) fn sorted(reply: Reply, had: u64) -> Result<Reply, Fault> {
+/// Sorts the head of a reply to somebody who asked for the file, or for the rest of it.
+pub(super) fn sorted(reply: Reply, for_rest: bool) -> Result<Reply, Fault> {
     let status = reply.head.status;
     let words = format!("the address answers {status}");
-    let wait = || text(&reply, header::RETRY_AFTER)?.parse().ok().map(Duration::from_secs);
     match status.as_u16() {
-        200 => plain(reply),
-        // A part that nobody asked for is not the file.
-        206 | 416 if had > 0 => plain(reply),
+        _ if brings_bytes(&reply, for_rest) => Ok(reply),
         401 | 403 | 404 | 410 => Err(Fault::new(FaultKind::Rejected, "output_expired", words)),
-        429 => Err(Fault::new(FaultKind::Throttled, "rate_limited", words).after(wait())),
-        503 => Err(unreachable(words).after(wait())),
-        _ => Err(unreachable(words)),
+        429 => {
+            let wait = retry_after(&reply.head.headers);
+            Err(Fault::new(FaultKind::Throttled, "rate_limited", words).after(wait))
+        }
+        // Not there yet, not there now, or a server that is out of its mind: none says that it is gone.
+        _ => Err(unreachable(words).after(retry_after(&reply.head.headers))),
     }
 }
 
-/// A reply whose bytes are the file's own. Others were not asked for, and a small one may open into a very large one.
-fn plain(reply: Reply) -> Result<Reply, Fault> {
-    let encodings = reply.head.headers.get_all(header::CONTENT_ENCODING).iter();
-    let all = encodings.chain(reply.head.headers.get_all(header::TRANSFER_ENCODING));
-    let odd = all.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).find(|name| {
-        let name = name.trim_ascii();
-        !name.is_empty() && !name.eq_ignore_ascii_case(b"identity") && !name.eq_ignore_ascii_case(b"chunked")
-    });
-    match odd {
-        None => Ok(reply),
-        Some(name) => {
-            let name = String::from_utf8_lossy(name.trim_ascii());
-            let words = format!("the audio comes in the encoding {name}, which was not asked for");
-            Err(Fault::new(FaultKind::Garbled, "output_encoded", words))
-        }
+/// Whether a reply brings bytes of the file, or says something of the part that was asked for.
+pub(crate) fn brings_bytes(reply: &Reply, for_rest: bool) -> bool {
+    match reply.head.status {
+        status if is_whole(status) => true,
+        StatusCode::PARTIAL_CONTENT if !for_rest => is_all(reply),
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => for_rest,
+        _ => false,
     }
+}
+
+/// Whether a reply of this status is the whole file; of 203 a proxy says that it has had a hand in it.
+pub(super) fn is_whole(status: StatusCode) -> bool {
+    matches!(status, StatusCode::OK | StatusCode::NON_AUTHORITATIVE_INFORMATION)
+}
+
+/// A part that nobody asked for is not the file, unless it is all of it.
+fn is_all(reply: &Reply) -> bool {
+    matches!(range(reply), Some((0, Some(whole))) if reply.content_length() == Some(whole))
+}
+
+/// How long a server asks to wait: seconds, whole or not, or a date, which is read by the server's own clock.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let said = headers.get(header::RETRY_AFTER)?;
+    let wait = match said.to_str().ok()?.trim().parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds.ceil()).ok()?,
+        Err(_) => {
+            let now = headers.get(header::DATE).and_then(moment).unwrap_or_else(jiff::Timestamp::now);
+            Duration::try_from(moment(said)?.duration_since(now)).ok()?
+        }
+    };
+    // Who has nothing to wait for is asked again as after any failure.
+    Some(wait).filter(|wait| !wait.is_zero())
 }
 
 /// Whether a reply goes on where the transfer was cut, and not from the start; anything else would spoil the file.
@@ -53,6 +69,13 @@ pub(super) fn goes_on(reply: &Reply, taking: &Taking<'_>) -> bool {
         && same(header::ETAG, taking.tag())
         && (taking.tag().is_some() || same(header::LAST_MODIFIED, taking.mark.as_ref()))
         && (whole.is_none() || taking.whole.is_none() || whole == taking.whole)
+        && is_coded_as(reply, taking)
+}
+
+/// A rest in another coding is the rest of something else.
+fn is_coded_as(reply: &Reply, taking: &Taking<'_>) -> bool {
+    let codings = coding::named(&reply.head.headers);
+    codings.is_empty() || codings == taking.codings
 }
 
 /// What tells this file from another at the same address. A weak tag does not tell bytes, and a date only where it
@@ -85,6 +108,6 @@ fn range(reply: &Reply) -> Option<(u64, Option<u64>)> {
     Some((part.split_once('-')?.0.parse().ok()?, whole.parse().ok()))
 }
 
-pub(super) fn text(reply: &Reply, name: header::HeaderName) -> Option<&str> {
+fn text(reply: &Reply, name: header::HeaderName) -> Option<&str> {
     reply.head.headers.get(name)?.to_str().ok()
 }

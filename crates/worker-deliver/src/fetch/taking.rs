@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use http::header::HeaderValue;
 use songmill_core::Fault;
 
 use super::client::Reply;
+use super::coding::{self, Coding};
 use super::{reply, unreachable};
 use crate::incoming::Incoming;
 
@@ -22,6 +22,8 @@ pub(super) struct Taking<'a> {
     pub(super) whole: Option<u64>,
     /// What tells it from another file at the same address.
     pub(super) mark: Option<HeaderValue>,
+    /// What it is said to be coded in.
+    pub(super) codings: Vec<Coding>,
     anew: u32,
     pace: Pace,
     /// Within the window that is being measured.
@@ -40,7 +42,17 @@ pub(super) struct Pace {
 
 impl<'a> Taking<'a> {
     pub(super) fn new(file: &'a mut Incoming, pace: Pace) -> Self {
-        Self { file, had: 0, whole: None, mark: None, anew: 0, pace, waited: Duration::ZERO, came: 0 }
+        Self {
+            file,
+            had: 0,
+            whole: None,
+            mark: None,
+            codings: Vec::new(),
+            anew: 0,
+            pace,
+            waited: Duration::ZERO,
+            came: 0,
+        }
     }
 
     /// Forgets what is there; the fault is returned when that was done before.
@@ -57,8 +69,9 @@ impl<'a> Taking<'a> {
     /// Notes what the head of a reply says of the file.
     pub(super) fn learn(&mut self, reply: &Reply) {
         self.whole = reply::length(reply).or(self.whole);
-        if reply.head.status == StatusCode::OK {
+        if self.had == 0 {
             self.mark = reply::mark(reply);
+            self.codings = coding::named(&reply.head.headers);
         }
     }
 

@@ -9,7 +9,10 @@ use tokio::net::TcpListener;
 
 use super::*;
 
+mod addresses;
+mod answers;
 mod astray;
+mod coded;
 mod limits;
 mod resuming;
 mod sealed;

@@ -14,7 +14,7 @@ use songmill_store::{
 
 use super::sign::signatures;
 use super::{NoticeSettings, moment};
-use crate::fetch::refused_by_guard;
+use crate::fetch::{refused_by_guard, retry_after};
 use crate::guard::{self, Guard, Refused, SystemNames};
 
 /// Posts notices.
@@ -252,8 +252,7 @@ impl Posted {
 
     async fn read(mut response: Response) -> Self {
         let status = response.status();
-        let wait =
-            response.headers().get(header::RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
+        let wait = retry_after(response.headers());
         let mut read = 0;
         while let Ok(Some(chunk)) = response.chunk().await {
             read += chunk.len();
@@ -268,7 +267,7 @@ impl Posted {
             }
             status => Some(status.to_string()),
         };
-        Self { status: Some(status), wait: wait.map(|secs| Duration::from_secs(secs).min(WAIT_MOST)), error }
+        Self { status: Some(status), wait: wait.map(|wait| wait.min(WAIT_MOST)), error }
     }
 }
 

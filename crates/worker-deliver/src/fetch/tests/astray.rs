@@ -9,9 +9,7 @@ fn to(target: &str) -> String {
 
 /// Asks a server of this machine although the guard refuses it; what it answers is judged as ever.
 async fn first_hop_let_through(fetcher: &Fetcher, base: &str) -> Result<Reply, Fault> {
-    let mut file = Incoming::new(tempfile::NamedTempFile::new().unwrap());
-    let taking = Taking::new(&mut file, fetcher.pace);
-    fetcher.open(Url::parse(&format!("{base}/a")).unwrap(), &taking).await
+    Address { fetcher, url: Url::parse(&format!("{base}/a")).unwrap() }.open(None).await
 }
 
 #[tokio::test]

@@ -11,34 +11,6 @@ async fn a_server_that_does_not_answer_is_given_up_in_time() {
     assert_eq!(waited.unwrap_err().code, "output_unreachable");
 }
 
-/// `songmill` a hundred times, as gzip has it.
-const GZIP: &[u8] = &[
-    0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3, 0x2b, 0xce, 0xcf, 0x4b, 0xcf, 0xcd, 0xcc, 0xc9, 0x29, 0x1e, 0xa5,
-    0x47, 0xe9, 0x51, 0x1a, 0x83, 6, 0, 0x68, 0xbd, 0x68, 0x35, 0x20, 3, 0, 0,
-];
-
-#[tokio::test]
-async fn what_comes_compressed_is_neither_unpacked_nor_taken() {
-    for name in ["gzip", "GZIP", "br", "zstd", "deflate", "identity, gzip", "x-unheard-of"] {
-        for header in ["content-encoding", "transfer-encoding"] {
-            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\n{header}: {name}\r\n\r\n");
-            let (base, _) = server(vec![[head.as_bytes(), GZIP].concat()]).await;
-            let fault = fetch(&fetcher(|_| {}), &format!("{base}/a")).await.unwrap_err();
-            assert_eq!(fault.code, "output_encoded", "{header}: {name}");
-        }
-    }
-    let plain = reply("200 OK", "content-encoding: identity\r\ncontent-length: 2\r\n", "ok");
-    let (base, asked) = server(vec![plain]).await;
-    assert_eq!(fetch(&fetcher(|_| {}), &format!("{base}/a")).await.unwrap(), "ok");
-    assert!(asked.lock().unwrap()[0].contains("accept-encoding: identity\r\n"));
-    // What is only compressed, and does not say so, is bytes like others.
-    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", GZIP.len());
-    let (base, _) = server(vec![[head.as_bytes(), GZIP].concat()]).await;
-    let mut file = Incoming::new(tempfile::NamedTempFile::new().unwrap());
-    fetcher(|_| {}).fetch(&format!("{base}/a"), &mut file).await.unwrap();
-    assert_eq!(std::fs::read(file.finish().unwrap()).unwrap(), GZIP);
-}
-
 /// A server that says this at once and then a byte every 10 ms, until nobody listens.
 async fn dripping(at_once: &'static str, drip: &'static [u8]) -> String {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,6 +1,7 @@
 //! Transfers that are cut.
 
 use super::*;
+use crate::fetch::transfer::{PROGRESS, TRIES};
 
 #[tokio::test]
 async fn a_cut_transfer_is_taken_up_where_it_was_cut() {
