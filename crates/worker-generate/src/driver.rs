@@ -28,7 +28,7 @@ pub struct DriverSettings {
 
 impl Default for DriverSettings {
     fn default() -> Self {
-        Self { request_timeout: Span::secs(30), connect_timeout: Span::secs(5), reply_bytes: 8 << 20 }
+        Self { request_timeout: Span::secs(30), connect_timeout: Span::secs(5), reply_bytes: 16 << 20 }
     }
 }
 
