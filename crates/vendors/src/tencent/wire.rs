@@ -6,7 +6,7 @@ use songmill_core::{Extra, ExtraReason, Fault, Output, Outputs, Source, TaskId};
 
 use crate::address::normalized;
 use crate::outputs;
-use crate::tolerant::{Object, garbled, int, text};
+use crate::tolerant::{Object, garbled, int, is_empty, text};
 
 /// The body of every request.
 #[derive(Serialize)]
@@ -164,7 +164,7 @@ fn songs(result: &Value, found: &mut dyn FnMut(&str)) {
         Value::Object(song) => match text(song, &NAMES) {
             Some(name) => found(name),
             // It has the place of a name, which is not there yet.
-            None if NAMES.iter().any(|key| song.contains_key(*key)) => found(""),
+            None if song.iter().any(|(key, value)| NAMES.contains(&&**key) && is_empty(value)) => found(""),
             None => song.values().filter(|value| !value.is_string()).for_each(|value| songs(value, found)),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

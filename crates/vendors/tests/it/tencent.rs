@@ -236,6 +236,40 @@ fn every_state_is_understood_as_number_text_or_name() {
 }
 
 #[test]
+fn songs_are_read_in_whatever_shape_they_are_named() {
+    let songs = |result: Value| {
+        polled(&job(
+            json!(3),
+            &json!({ "outputs": [{ "contentId": "s", "destination": "/x", "smartContentResult": result }] }),
+        ))
+    };
+    let name = "a//b (1).mp3";
+    for result in [
+        json!({ "textBgmGeneration": [{ "songName": name }] }),
+        json!({ "textBgmGeneration": [{ "songName": { "name": name } }] }),
+        json!({ "textBgmGeneration": [[{ "fileName": name }]] }),
+        json!({ "textBgmGeneration": { "songName": name } }),
+        json!({ "textBgmGeneration": { "songs": [name] } }),
+        json!({ "textBgmGeneration": [name] }),
+        json!({ "textBgmGeneration": [{ "songName": format!("/{name}\n") }, { "songName": "cover.png" }] }),
+        json!(json!({ "textBgmGeneration": [{ "songName": name }] }).to_string()),
+    ] {
+        let shown = songs(result.clone());
+        assert!(shown.contains(r#"key: "x/a//b (1).mp3""#), "{result} {shown}");
+        assert_eq!(shown.matches("Output {").count(), 1, "{result} {shown}");
+    }
+    let at_an_address = songs(json!({ "textBgmGeneration": [{ "url": "https://a.example/1.mp3" }] }));
+    assert!(at_an_address.contains(r#"Url("https://a.example/1.mp3")"#), "{at_an_address}");
+    let one_is_not_there = songs(json!({ "textBgmGeneration": [{ "songName": "" }, { "songName": name }] }));
+    assert!(one_is_not_there.contains(r#"Unusable("")"#), "it keeps its place: {one_is_not_there}");
+    for nothing in
+        [json!({}), json!({ "textBgmGeneration": [] }), json!(null), json!({ "textBgmGeneration": [{}] })]
+    {
+        assert!(songs(nothing.clone()).contains("Unreadable"), "{nothing}");
+    }
+}
+
+#[test]
 fn a_lost_submission_is_found_by_its_custom_id() {
     let exchange = find(&vendor());
     assert_snapshot!(show_exchange(&exchange));
