@@ -309,11 +309,16 @@ async fn resolve(
     let choice = match resolution {
         Resolution::Resubmit {} => Choice::Resubmit,
         Resolution::Adopt { task } => Choice::Adopt(task),
+        Resolution::Store {} => Choice::Store,
         Resolution::Fail {} => Choice::Fail,
     };
     let acted = act(&app, &caller, id, "resolve", &Event::Resolved(choice)).await?;
     if !acted.changed {
-        let detail = format!("job {id} is {}, not held: there is nothing to decide", acted.job.state);
+        let detail = if acted.job.state == StateName::Held {
+            format!("job {id} has no known task whose audio could be stored")
+        } else {
+            format!("job {id} is {}, not held: there is nothing to decide", acted.job.state)
+        };
         return Err(Problem::new(StatusCode::CONFLICT, "not_held", detail));
     }
     Ok(Out(acted))

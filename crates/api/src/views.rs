@@ -112,6 +112,8 @@ pub enum Resolution {
         /// The vendor's id of it.
         task: songmill_core::TaskId,
     },
+    /// Download the audio of its task once more, and store it as it is, flagged: `{"store": {}}`.
+    Store {},
     /// End it as failed: `{"fail": {}}`.
     Fail {},
 }

@@ -92,6 +92,9 @@ pub(crate) struct ResolveArgs {
     /// Follow this task of the vendor's
     #[arg(long, group = "choice", value_name = "TASK")]
     adopt: Option<TaskId>,
+    /// Download the audio of its task once more, and store it as it is, flagged
+    #[arg(long, group = "choice")]
+    store: bool,
     /// End it as failed
     #[arg(long, group = "choice")]
     fail: bool,
@@ -108,10 +111,11 @@ pub(crate) async fn run(global: &Global, command: JobCommand) -> Result<Exit> {
         JobCommand::Cancel { id } => act(global, &client, Ask::post(format!("/v1/jobs/{id}/cancel"))).await,
         JobCommand::Retry { id } => act(global, &client, Ask::post(format!("/v1/jobs/{id}/retry"))).await,
         JobCommand::Resolve(args) => {
-            let choice = match (args.resubmit, args.adopt) {
-                (true, _) => Resolution::Resubmit {},
-                (_, Some(task)) => Resolution::Adopt { task },
-                (_, None) => Resolution::Fail {},
+            let choice = match (args.resubmit, args.adopt, args.store) {
+                (true, ..) => Resolution::Resubmit {},
+                (_, Some(task), _) => Resolution::Adopt { task },
+                (_, _, true) => Resolution::Store {},
+                (_, None, false) => Resolution::Fail {},
             };
             act(global, &client, Ask::post(format!("/v1/jobs/{}/resolve", args.id)).json(&choice)?).await
         }

@@ -57,6 +57,8 @@ pub enum Choice {
     Resubmit,
     /// Follow this task of the vendor's.
     Adopt(TaskId),
+    /// Download the audio of its task once more, and store it as it is, flagged.
+    Store,
     /// End the job as failed.
     Fail,
 }

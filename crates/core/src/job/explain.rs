@@ -218,9 +218,10 @@ impl Words<'_> {
             }
             _ => format!("nobody can tell whether there is a task at {vendor} for attempt {number}"),
         };
+        let store = if of.task.is_some() { ", its audio stored as it is" } else { "" };
         format!(
             "an operator, asked {}: {about} ({fault}); `songmill job resolve` has it submitted again at the risk of \
-             paying twice, a task adopted, or the job failed; a callback or a late answer settles it too",
+             paying twice, a task adopted{store}, or the job failed; a callback or a late answer settles it too",
             self.ago(at),
         )
     }

@@ -30,6 +30,9 @@ pub struct Retrieval {
     /// Downloads that gave audio which nobody can use.
     #[serde(rename = "x", skip_serializing_if = "is_zero")]
     pub unusable: u32,
+    /// Whether an operator has its audio stored as it is.
+    #[serde(rename = "a", skip_serializing_if = "std::ops::Not::not")]
+    pub accept_any: bool,
     /// Whether what the task costs is booked.
     #[serde(rename = "b", skip_serializing_if = "std::ops::Not::not")]
     pub booked: bool,

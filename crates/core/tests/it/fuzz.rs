@@ -103,6 +103,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         3 => prop_oneof![
             Just(Choice::Resubmit),
             Just(Choice::Fail),
+            Just(Choice::Store),
             task().prop_map(Choice::Adopt)
         ].prop_map(Event::Resolved),
     ]

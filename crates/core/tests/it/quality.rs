@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use songmill_core::job::{Accept, Defect, OnUnusable, StateName, StepKind};
+use songmill_core::job::{Accept, Choice, Defect, OnUnusable, StateName, StepKind};
 use songmill_core::{Event, Money, Output, Price, Product, Report, State};
 
 use crate::story::{Story, accepted, called_back, done, polled, rejected, stored, vendor};
@@ -124,6 +124,11 @@ fn by_policy_unusable_audio_is_held_or_stored_as_it_is() {
     story.held_for("test_fault");
     let State::Held { of, .. } = &story.job.state else { panic!() };
     assert!(of.task.is_some(), "it can be adopted again");
+    // An operator takes it as it is.
+    story.tell(Event::Resolved(Choice::Store)).is(StateName::Generating).tell(polled(1, done()));
+    assert_eq!(accept(&story), Accept::Any);
+    story.tell(stored()).is(StateName::Completed);
+    Story::held_in_doubt().ignores(Event::Resolved(Choice::Store));
 
     let mut story = with_policy(OnUnusable::Store);
     reject(&mut story, 1, Defect::Unusable, &done());

@@ -93,7 +93,8 @@ impl Turn<'_> {
         // The queue is in the order of these moments: first what expires first.
         let expires = outputs.iter().filter_map(|output| output.expires).min();
         self.job.due = expires.map_or(self.now, |expires| (expires - URGENT.get()).min(self.now));
-        self.job.state = Bringing { origin, outputs, extra, tries: 0, accept: Accept::Whole }.into();
+        let accept = if self.job.retrieval.accept_any { Accept::Any } else { Accept::Whole };
+        self.job.state = Bringing { origin, outputs, extra, tries: 0, accept }.into();
         Changed::Yes
     }
 

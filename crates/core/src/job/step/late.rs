@@ -39,7 +39,7 @@ impl Turn<'_> {
     pub(super) fn held(&mut self, of: HeldFor, event: &Event) -> Changed {
         let HeldFor { attempt, task, fault, .. } = of;
         match event {
-            Event::Resolved(choice) => self.resolved(attempt, task.is_some(), &fault, choice),
+            Event::Resolved(choice) => self.resolved(attempt, task.as_ref(), &fault, choice),
             Event::CancelAsked => self.cancel("while it was held"),
             Event::Accepted { attempt: number, accepted } if *number == attempt.number && task.is_none() => {
                 self.accepted(attempt, accepted)
@@ -74,7 +74,14 @@ impl Turn<'_> {
         }
     }
 
-    fn resolved(&mut self, attempt: Attempt, is_counted: bool, fault: &Fault, choice: &Choice) -> Changed {
+    fn resolved(
+        &mut self,
+        attempt: Attempt,
+        known: Option<&TaskId>,
+        fault: &Fault,
+        choice: &Choice,
+    ) -> Changed {
+        let is_counted = known.is_some();
         match choice {
             Choice::Resubmit => {
                 if !is_counted {
@@ -97,6 +104,14 @@ impl Turn<'_> {
                 // The clock starts anew, or a task held for being overdue would be given up at once.
                 let attempt = Attempt { number: attempt.number, since: self.now };
                 self.follow(attempt, task.clone(), self.now)
+            }
+            Choice::Store => {
+                let Some(task) = known.cloned() else { return Changed::No };
+                self.job.note(self.now, "resolved", "an operator had its audio stored as it is");
+                let booked = self.job.retrieval.booked;
+                self.job.retrieval = Retrieval { booked, accept_any: true, ..Retrieval::default() };
+                let attempt = Attempt { number: attempt.number, since: self.now };
+                self.follow(attempt, task, self.now)
             }
             Choice::Fail => self.fail(fault),
         }
