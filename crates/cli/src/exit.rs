@@ -1,5 +1,6 @@
 //! Exit codes: stable, and documented in `songmill --help`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use songmill_store::StoreError;
@@ -36,6 +37,11 @@ pub(crate) struct Usage(pub(crate) String);
 /// Makes a usage error.
 pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
+}
+
+/// An input that cannot be read.
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    usage(format!("cannot open {}: {}", path.display(), plain(&error.to_string())))
 }
 
 /// How the program ends: what is printed must have arrived.

@@ -22,7 +22,7 @@ use crate::bad_lines::BadLines;
 use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::{Context, vendors};
-use crate::exit::{Exit, usage};
+use crate::exit::{Exit, unreadable, usage};
 use crate::{batch, output, progress, telemetry};
 
 mod upload;
@@ -114,7 +114,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
     if path == Path::new("-") {
         return Ok(Box::new(BufReader::new(std::io::stdin())));
     }
-    let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
     Ok(Box::new(BufReader::with_capacity(1 << 18, file)))
 }
 
@@ -123,8 +123,7 @@ pub(crate) async fn body(path: &Path) -> Result<Body> {
     let reader: Box<dyn tokio::io::AsyncRead + Send + Unpin> = if path == Path::new("-") {
         Box::new(tokio::io::stdin())
     } else {
-        let file = tokio::fs::File::open(path).await;
-        Box::new(file.with_context(|| format!("cannot open {}", path.display()))?)
+        Box::new(tokio::fs::File::open(path).await.map_err(|error| unreadable(path, &error))?)
     };
     Ok(Body::from_stream(tokio_util::io::ReaderStream::with_capacity(reader, 1 << 16)))
 }

@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use crate::apply::Applied;
 use crate::commit::{COMMIT_CHUNK, Commit, Committed};
 use crate::connection::StoreError;
+use crate::held::{RETRY_FIRST, RETRY_MOST, Shared, chain};
 use crate::lease::Lease;
-use crate::queue::{Outcome, RETRY_FIRST, RETRY_MOST, Shared, chain};
+use crate::queue::Outcome;
 use crate::store::announce;
 
 /// Hands a handler's outcome to the committer. Outermost of a worker's layers.
