@@ -8,9 +8,10 @@ use songmill_core::{JobId, Stage, Timestamp, VendorName};
 
 use crate::commit::COMMIT_CHUNK;
 use crate::connection::StoreError;
+use crate::isolation::FAILURE;
 use crate::lease::{Fence, Lease, Watch};
 use crate::record::decode;
-use crate::scripts::{CLAIM, Call, EXTEND, SUBMIT};
+use crate::scripts::{BLAME, CLAIM, Call, EXTEND, SUBMIT};
 use crate::store::Store;
 
 /// The jobs that a claim took, and when there will be more.
@@ -171,6 +172,13 @@ impl Store {
         call.arg(limits.in_flight).arg(limits.creates_per_minute).arg(limits.creates_burst);
         call.arg(micros(money.day)).arg(micros(money.tenant_day)).arg(micros(money.batch));
         call
+    }
+
+    /// Says that the work on a job failed by itself.
+    pub(crate) async fn blame(&self, lease: &Lease) -> Result<(), StoreError> {
+        let mut call = BLAME.call(&[self.keys().job(lease.job.id)]);
+        call.arg(lease.version).arg(FAILURE);
+        Ok(call.run(&mut self.connection()).await?)
     }
 
     /// Lengthens the leases that are still ours; zero gives them back. Marks the others as lost.

@@ -157,7 +157,7 @@ impl Fetcher {
     /// Works on suspects: first the queue's other jobs are ended, then nothing else is claimed until these are.
     async fn isolate(&self, place: Place, claiming: &mut Claiming) -> Going<()> {
         let lease = self.shared.settings.lease.get();
-        self.until_at_most(0, lease).await?;
+        self.until(|shared| shared.count() == 0, lease).await?;
         place.occupy();
         let mut slots = Vec::new();
         self.more_slots(&mut slots, GROUP);
@@ -168,16 +168,17 @@ impl Fetcher {
         let alone = others <= NEARLY_ALONE;
         let wanted = Wanted { most: slots.len(), lease, suspects: true, alone };
         if let Some(claims) = self.claim(claiming, wanted).await? {
+            let suspects: Vec<_> = claims.leases.iter().map(|lease| lease.job.id).collect();
             self.hand_out(claims, slots).await?;
-            self.until_at_most(others, lease * PATIENCE).await?;
+            self.until(|shared| !shared.has_any(&suspects), lease * PATIENCE).await?;
         }
         Ok(())
     }
 
-    /// Waits until the process has no more jobs of the queue than this, or has waited for so long.
-    async fn until_at_most(&self, jobs: usize, patience: Duration) -> Going<()> {
+    /// Waits until this is so of the jobs that the process has, or has waited for so long.
+    async fn until(&self, so: impl Fn(&Shared) -> bool, patience: Duration) -> Going<()> {
         let until = Instant::now() + patience;
-        while self.shared.count() > jobs {
+        while !so(&self.shared) {
             tokio::select! {
                 () = self.stop.cancelled() => return Err(Stopped),
                 () = self.shared.freed.notified() => {}

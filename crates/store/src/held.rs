@@ -52,9 +52,23 @@ impl Shared {
         }
     }
 
+    /// Lets a job go whose work failed by itself.
+    pub(crate) async fn failed(&self, lease: &Arc<Lease>) {
+        if let Err(error) = self.store.blame(lease).await {
+            tracing::warn!(job.id = %lease.job.id, error = %chain(&error), "that work on a job failed cannot be counted");
+        }
+        self.let_go(lease);
+    }
+
     /// How many jobs this process has of the queue.
     pub(crate) fn count(&self) -> usize {
         self.held().len()
+    }
+
+    /// Whether this process has one of these.
+    pub(crate) fn has_any(&self, jobs: &[JobId]) -> bool {
+        let held = self.held();
+        jobs.iter().any(|job| held.contains_key(job))
     }
 
     pub(crate) fn leases(&self) -> Vec<Arc<Lease>> {

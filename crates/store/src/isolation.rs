@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-/// Claims of a job alone that its workers must not have come back from before it is `poisoned`. Another job beside it is
-/// a suspect itself after two, and then not beside it any more.
-pub(crate) const ALONE: u32 = 3;
+/// Claims of a job alone that its workers must not have come back from before it is `poisoned`. Kills that have nothing to
+/// do with it meet it so often by chance in no fire that a fleet works under; and what kills beside it is a suspect
+/// itself after two.
+pub(crate) const ALONE: u32 = 5;
+/// As how many of them counts work that failed while its worker lived.
+pub(crate) const FAILURE: u32 = 2;
 /// Suspects that are claimed together, the first time.
 pub(crate) const GROUP: usize = 8;
 /// Other jobs of a queue that a suspect counts as alone with: those whose work does not end.

@@ -61,7 +61,7 @@ where
         let to = self.to.clone();
         let work = self.inner.call(task);
         Box::pin(async move {
-            match work.await {
+            match work.await.map_err(Into::<BoxDynError>::into) {
                 Ok(event) => {
                     let sent = to.outcomes.upgrade().map(|outcomes| outcomes.send((lease.clone(), event)));
                     if !matches!(sent, Some(Ok(()))) {
@@ -69,12 +69,11 @@ where
                     }
                 }
                 Err(error) => {
-                    let error: BoxDynError = error.into();
                     tracing::error!(
                         job.id = %lease.job.id, stage = %lease.stage, vendor = %lease.vendor, %error,
                         "work on a job failed; the next worker takes it when the lease runs out"
                     );
-                    to.shared.let_go(&lease);
+                    to.shared.failed(&lease).await;
                 }
             }
             Ok(())
@@ -97,6 +96,7 @@ pub(crate) async fn commit_outcomes(
                         job.id = %outcome.0.job.id, stage = %shared.stage, error = %chain(&*error),
                         "outcome cannot be written down; the next worker takes the job when the lease runs out"
                     );
+                    shared.failed(&outcome.0).await;
                 }
             }
         }
