@@ -15,7 +15,7 @@ use crate::job::{self, JobCommand};
 use crate::key::{self, KeyCommand, TenantCommand};
 use crate::notice::{self, EndpointCommand, NoticeCommand};
 use crate::vendor::VendorCommand;
-use crate::{config, demo, doctor, event, plan, roles, show, sim, submit, vendor};
+use crate::{config, demo, doctor, event, output, plan, roles, show, sim, submit, vendor};
 
 /// Bulk song generation: queue songs, run them through four vendors, keep the audio.
 #[derive(Debug, Parser)]
@@ -38,8 +38,9 @@ SENSEAUDIO_API_KEY, TENCENT_SECRET_ID and TENCENT_SECRET_KEY too.
 Exit codes:
   0  well
   1  broken, or storage does not have what it should
-  2  called or configured wrongly
-  3  ran, but jobs failed or are held, lines were refused, checks complain
+  2  called or configured wrongly, or refused by the server
+  3  ran, but jobs failed or are held, lines were refused or not
+     acknowledged, checks complain
   4  Redis, or the server, is away
 
 Commands that look at jobs or act on them ask Redis itself, or with --server
@@ -173,8 +174,7 @@ impl Args {
             Command::Completions { shell } => show::completions(shell),
             Command::Man { folder } => show::manual(&folder),
             Command::Config(ConfigArgs { default: true }) => {
-                print!("{}", config::DEFAULT_FILE);
-                Ok(Exit::Ok)
+                output::text(config::DEFAULT_FILE.as_bytes()).map(|()| Exit::Ok)
             }
             Command::Config(_) => show::config(&global),
         }

@@ -124,7 +124,7 @@ pub(crate) async fn get(client: &Client, id: JobId, n: usize, to: Option<PathBuf
     })?;
     let mut answer = client.ask(Ask::get(&asset.url)).await?;
     if to.as_ref().is_some_and(|to| to.as_os_str() == "-") {
-        let mut out = Hashed::new(std::io::stdout().lock(), asset);
+        let mut out = Hashed::new(output::Out::open(), asset);
         answer.copy(&mut out).await?;
         out.checked(asset)?.flush()?;
         return Ok(Exit::Ok);

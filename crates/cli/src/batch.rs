@@ -12,7 +12,7 @@ use songmill_core::view::JobView;
 use songmill_core::{BatchRef, Tenant};
 
 use crate::args::Global;
-use crate::client::{Ask, Client};
+use crate::client::{Ask, Changes, Client, What};
 use crate::exit::Exit;
 use crate::{export, output, progress};
 
@@ -87,6 +87,8 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
             Ok(Exit::Ok)
         }
         BatchCommand::Watch { name } => {
+            // One that was never there is not waited for.
+            client.value::<BatchView>(Ask::batch(Method::GET, &name, "")).await?;
             let batch = progress::watch(&client, &name, global.json).await?;
             shown(global, &batch)?;
             Ok(if ended_well(&batch) { Exit::Ok } else { Exit::Some })
@@ -110,11 +112,14 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
             Ok(Exit::Ok)
         }
         BatchCommand::Results { name, state, output } => {
-            let ask = Ask::batch(Method::GET, &name, "/results").with("state", state);
+            let batch: BatchView = client.value(Ask::batch(Method::GET, &name, "")).await?;
+            // Each job has a line; more of them may have come meanwhile.
+            let least = if state.is_some() { 0 } else { batch.total };
+            let lines = Lines { ask: Ask::batch(Method::GET, &name, "/results").with("state", state), least };
             match output {
-                Some(file) => to_file(global, &client, ask, &file).await?,
-                None if global.json => to_stdout(&client, ask).await?,
-                None => print_results(&client, ask).await?,
+                Some(file) => to_file(global, &client, lines, &file).await?,
+                None if global.json => to_stdout(&client, lines).await?,
+                None => print_lines(&client, lines).await?,
             }
             Ok(Exit::Ok)
         }
@@ -122,8 +127,8 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
         BatchCommand::Errors { name, output } => {
             let ask = Ask::batch(Method::GET, &name, "/errors");
             match output {
-                Some(file) => to_file(global, &client, ask, &file).await?,
-                None if global.json => to_stdout(&client, ask).await?,
+                Some(file) => to_file(global, &client, Lines { ask, least: 0 }, &file).await?,
+                None if global.json => to_stdout(&client, Lines { ask, least: 0 }).await?,
                 None => print_errors(&client, ask).await?,
             }
             Ok(Exit::Ok)
@@ -196,29 +201,50 @@ fn shown(global: &Global, batch: &BatchView) -> Result<()> {
     output::line(format_args!("states   {}", progress::counts(batch)))
 }
 
-async fn to_stdout(client: &Client, ask: Ask) -> Result<()> {
-    let answer = client.ask(ask).await?;
-    let mut out = std::io::stdout().lock();
-    answer
-        .lines(|line| {
-            out.write_all(line)?;
-            Ok(out.write_all(b"\n")?)
-        })
-        .await
+/// Lines of an answer, and how many of them there are at least.
+struct Lines {
+    ask: Ask,
+    least: u64,
 }
 
-/// Writes lines to a file, which takes its name only when all of them are there.
-async fn to_file(global: &Global, client: &Client, ask: Ask, file: &std::path::Path) -> Result<()> {
-    let answer = client.ask(ask).await?;
-    let mut count = 0u64;
-    output::write_whole(file, async |out| {
+impl Lines {
+    /// Passes each line on.
+    async fn each(self, client: &Client, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+        let mut count = 0;
+        let answer = client.ask(self.ask).await?;
         answer
             .lines(|line| {
                 count += 1;
-                out.write_all(line)?;
-                Ok(out.write_all(b"\n")?)
+                each(line)
             })
-            .await
+            .await?;
+        if count < self.least {
+            let words = format!("the server sent the results of {count} of {} jobs", self.least);
+            return Err(What::Partial(words).at(client.server(), Changes::Nothing).into());
+        }
+        Ok(count)
+    }
+}
+
+async fn to_stdout(client: &Client, lines: Lines) -> Result<()> {
+    let mut out = output::Out::open();
+    let each = |line: &[u8]| {
+        out.write_all(line)?;
+        Ok(out.write_all(b"\n")?)
+    };
+    lines.each(client, each).await.map(drop)
+}
+
+/// Writes lines to a file, which takes its name only when all of them are there.
+async fn to_file(global: &Global, client: &Client, lines: Lines, file: &std::path::Path) -> Result<()> {
+    let mut count = 0;
+    output::write_whole(file, async |out| {
+        let each = |line: &[u8]| {
+            out.write_all(line)?;
+            Ok(out.write_all(b"\n")?)
+        };
+        count = lines.each(client, each).await?;
+        Ok(())
     })
     .await?;
     if !global.json {
@@ -229,14 +255,20 @@ async fn to_file(global: &Global, client: &Client, ask: Ask, file: &std::path::P
 
 /// Prints a row for each song, or for what each job came to.
 pub(crate) async fn print_results(client: &Client, ask: Ask) -> Result<()> {
+    print_lines(client, Lines { ask, least: 0 }).await
+}
+
+async fn print_lines(client: &Client, lines: Lines) -> Result<()> {
+    let unexpected = |what| What::Unexpected(what).at(client.server(), Changes::Nothing).into();
     let mut table = output::table(&["SONG", "VENDOR", "SECONDS", "DURATION", "FILE"]);
     let mut changed = 0u64;
-    let answer = client.ask(ask).await?;
-    answer
-        .lines(|line| {
+    lines
+        .each(client, |line| {
             let Ok(job) = serde_json::from_slice::<JobView>(line) else {
                 let gone: serde_json::Value = serde_json::from_slice(line)?;
-                let id = gone["id"].as_str().unwrap_or_default();
+                let (Some(id), Some("gone")) = (gone["id"].as_str(), gone["state"].as_str()) else {
+                    return Err(unexpected("a line that is no result"));
+                };
                 table.add_row([id, "", "", "", "(kept no more)"]);
                 return Ok(());
             };
@@ -276,11 +308,14 @@ pub(crate) async fn print_results(client: &Client, ask: Ask) -> Result<()> {
 }
 
 async fn print_errors(client: &Client, ask: Ask) -> Result<()> {
+    let unexpected = |what| What::Unexpected(what).at(client.server(), Changes::Nothing).into();
     let mut table = output::table(&["LINE", "JOB", "SONG", "STATE", "WHY"]);
     let answer = client.ask(ask).await?;
     answer
         .lines(|line| {
-            let error: BatchErrorView = serde_json::from_slice(line)?;
+            let Ok(error) = serde_json::from_slice::<BatchErrorView>(line) else {
+                return Err(unexpected("a line that is no error of a batch"));
+            };
             let problem = |one: &songmill_api::ProblemError| {
                 let at = if one.pointer.is_empty() { String::new() } else { format!("{}: ", one.pointer) };
                 format!("{at}{}; {}", one.detail, one.fix)

@@ -1,13 +1,11 @@
 //! The API as commands use it: of a server, or in this process straight on Redis. Both are asked the same.
 
-use std::pin::Pin;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
-use futures_util::stream::{Stream, StreamExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use songmill_api::{Caller, ProblemBody};
@@ -16,11 +14,21 @@ use songmill_vendors::Secret;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use self::remote::{Remote, SILENCE, Sent, host, location};
 use crate::args::Global;
 use crate::config::Config;
 use crate::context::Context;
 use crate::exit::usage;
 use crate::telemetry;
+
+mod answer;
+mod connect;
+mod error;
+mod remote;
+mod steady;
+
+pub(crate) use answer::Answer;
+pub(crate) use error::{Changes, ServerError, What, refused_code};
 
 /// Who is asked.
 #[derive(Clone)]
@@ -29,7 +37,7 @@ pub(crate) struct Client(Way);
 #[derive(Clone)]
 enum Way {
     Here(Router),
-    There { http: reqwest::Client, base: String, key: Option<Secret> },
+    There(Box<Remote>),
 }
 
 /// A request.
@@ -45,16 +53,6 @@ pub(crate) struct Ask {
 #[error("{}", said(.0))]
 pub(crate) struct Refused(pub(crate) ProblemBody);
 
-/// The server cannot be reached.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot reach {0}: is it running (`songmill serve api`), and is --server right?")]
-pub(crate) struct Unreachable(String, #[source] reqwest::Error);
-
-/// The server took the request and says nothing.
-#[derive(Debug, thiserror::Error)]
-#[error("the server has not answered for {} s", .0.as_secs())]
-pub(crate) struct Silent(Duration);
-
 /// What the answer led to does not give it.
 #[derive(Debug, thiserror::Error)]
 #[error("the bucket answers {0}")]
@@ -66,23 +64,8 @@ fn said(problem: &ProblemBody) -> String {
     if known { problem.detail.clone() } else { format!("{}; {}", problem.detail, fixes.join("; ")) }
 }
 
-type Chunks = Pin<Box<dyn Stream<Item = Result<bytes::Bytes>> + Send>>;
-
-/// An answer whose body is still to come.
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    /// Where it leads, when it leads elsewhere.
-    leads_to: Option<String>,
-    /// Whether it comes from where another led.
-    led: bool,
-    body: Chunks,
-}
-
 /// How often somebody who asks too often waits a second.
 const PATIENCE: u32 = 90;
-/// The longest line of an answer.
-const LINE: usize = 4 << 20;
-
 impl Ask {
     pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
@@ -118,6 +101,15 @@ impl Ask {
         Self::new(method, format!("/v1/batches/{}{more}", batch.name)).with("tenant", tenant)
     }
 
+    /// What it changes.
+    fn changes(&self) -> Changes {
+        match (&self.method, self.path.as_str()) {
+            (&Method::GET, _) | (_, "/v1/plan") => Changes::Nothing,
+            (_, "/v1/batches") => Changes::Lines,
+            _ => Changes::Something,
+        }
+    }
+
     fn uri(&self) -> String {
         let mut uri = self.path.clone();
         for (n, (name, value)) in self.query.iter().enumerate() {
@@ -146,22 +138,35 @@ impl Client {
         };
         let config = Config::load(global)?;
         telemetry::start(&config.log, global, true)?;
+        Self::there(server)
+    }
+
+    /// The server at this address.
+    pub(crate) fn there(server: &str) -> Result<Self> {
         let base = server.trim_end_matches('/').to_owned();
         if !(base.starts_with("http://") || base.starts_with("https://")) {
             return Err(usage(format!("--server {server}: write http://host:port or https://host")));
         }
+        if base.parse::<axum::http::Uri>().is_err() {
+            return Err(usage(format!("--server {server}: is not an address")));
+        }
         let key = std::env::var("SONGMILL_KEY").ok().filter(|key| !key.trim().is_empty());
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .user_agent(concat!("songmill/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self(Way::There { http, base, key: key.map(|key| Secret::new(key.trim())) }))
+        let remote = Remote::new(base, key.map(|key| Secret::new(key.trim())))?;
+        Ok(Self(Way::There(Box::new(remote))))
     }
 
     /// Redis itself, as an operator.
     pub(crate) fn here(context: &Context) -> Result<Self> {
         let api = context.api(CancellationToken::new())?;
         Ok(Self(Way::Here(api.router().layer(axum::Extension(Caller::operator())))))
+    }
+
+    /// The server that is asked, for messages.
+    pub(crate) fn server(&self) -> &str {
+        match &self.0 {
+            Way::Here(_) => "this process",
+            Way::There(remote) => remote.base(),
+        }
     }
 
     /// Between two looks at what changes.
@@ -171,17 +176,11 @@ impl Client {
 
     /// Asks; an answer that says what went wrong is an error.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Answer> {
-        let (uri, Ask { method, body, .. }) = (ask.uri(), ask);
-        // What is sent as it is read takes as long as it takes, and what acts on a whole batch some minutes.
-        let patience = match (&method, &body) {
-            (_, Some(("application/jsonl" | "text/csv", _))) => None,
-            (_, Some(_)) if uri.starts_with("/v1/batches?") || uri.starts_with("/v1/plan") => None,
-            (&Method::GET, _) => Some(SILENCE),
-            _ => Some(15 * SILENCE),
-        };
-        let mut answer = match &self.0 {
+        let (path, changes) = (ask.uri(), ask.changes());
+        let Ask { method, body, .. } = ask;
+        let (answer, leads_to) = match &self.0 {
             Way::Here(router) => {
-                let mut request = Request::builder().method(method).uri(uri);
+                let mut request = Request::builder().method(method).uri(path);
                 let body = match body {
                     Some((media, body)) => {
                         request = request.header(header::CONTENT_TYPE, media);
@@ -189,52 +188,56 @@ impl Client {
                     }
                     None => Body::empty(),
                 };
-                let response =
+                let answer =
                     router.clone().oneshot(request.body(body)?).await.expect("a router always answers");
-                let status = response.status();
-                let to = response.headers().get(header::LOCATION).filter(|_| status.is_redirection());
-                let leads_to = to.and_then(|to| Some(to.to_str().ok()?.to_owned()));
-                let body = response.into_body().into_data_stream().map(|chunk| Ok(chunk?));
-                Answer { status, leads_to, led: false, body: Box::pin(body) }
+                let to = answer.headers().get(header::LOCATION).filter(|_| answer.status().is_redirection());
+                let to = to.and_then(|to| Some(to.to_str().ok()?.to_owned()));
+                (Answer::here(answer, changes), to)
             }
-            Way::There { http, base, key } => {
-                let mut request = http.request(method, format!("{base}{uri}"));
-                let asked = reqwest::Url::parse(base)?.origin();
-                if let Some(key) = key {
-                    request = request.bearer_auth(key.expose());
-                }
-                if let Some((media, body)) = body {
-                    let body = reqwest::Body::wrap_stream(body.into_data_stream());
-                    request = request.header(header::CONTENT_TYPE, media).body(body);
-                }
-                let sent = async { request.send().await.map_err(|error| Unreachable(base.clone(), error)) };
-                let response = match patience {
-                    Some(patience) => {
-                        tokio::time::timeout(patience, sent).await.map_err(|_| Silent(patience))??
-                    }
-                    None => sent.await?,
+            Way::There(remote) => {
+                // What is sent as it is read takes as long as it takes, and what acts on a whole batch some minutes.
+                let patience = match (&method, &body) {
+                    (_, Some(("application/jsonl" | "text/csv", _))) => None,
+                    (_, Some(_)) if path.starts_with("/v1/batches?") || path.starts_with("/v1/plan") => None,
+                    (&Method::GET, _) => Some(SILENCE),
+                    _ => Some(15 * SILENCE),
                 };
-                let status = response.status();
-                let led = response.url().origin() != asked;
-                let body = timely(response.bytes_stream());
-                Answer { status, leads_to: None, led, body }
+                let asked = format!("{}{path}", remote.base());
+                let answer = remote.send(Sent { method, path, body, changes, patience }).await?;
+                let to = location(&answer);
+                let answer = Answer::there(answer, remote.base(), changes);
+                if let Some(to) = &to
+                    && (changes != Changes::Nothing || is_moved(&asked, to))
+                {
+                    return Err(answer.wrong(What::Moved(host(to))).into());
+                }
+                (answer, to)
             }
         };
         if answer.status.is_success() {
             return Ok(answer);
         }
-        if let Some(address) = answer.leads_to.take() {
-            return elsewhere(&address).await;
+        match leads_to {
+            Some(address) => self.elsewhere(&address).await,
+            None => Err(no(answer).await),
         }
-        let (status, led) = (answer.status, answer.led);
-        let body = answer.whole().await?;
-        match serde_json::from_slice(&body) {
-            Ok(problem) => Err(Refused(problem).into()),
-            Err(_) if led => Err(Elsewhere(status).into()),
-            Err(_) => {
-                anyhow::bail!("the server answers {status} without saying why; is --server right?")
+    }
+
+    /// Fetches what lies in a bucket, by the signed address that was given.
+    async fn elsewhere(&self, address: &str) -> Result<Answer> {
+        let here;
+        let remote = match &self.0 {
+            Way::There(remote) => remote,
+            Way::Here(_) => {
+                here = Remote::new(String::new(), None)?;
+                &here
             }
+        };
+        let answer = remote.fetch(address).await?;
+        if answer.status().is_success() {
+            return Ok(Answer::there(answer, &host(address), Changes::Nothing));
         }
+        Err(Elsewhere(answer.status()).into())
     }
 
     /// Asks, and waits when it was asked too often.
@@ -252,73 +255,34 @@ impl Client {
 
     /// Asks for one value.
     pub(crate) async fn value<T: DeserializeOwned>(&self, ask: Ask) -> Result<T> {
-        let body = self.ask(ask).await?.whole().await?;
-        serde_json::from_slice(&body).context("the answer is not understood; are both sides of one version?")
+        self.ask(ask).await?.value().await
     }
 }
 
-const CONNECT: Duration = Duration::from_secs(10);
-/// How long an answer that has begun may bring nothing.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// A body, or an error when it is cut or falls silent.
-fn timely(chunks: impl Stream<Item = reqwest::Result<bytes::Bytes>> + Send + 'static) -> Chunks {
-    let next = |mut chunks: Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>| async {
-        let chunk = match tokio::time::timeout(SILENCE, chunks.next()).await {
-            Ok(chunk) => chunk?.context("the answer was cut"),
-            Err(_) => Err(anyhow::anyhow!("the answer brought nothing for {} s", SILENCE.as_secs())),
-        };
-        Some((chunk, chunks))
+/// Whether an address leads to the same place at another server, as where http leads to https.
+fn is_moved(asked: &str, to: &str) -> bool {
+    let path = |address: &str| {
+        address.split_once("://").and_then(|(_, rest)| Some(rest.split_once('/')?.1.to_owned()))
     };
-    Box::pin(futures_util::stream::unfold(Box::pin(chunks) as Pin<Box<_>>, next))
+    to.starts_with('/') || path(asked) == path(to)
 }
 
-/// Fetches what lies in a bucket, by the signed address that was given.
-async fn elsewhere(address: &str) -> Result<Answer> {
-    let http = reqwest::Client::builder().connect_timeout(CONNECT).build()?;
-    let sent = tokio::time::timeout(SILENCE, http.get(address).send()).await;
-    let response = sent.map_err(|_| Silent(SILENCE))?.map_err(|error| error.without_url())?;
-    let status = response.status();
-    if !status.is_success() {
-        return Err(Elsewhere(status).into());
+/// What an answer says that says no. How it ends is not waited for in vain: the status alone is an answer too.
+async fn no(answer: Answer) -> anyhow::Error {
+    let status = answer.status;
+    let otherwise = answer.wrong(What::Refusal(status, None));
+    let Ok(body) = answer.whole().await else { return otherwise.into() };
+    #[derive(serde::Deserialize)]
+    struct Said {
+        detail: String,
     }
-    Ok(Answer { status, leads_to: None, led: true, body: timely(response.bytes_stream()) })
-}
-
-impl Answer {
-    /// The body, read whole.
-    pub(crate) async fn whole(mut self) -> Result<Vec<u8>> {
-        let mut body = Vec::new();
-        while let Some(chunk) = self.body.next().await {
-            body.extend_from_slice(&chunk?);
-        }
-        Ok(body)
-    }
-
-    /// Writes the body as it comes.
-    pub(crate) async fn copy(&mut self, to: &mut dyn std::io::Write) -> Result<()> {
-        while let Some(chunk) = self.body.next().await {
-            to.write_all(&chunk?)?;
-        }
-        Ok(())
-    }
-
-    /// Passes each line on.
-    pub(crate) async fn lines(mut self, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let mut rest = Vec::new();
-        while let Some(chunk) = self.body.next().await {
-            let chunk = chunk?;
-            let mut parts = chunk.split(|byte| *byte == b'\n').peekable();
-            while let Some(part) = parts.next() {
-                rest.extend_from_slice(part);
-                anyhow::ensure!(rest.len() <= LINE, "a line of the answer is too long");
-                if parts.peek().is_some() {
-                    each(&rest)?;
-                    rest.clear();
-                }
-            }
-        }
-        if rest.is_empty() { Ok(()) } else { each(&rest) }
+    match serde_json::from_slice::<ProblemBody>(&body) {
+        Ok(problem) => Refused(ProblemBody { status: status.as_u16(), ..problem }).into(),
+        // Somebody else's, but in the same form.
+        Err(_) => match serde_json::from_slice::<Said>(&body) {
+            Ok(Said { detail }) => otherwise.because(detail).into(),
+            Err(_) => otherwise.into(),
+        },
     }
 }
 
@@ -346,6 +310,7 @@ mod tests {
     async fn what_a_bucket_does_not_have_is_gone_and_what_it_refuses_is_not() {
         // Another test may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client(Way::Here(Router::new()));
         for (status, is_gone) in [("404 Not Found", true), ("403 Forbidden", false)] {
             let bucket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             let address = format!("http://{}/song.mp3", bucket.local_addr().unwrap());
@@ -354,7 +319,7 @@ mod tests {
                 let _ = asked.read(&mut [0; 4096]).unwrap();
                 write!(asked, "HTTP/1.1 {status}\r\ncontent-length: 6\r\n\r\n<Code>").unwrap();
             });
-            let error = elsewhere(&address).await.err().unwrap();
+            let error = client.elsewhere(&address).await.err().unwrap();
             answers.join().unwrap();
             assert_eq!(gone(&error).is_some(), is_gone, "{error}");
         }

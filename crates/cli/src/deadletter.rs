@@ -3,7 +3,7 @@
 use anyhow::Result;
 use axum::http::Method;
 use clap::{Args, Subcommand};
-use songmill_api::views::{Listed, TenantView};
+use songmill_api::views::{Acted, Listed, TenantView};
 use songmill_core::job::StateName;
 use songmill_core::view::JobView;
 use songmill_core::{BatchRef, JobId, Tenant, VendorName};
@@ -160,7 +160,10 @@ async fn replay(global: &Global, client: &Client, ids: &[JobId]) -> Result<Exit>
     let (mut again, mut not) = (0u64, 0u64);
     for id in ids {
         match client.ask_patiently(|| Ask::new(Method::POST, format!("/v1/jobs/{id}/retry"))).await {
-            Ok(_) => again += 1,
+            Ok(answer) => match answer.value::<Acted>().await? {
+                Acted { changed: true, .. } => again += 1,
+                Acted { changed: false, .. } => not += 1,
+            },
             Err(error) => match refused(&error) {
                 Some(problem) if matches!(problem.status, 404 | 409 | 410) => {
                     not += 1;

@@ -5,13 +5,15 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
+use songmill_api::views::{Listed, VendorView};
 use songmill_store::without_password;
 use songmill_vendors::Vendors;
 
 use crate::args::Global;
+use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::Context;
-use crate::exit::{Exit, Usage};
+use crate::exit::{self, Exit, Usage};
 use crate::{output, telemetry};
 
 #[derive(Debug, Args)]
@@ -45,11 +47,14 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs) -> Result<Exit> {
     keys(&config, &mut checks);
     public_address(&config, &mut checks);
     storage(&config, &mut checks);
+    if let Some(address) = &global.server {
+        checks.push(server(address).await);
+    }
     match Context::open(global).await {
         Ok(context) => redis(&context, args.audit, &mut checks).await?,
         Err(error) => {
             let verdict = if error.is::<Usage>() { Verdict::Warn } else { Verdict::Bad };
-            checks.push(Check { what: "redis", verdict, words: format!("{error:#}") });
+            checks.push(Check { what: "redis", verdict, words: exit::message(&error) });
         }
     }
     let well = checks.iter().all(|check| check.verdict != Verdict::Bad);
@@ -114,6 +119,16 @@ fn storage(config: &Config, checks: &mut Vec<Check>) {
 fn writable(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
     tempfile::Builder::new().prefix(".doctor-").tempfile_in(folder).map(drop)
+}
+
+/// Whether a server answers, and knows the key.
+async fn server(address: &str) -> Check {
+    let asked = async || Client::there(address)?.value::<Listed<VendorView>>(Ask::get("/v1/vendors")).await;
+    let (verdict, words) = match asked().await {
+        Ok(_) => (Verdict::Ok, format!("{address} answers, and accepts the key")),
+        Err(error) => (Verdict::Bad, exit::message(&error)),
+    };
+    Check { what: "server", verdict, words }
 }
 
 async fn redis(context: &Context, audit: bool, checks: &mut Vec<Check>) -> Result<()> {

@@ -1,10 +1,12 @@
 //! Exit codes: stable, and documented in `songmill --help`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use songmill_store::StoreError;
 
-use crate::client::{Silent, Unreachable, refused};
+use crate::client::{ServerError, refused, refused_code};
+use crate::output::{self, OutputError};
 
 /// How a command ended when nothing broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,30 +39,107 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     Usage(message.into()).into()
 }
 
-/// Says what broke and picks the code: 2 for usage, 4 for Redis, 1 for the rest.
-pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
-    if error.chain().any(is_broken_pipe) {
-        return ExitCode::SUCCESS;
-    }
-    eprintln!("error: {error:#}");
-    if error.chain().any(|cause| cause.is::<Usage>()) {
-        return ExitCode::from(2);
-    }
-    if error.chain().any(|cause| matches!(cause.downcast_ref(), Some(StoreError::Url(_)))) {
-        return ExitCode::from(2);
-    }
-    let away =
-        error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(StoreError::will_pass);
-    let unreachable = error.chain().any(|cause| cause.is::<Unreachable>() || cause.is::<Silent>());
-    match refused(error).map(|problem| problem.status) {
-        Some(408 | 429 | 503 | 507) => ExitCode::from(4),
-        Some(400..500) => ExitCode::from(2),
-        _ if away || unreachable => ExitCode::from(4),
-        _ => ExitCode::FAILURE,
+/// An input that cannot be read.
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    usage(format!("cannot open {}: {}", path.display(), plain(&error.to_string())))
+}
+
+/// How the program ends: what is printed must have arrived.
+pub(crate) fn ended(ended: anyhow::Result<Exit>) -> ExitCode {
+    match ended.and_then(|exit| output::flush().map(|()| exit)) {
+        Ok(exit) => exit.into(),
+        Err(error) => failed(&error),
     }
 }
 
-/// Somebody closed the pipe, as `head` does.
-fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+/// Says what broke and picks the code.
+pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
+    if matches!(output::output_error(error), Some(OutputError::Closed)) {
+        return ExitCode::SUCCESS;
+    }
+    output::note(format_args!("error: {}", message(error)));
+    if let Some(hint) = find::<ServerError>(error).map(ServerError::hint) {
+        output::note(format_args!("hint: {hint}"));
+    }
+    ExitCode::from(code(error))
+}
+
+/// 2 for usage and what a server refuses, 4 for a Redis or server that is not there, 3 for what was done in part, 1 for the
+/// rest.
+fn code(error: &anyhow::Error) -> u8 {
+    if find::<Usage>(error).is_some() {
+        return 2;
+    }
+    if let Some(problem) = refused(error) {
+        return refused_code(problem.status);
+    }
+    if let Some(server) = find::<ServerError>(error) {
+        return server.exit_code();
+    }
+    match find::<StoreError>(error) {
+        Some(StoreError::Url(_)) => 2,
+        Some(error) if error.will_pass() => 4,
+        _ => 1,
+    }
+}
+
+fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> Option<&E> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+/// What broke and why, as one sentence: no cause twice, no numbers of the operating system, no control characters.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain() {
+        let words = plain(&cause.to_string());
+        if message.contains(&words) {
+            continue;
+        }
+        if !message.is_empty() {
+            message.push_str(": ");
+        }
+        message.push_str(&words);
+    }
+    message
+}
+
+fn plain(text: &str) -> String {
+    let mut plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    while let Some(begin) = plain.find(" (os error ") {
+        let end = plain[begin..].find(')').map_or(plain.len(), |end| begin + end + 1);
+        plain.replace_range(begin..end, "");
+    }
+    plain.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::Context as _;
+
+    use super::*;
+
+    fn broken_pipe() -> io::Error {
+        io::Error::from_raw_os_error(32)
+    }
+
+    #[test]
+    fn only_our_own_output_that_is_closed_is_well() {
+        let ours = anyhow::Error::new(io::Error::other(OutputError::Closed)).context("a table");
+        assert!(matches!(output::output_error(&ours), Some(OutputError::Closed)));
+        let full = anyhow::Error::new(io::Error::other(OutputError::Failed(broken_pipe())));
+        for other in [full, broken_pipe().into(), anyhow::Error::new(broken_pipe()).context("the body")] {
+            assert!(!matches!(output::output_error(&other), Some(OutputError::Closed)), "{other:?}");
+            assert_eq!(code(&other), 1);
+        }
+    }
+
+    #[test]
+    fn a_message_names_each_cause_once_and_no_numbers() {
+        let error = Err::<(), _>(broken_pipe()).context("cannot write a.jsonl").unwrap_err();
+        assert_eq!(message(&error), "cannot write a.jsonl: Broken pipe");
+        let twice = anyhow::anyhow!("redis is away").context("redis is away\nnow");
+        assert_eq!(message(&twice), "redis is away now");
+    }
 }

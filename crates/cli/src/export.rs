@@ -15,7 +15,7 @@ use songmill_core::{BatchRef, JobId, VendorName};
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::args::Global;
-use crate::client::{Ask, Client, gone};
+use crate::client::{Ask, Changes, Client, What, gone};
 use crate::exit::Exit;
 use crate::{output, progress};
 
@@ -240,6 +240,10 @@ impl Export<'_> {
         manifest.flush()?;
         playlist.flush()?;
         bar.finish_and_clear();
+        if sum.jobs < self.batch.total {
+            let words = format!("the server sent {} of {} jobs", sum.jobs, self.batch.total);
+            return Err(What::Partial(words).at(self.client.server(), Changes::Nothing).into());
+        }
         Ok(sum)
     }
 
@@ -249,7 +253,9 @@ impl Export<'_> {
         let answer = self.client.ask_patiently(|| Ask::batch(Method::GET, self.name, "/results")).await?;
         answer
             .lines(|line| {
-                let member: Member = serde_json::from_slice(line).context("a result is not understood")?;
+                let member: Member = serde_json::from_slice(line).map_err(|_| {
+                    What::Unexpected("a line that is no result").at(self.client.server(), Changes::Nothing)
+                })?;
                 Ok(writeln!(spool, "{} {}", member.id, member.state)?)
             })
             .await?;
@@ -340,7 +346,7 @@ impl Export<'_> {
 
     async fn detail(&self, id: JobId) -> Result<Box<JobDetail>> {
         let answer = self.client.ask_patiently(|| Ask::get(format!("/v1/jobs/{id}"))).await?;
-        Ok(serde_json::from_slice(&answer.whole().await?)?)
+        answer.value().await
     }
 
     async fn download(&self, asset: &AssetView) -> Result<NamedTempFile> {

@@ -143,12 +143,12 @@ fn made(global: &Global, made: &NewKeyView) -> Result<()> {
         return output::json(made);
     }
     output::line(&made.secret)?;
-    eprintln!(
+    output::note(format_args!(
         "key {} of tenant {} for {}; keep it, it cannot be shown again",
         made.key.id,
         made.key.tenant,
         scopes(&made.key)
-    );
+    ));
     Ok(())
 }
 
@@ -290,7 +290,7 @@ async fn erase_round(client: &Client, sum: &mut Erased, bar: &ProgressBar) -> Re
     loop {
         let path = format!("/v1/tenants/{}/erase", sum.tenant);
         let answer = client.ask_patiently(|| Ask::post(&path).with("cursor", sum.next.as_ref())).await?;
-        let part: Erased = serde_json::from_slice(&answer.whole().await?)?;
+        let part: Erased = answer.value().await?;
         (sum.jobs, sum.files, sum.texts) =
             (sum.jobs + part.jobs, sum.files + part.files, sum.texts + part.texts);
         (sum.open, sum.unreadable) = (sum.open.max(part.open), sum.unreadable + part.unreadable);

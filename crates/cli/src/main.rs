@@ -1,5 +1,8 @@
 //! The one binary: configuration, telemetry, subcommands, wiring.
 
+// These panic where nobody reads any more: see `output`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod asset;
 mod bad_lines;
@@ -45,8 +48,5 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(args.run());
     // Whatever still runs is not waited for: what must be waited for was.
     runtime.shutdown_background();
-    match ended {
-        Ok(exit) => exit.into(),
-        Err(error) => exit::failed(&error),
-    }
+    exit::ended(ended)
 }

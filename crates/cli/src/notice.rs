@@ -133,6 +133,14 @@ impl StateArg {
     }
 }
 
+/// A notice with what is posted.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Detail {
+    #[serde(flatten)]
+    notice: Notice,
+    payload: Value,
+}
+
 /// How long a test is waited for.
 const TEST: std::time::Duration = std::time::Duration::from_secs(20);
 
@@ -169,7 +177,8 @@ pub(crate) async fn endpoint(global: &Global, command: EndpointCommand) -> Resul
         EndpointCommand::Enable(one) => shown(global, &client.value(change(one, true)?).await?)?,
         EndpointCommand::Disable(one) => shown(global, &client.value(change(one, false)?).await?)?,
         EndpointCommand::Remove(one) => {
-            client.ask(Ask::new(Method::DELETE, path(&one, "")).with("tenant", one.tenant)).await?;
+            let ask = Ask::new(Method::DELETE, path(&one, "")).with("tenant", one.tenant);
+            client.ask(ask).await?.nothing().await?;
             output::line(format_args!("endpoint {} is gone", one.id))?;
         }
     }
@@ -229,9 +238,9 @@ pub(crate) async fn run(global: &Global, command: NoticeCommand) -> Result<Exit>
             Ok(Exit::Ok)
         }
         NoticeCommand::Show { id, tenant } => {
-            let notice: Value =
+            let detail: Detail =
                 client.value(Ask::get(format!("/v1/notices/{id}")).with("tenant", tenant)).await?;
-            output::line(serde_json::to_string_pretty(&notice)?)?;
+            output::line(serde_json::to_string_pretty(&detail)?)?;
             Ok(Exit::Ok)
         }
         NoticeCommand::Replay { ids, failed, endpoint, tenant } => {
@@ -316,11 +325,14 @@ async fn replay(global: &Global, client: &Client, ids: &[String], tenant: Option
     for id in ids {
         let ask = || Ask::post(format!("/v1/notices/{id}/replay")).with("tenant", tenant);
         match client.ask_patiently(ask).await {
-            Ok(_) => again += 1,
+            Ok(answer) => {
+                answer.value::<Notice>().await?;
+                again += 1;
+            }
             Err(error) => match refused(&error) {
                 Some(problem) if matches!(problem.status, 404 | 409) => {
                     not += 1;
-                    eprintln!("{}", problem.detail);
+                    output::note(&problem.detail);
                 }
                 _ => return Err(error),
             },

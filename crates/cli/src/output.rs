@@ -1,7 +1,8 @@
-//! Tables for people, JSON for programs.
+//! Tables for people, JSON for programs. Nothing else in the program writes to standard output or standard error.
 
-use std::io::{IsTerminal as _, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -10,27 +11,82 @@ use serde::Serialize;
 
 /// Whether a person reads standard output.
 pub(crate) fn is_terminal() -> bool {
-    std::io::stdout().is_terminal()
+    io::stdout().is_terminal()
 }
 
-/// Prints a value as JSON: pretty on a terminal, on one line in a pipe.
-pub(crate) fn json(value: &impl Serialize) -> Result<()> {
-    let text =
-        if is_terminal() { serde_json::to_string_pretty(value)? } else { serde_json::to_string(value)? };
-    writeln!(std::io::stdout(), "{text}")?;
-    Ok(())
+/// Standard output, the one way there.
+pub(crate) struct Out(io::StdoutLock<'static>);
+
+/// Standard output takes no more. Not to be confused with any other pipe or connection that breaks.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutputError {
+    /// Whoever reads it has enough, as `head` has.
+    #[error("standard output was closed")]
+    Closed,
+    /// It cannot be written to.
+    #[error("cannot write to standard output")]
+    Failed(#[source] io::Error),
 }
 
-/// Prints a value as one line of JSON.
-pub(crate) fn json_line(value: &impl Serialize) -> Result<()> {
-    writeln!(std::io::stdout(), "{}", serde_json::to_string(value)?)?;
-    Ok(())
+impl Out {
+    /// Standard output, for this thread alone until it is dropped.
+    pub(crate) fn open() -> Self {
+        Self(io::stdout().lock())
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(ours)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(ours)
+    }
+}
+
+fn ours(error: io::Error) -> io::Error {
+    match error.kind() {
+        // What `write_all` tries again.
+        ErrorKind::Interrupted => error,
+        ErrorKind::BrokenPipe => io::Error::other(OutputError::Closed),
+        _ => io::Error::other(OutputError::Failed(error)),
+    }
+}
+
+/// What went wrong with standard output, where that is what went wrong.
+pub(crate) fn output_error(error: &anyhow::Error) -> Option<&OutputError> {
+    error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref())
+}
+
+/// Writes what is still on its way to standard output.
+pub(crate) fn flush() -> Result<()> {
+    Ok(Out::open().flush()?)
+}
+
+/// Prints text as it is.
+pub(crate) fn text(text: &[u8]) -> Result<()> {
+    Ok(Out::open().write_all(text)?)
 }
 
 /// Prints a line.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<()> {
-    writeln!(std::io::stdout(), "{text}")?;
-    Ok(())
+    Ok(writeln!(Out::open(), "{text}")?)
+}
+
+/// Prints a line on standard error. Nobody may read it: that is no reason to end.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Prints a value as JSON: pretty on a terminal, on one line in a pipe.
+pub(crate) fn json(value: &impl Serialize) -> Result<()> {
+    if is_terminal() { line(serde_json::to_string_pretty(value)?) } else { json_line(value) }
+}
+
+/// Prints a value as one line of JSON.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<()> {
+    line(serde_json::to_string(value)?)
 }
 
 /// A table with these columns.
@@ -45,7 +101,7 @@ pub(crate) fn table(columns: &[&str]) -> Table {
 
 /// Prints a table without trailing blanks.
 pub(crate) fn print(table: &Table) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = Out::open();
     for row in table.lines() {
         writeln!(out, "{}", row.trim_end())?;
     }
@@ -85,6 +141,11 @@ pub(crate) async fn write_whole(
     let followed = to.canonicalize();
     let to = followed.as_deref().unwrap_or(to);
     if to.metadata().is_ok_and(|known| !known.is_file()) {
+        if is_standard_output(to) {
+            let mut out = Out::open();
+            write(&mut out).await?;
+            return Ok(out.flush()?);
+        }
         let cannot = || format!("cannot write to {}", to.display());
         let mut out = std::fs::File::options().write(true).open(to).with_context(cannot)?;
         write(&mut out).await?;
@@ -100,4 +161,13 @@ pub(crate) async fn write_whole(
     drop(out);
     temp.persist(to).with_context(cannot)?;
     Ok(())
+}
+
+/// Whether a path, such as /dev/stdout, is another name of standard output.
+fn is_standard_output(path: &Path) -> bool {
+    let ours = io::stdout().as_fd().try_clone_to_owned().and_then(|fd| std::fs::File::from(fd).metadata());
+    match (ours, path.metadata()) {
+        (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
 }

@@ -11,7 +11,8 @@ use songmill_core::BatchRef;
 use songmill_core::job::StateName;
 use songmill_store::StoreError;
 
-use crate::client::{Ask, Client, Unreachable, refused};
+use crate::client::{Ask, Client, ServerError, refused};
+use crate::output;
 
 /// Between two lines in a pipe, when something changed.
 const SAY: Duration = Duration::from_secs(2);
@@ -33,7 +34,7 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
                 bar.set_message(words.clone());
                 let due = said.is_none_or(|said| said.elapsed() >= SAY);
                 if !terminal && !quiet && words != last && (due || batch.settled) {
-                    eprintln!("{name}: {}/{} ended; {words}", batch.ended, batch.total);
+                    output::note(format_args!("{name}: {}/{} ended; {words}", batch.ended, batch.total));
                     (said, last) = (Some(Instant::now()), words);
                 }
                 if batch.settled {
@@ -73,7 +74,8 @@ fn target(quiet: bool) -> ProgressDrawTarget {
 
 fn will_pass(error: &anyhow::Error) -> bool {
     let away = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<Unreachable>() || cause.downcast_ref::<StoreError>().is_some_and(StoreError::will_pass)
+        cause.downcast_ref().is_some_and(ServerError::will_pass)
+            || cause.downcast_ref().is_some_and(StoreError::will_pass)
     };
     refused(error).is_some_and(|problem| matches!(problem.status, 429 | 503)) || error.chain().any(away)
 }

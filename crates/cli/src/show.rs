@@ -27,7 +27,7 @@ pub(crate) fn schema() -> Result<Exit> {
         "additionalProperties": false,
     });
     schema["$defs"]["VendorName"] = json!({ "type": "string", "enum": names });
-    println!("{}", serde_json::to_string_pretty(&schema)?);
+    output::line(serde_json::to_string_pretty(&schema)?)?;
     Ok(Exit::Ok)
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn completions(shell: clap_complete::Shell) -> Result<Exit> {
     let mut command = Args::command();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "songmill", &mut script);
-    std::io::Write::write_all(&mut std::io::stdout(), &script)?;
+    output::text(&script)?;
     Ok(Exit::Ok)
 }
 

@@ -1,6 +1,6 @@
 //! Submitting a file.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -9,10 +9,9 @@ use axum::body::Body;
 use axum::http::Method;
 use clap::Args;
 use serde::Serialize;
-use songmill_api::ProblemError;
-use songmill_api::views::{BatchErrorView, BatchView, Uploaded};
+use songmill_api::views::BatchView;
 use songmill_core::flow::micros;
-use songmill_core::song::{Invalid, PlannedChange, Problem};
+use songmill_core::song::{Invalid, PlannedChange};
 use songmill_core::{BatchName, BatchRef};
 use songmill_producer::Tally;
 use songmill_producer::lines::{self, Line, ReadError};
@@ -23,8 +22,10 @@ use crate::bad_lines::BadLines;
 use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::{Context, vendors};
-use crate::exit::{Exit, usage};
+use crate::exit::{Exit, unreadable, usage};
 use crate::{batch, output, progress, telemetry};
+
+mod upload;
 
 #[derive(Debug, Args)]
 pub(crate) struct SubmitArgs {
@@ -113,7 +114,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
     if path == Path::new("-") {
         return Ok(Box::new(BufReader::new(std::io::stdin())));
     }
-    let file = std::fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
     Ok(Box::new(BufReader::with_capacity(1 << 18, file)))
 }
 
@@ -122,8 +123,7 @@ pub(crate) async fn body(path: &Path) -> Result<Body> {
     let reader: Box<dyn tokio::io::AsyncRead + Send + Unpin> = if path == Path::new("-") {
         Box::new(tokio::io::stdin())
     } else {
-        let file = tokio::fs::File::open(path).await;
-        Box::new(file.with_context(|| format!("cannot open {}", path.display()))?)
+        Box::new(tokio::fs::File::open(path).await.map_err(|error| unreadable(path, &error))?)
     };
     Ok(Body::from_stream(tokio_util::io::ReaderStream::with_capacity(reader, 1 << 16)))
 }
@@ -160,7 +160,7 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
     }
     let (client, tally) = if global.server.is_some() {
         let client = Client::open(global).await?;
-        let tally = upload(&client, args, &name, format, &mut bad).await?;
+        let tally = upload::upload(&client, args, &name, format, &mut bad).await?;
         (client, tally)
     } else {
         let context = Context::open(global).await?;
@@ -198,83 +198,9 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
     Ok(if bad.count > 0 || !well { Exit::Some } else { Exit::Ok })
 }
 
-/// Sends a file to a server.
-async fn upload(
-    client: &Client,
-    args: &SubmitArgs,
-    name: &BatchRef,
-    format: lines::Format,
-    bad: &mut BadLines,
-) -> Result<Tally> {
-    let wishes = &args.wishes;
-    let notify: Vec<_> = wishes.notify.iter().map(ToString::to_string).collect();
-    let tenant = Some(&name.tenant).filter(|tenant| !tenant.is_default());
-    let ask = Ask::post("/v1/batches")
-        .with("name", Some(&name.name))
-        .with("tenant", tenant)
-        .with("notify", (!notify.is_empty()).then(|| notify.join(",")))
-        .with("budget", wishes.budget)
-        .with("weight", wishes.weight)
-        .body(media(format), body(&args.file).await?);
-    let (uploaded, upload, mut errors) = match client.value::<Uploaded>(ask).await {
-        Ok(Uploaded { created, known, refused, upload, errors, .. }) => {
-            (Tally { created, known, refused }, upload, errors)
-        }
-        // Not one line was good.
-        Err(error) => match crate::client::refused(&error) {
-            Some(problem) if problem.errors.iter().any(|error| error.line.is_some()) => {
-                let tally = Tally { refused: problem.refused.unwrap_or(0), ..Tally::default() };
-                (tally, problem.request_id.clone(), problem.errors.clone())
-            }
-            _ => return Err(error),
-        },
-    };
-    // An answer names only the first of them, and the last one maybe by half; the batch has more.
-    if errors.len() >= NAMED {
-        let last = errors.last().and_then(|error| error.line);
-        let known: HashSet<_> = errors.iter().map(|error| error.line).filter(|line| *line != last).collect();
-        let mut more = Vec::new();
-        let ask = Ask::batch(Method::GET, name, "/errors").with("upload", Some(&upload));
-        let answer = client.ask(ask).await?;
-        answer
-            .lines(|line| {
-                let error: BatchErrorView = serde_json::from_slice(line)?;
-                more.extend(error.errors.into_iter().filter(|error| !known.contains(&error.line)));
-                Ok(())
-            })
-            .await?;
-        if more.iter().any(|error| error.line == last) {
-            errors.retain(|error| error.line != last);
-        }
-        errors.extend(more);
-        errors.sort_by_key(|error| error.line);
-    }
-    let mut errors = errors.into_iter().peekable();
-    while let Some(error) = errors.next() {
-        let (line, custom_id) = (error.line, error.custom_id.clone());
-        let mut invalid = Invalid::default();
-        invalid.problems.push(problem(error));
-        while let Some(more) = errors.next_if(|more| more.line == line) {
-            invalid.problems.push(problem(more));
-        }
-        bad.refuse(line.unwrap_or(0), custom_id, invalid);
-    }
-    bad.were(uploaded.refused);
-    Ok(Tally { refused: bad.count, ..uploaded })
-}
-
 /// Tells uploads apart.
 pub(crate) fn upload_id() -> Result<String> {
     Ok(format!("{:x}", getrandom::u64().context("no random bytes from the system")?))
-}
-
-/// How many errors an answer names at most.
-const NAMED: usize = 100;
-
-fn problem(error: ProblemError) -> Problem {
-    let field = error.pointer.trim_start_matches('/').replace('/', ".");
-    let field = if field.is_empty() { "(line)".to_owned() } else { field };
-    Problem { field, fault: error.detail, fix: error.fix }
 }
 
 /// Submits lines to a batch; bad ones are written down and passed over.

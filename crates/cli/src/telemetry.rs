@@ -21,8 +21,12 @@ pub(crate) fn start(log: &Log, global: &Global, quiet: bool) -> anyhow::Result<(
         "{level},apalis=error,apalis_core=error,hyper_util=warn,lofty=error,symphonia=error"
     ))
     .map_err(|error| usage(format!("log.level: {error}")))?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // It would be written to standard error, and panic where that is closed.
+        .log_internal_errors(false);
     let started = match log.format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),

@@ -94,7 +94,7 @@ pub(crate) async fn run(global: &Global, args: &VerifyArgs) -> Result<Exit> {
         sum.bytes += looked.bytes;
         let words = format!("{} files, {} MB", sum.verified, sum.bytes >> 20);
         if bar.is_hidden() && !global.json && said.elapsed() > SAY {
-            eprintln!("{words} so far");
+            output::note(format_args!("{words} so far"));
             said = Instant::now();
         }
         bar.set_message(words);

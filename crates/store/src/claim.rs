@@ -8,9 +8,10 @@ use songmill_core::{JobId, Stage, Timestamp, VendorName};
 
 use crate::commit::COMMIT_CHUNK;
 use crate::connection::StoreError;
-use crate::lease::{Lease, Watch};
+use crate::isolation::FAILURE;
+use crate::lease::{Fence, Lease, Watch};
 use crate::record::decode;
-use crate::scripts::{CLAIM, Call, EXTEND, SUBMIT};
+use crate::scripts::{BLAME, CLAIM, Call, EXTEND, SUBMIT};
 use crate::store::Store;
 
 /// The jobs that a claim took, and when there will be more.
@@ -19,6 +20,19 @@ pub(crate) struct Claims {
     pub(crate) now: Timestamp,
     pub(crate) next_due: Option<Timestamp>,
     pub(crate) unreadable: Vec<StoreError>,
+    /// Whether suspects were left that are due.
+    pub(crate) suspects: bool,
+}
+
+/// What is wanted of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) most: usize,
+    pub(crate) lease: Duration,
+    /// Suspects and nothing else, or everything but suspects.
+    pub(crate) suspects: bool,
+    /// Whether this process has (next to) no other job of the queue.
+    pub(crate) alone: bool,
 }
 
 /// Who claims, and which claim of its own is next: a claim whose reply was lost is asked for again by its number.
@@ -40,26 +54,31 @@ pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 const TURN: Duration = Duration::from_secs(2);
 
 impl Store {
-    /// Takes up to `most` due jobs from a queue for a lease; what an earlier call took whose reply was lost comes
-    /// first.
+    /// Takes due jobs from a queue for a lease; what an earlier call took whose reply was lost comes first.
     pub(crate) async fn claim(
         &self,
         claimant: &mut Claimant,
         stage: Stage,
         vendor: &VendorName,
-        most: usize,
-        lease: Duration,
+        wanted: Wanted,
     ) -> Result<Claims, StoreError> {
+        let lease = wanted.lease;
+        let apart = if wanted.suspects { "apart" } else { "" };
         let call = match stage {
-            Stage::Submit => self.submit_call(claimant, vendor, most, lease),
+            Stage::Submit => {
+                let mut call = self.submit_call(claimant, vendor, &wanted);
+                call.arg(apart);
+                call
+            }
             Stage::Resolve | Stage::Poll | Stage::Cancel | Stage::Collect => {
                 let mut call =
                     CLAIM.call(&[self.keys().queue(stage, vendor), self.keys().last_claim(claimant.worker)]);
-                self.common(&mut call, claimant, most, lease);
+                self.common(&mut call, claimant, &wanted);
                 call.arg(if needs_request(stage) { "r" } else { "" });
                 // Where looks are scarce several workers would look at the same pages of a list at once.
                 let is_scarce = stage == Stage::Poll && !self.policy().pace.round(vendor).is_zero();
                 call.arg(if is_scarce { TURN.as_millis() as u64 } else { 0 });
+                call.arg(apart).arg(if wanted.alone { "alone" } else { "" });
                 call
             }
         };
@@ -72,15 +91,23 @@ impl Store {
         self.learned(now);
         let next_due: i64 = next(&mut reply)?;
         let watched: u64 = next(&mut reply)?;
+        let (suspects, is_alone) = (next::<u64>(&mut reply)? == 1, next::<u64>(&mut reply)? == 1);
         let mut claims = Claims {
             leases: Vec::new(),
             now,
             next_due: u64::try_from(next_due).ok().map(Timestamp::from_millis),
             unreadable: Vec::new(),
+            suspects,
         };
+        let mut unreadable = Vec::new();
         while reply.len() > 0 {
             let id: String = next(&mut reply)?;
-            let fence = (next(&mut reply)?, next(&mut reply)?);
+            let fence = Fence {
+                version: next(&mut reply)?,
+                claims: next(&mut reply)?,
+                alone: next(&mut reply)?,
+                is_alone,
+            };
             let began: u64 = next(&mut reply)?;
             let record: Vec<u8> = next(&mut reply)?;
             let request: String = next(&mut reply)?;
@@ -97,25 +124,35 @@ impl Store {
                     };
                     claims.leases.push(Lease::new(job, place, request, fence, (claimed, lease), watch));
                 }
-                Err(error) => claims.unreadable.push(error),
+                Err(error) => {
+                    unreadable.push(id);
+                    claims.unreadable.push(error);
+                }
             }
         }
+        self.not_suspected(&unreadable).await?;
         Ok(claims)
     }
 
-    fn common(&self, call: &mut Call<'_>, claimant: &Claimant, most: usize, lease: Duration) {
-        call.arg(most).arg((lease.as_millis() as u64).max(1)).arg(self.keys().job_prefix());
+    /// Forgets claims that no worker died over.
+    async fn not_suspected(&self, jobs: &[JobId]) -> Result<(), StoreError> {
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let mut ask = redis::pipe();
+        jobs.iter().for_each(|id| {
+            ask.cmd("HDEL").arg(self.keys().job(*id)).arg(&["c", "a"]).ignore();
+        });
+        Ok(ask.query_async(&mut self.connection()).await?)
+    }
+
+    fn common(&self, call: &mut Call<'_>, claimant: &Claimant, wanted: &Wanted) {
+        call.arg(wanted.most).arg((wanted.lease.as_millis() as u64).max(1)).arg(self.keys().job_prefix());
         call.arg(LONGEST_SLEEP.as_millis() as u64);
         call.arg(claimant.number).arg(if claimant.lost { "again" } else { "" });
     }
 
-    fn submit_call(
-        &self,
-        claimant: &Claimant,
-        vendor: &VendorName,
-        most: usize,
-        lease: Duration,
-    ) -> Call<'static> {
+    fn submit_call(&self, claimant: &Claimant, vendor: &VendorName, wanted: &Wanted) -> Call<'static> {
         let keys = self.keys();
         let mut call = SUBMIT.call(&[
             keys.queue(Stage::Submit, vendor),
@@ -125,7 +162,7 @@ impl Store {
             keys.queue(Stage::Poll, vendor),
             keys.queue(Stage::Cancel, vendor),
         ]);
-        self.common(&mut call, claimant, most, lease);
+        self.common(&mut call, claimant, wanted);
         call.arg(keys.batch_prefix())
             .arg(keys.tenant_prefix())
             .arg(vendor.as_str())
@@ -135,6 +172,13 @@ impl Store {
         call.arg(limits.in_flight).arg(limits.creates_per_minute).arg(limits.creates_burst);
         call.arg(micros(money.day)).arg(micros(money.tenant_day)).arg(micros(money.batch));
         call
+    }
+
+    /// Says that the work on a job failed by itself.
+    pub(crate) async fn blame(&self, lease: &Lease) -> Result<(), StoreError> {
+        let mut call = BLAME.call(&[self.keys().job(lease.job.id)]);
+        call.arg(lease.version).arg(FAILURE);
+        Ok(call.run(&mut self.connection()).await?)
     }
 
     /// Lengthens the leases that are still ours; zero gives them back. Marks the others as lost.
@@ -151,6 +195,7 @@ impl Store {
             call.arg(lease.as_millis() as u64);
             for held in chunk {
                 call.arg(held.job.id.to_string()).arg(held.version);
+                call.arg(if held.is_alone { "alone" } else { "" });
             }
             let asked = Instant::now();
             let codes: Vec<i64> = call.run(&mut self.connection()).await?;

@@ -34,10 +34,23 @@ pub struct Lease {
     pub claims: u32,
     /// What the vendor's gate has to do with it.
     pub watch: Watch,
+    /// Earlier ones of these claims in which its worker had no other job of the queue.
+    pub(crate) alone: u32,
+    /// Whether this one counts as such a claim.
+    pub(crate) is_alone: bool,
     pub(crate) version: u64,
     claimed: Instant,
     /// Milliseconds from `claimed` to the end of the lease; zero when it was lost.
     lasts_ms: AtomicU64,
+}
+
+/// A claim of a job as Redis counts it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fence {
+    pub(crate) version: u64,
+    pub(crate) claims: u32,
+    pub(crate) alone: u32,
+    pub(crate) is_alone: bool,
 }
 
 impl Lease {
@@ -45,12 +58,12 @@ impl Lease {
         job: Job,
         (stage, vendor): (Stage, VendorName),
         request: Option<Arc<str>>,
-        (version, claims): (u64, u32),
+        Fence { version, claims, alone, is_alone }: Fence,
         (claimed, lasts): (Instant, Duration),
         watch: Watch,
     ) -> Self {
         let lasts_ms = AtomicU64::new(millis(lasts));
-        Self { job, stage, vendor, request, claims, watch, version, claimed, lasts_ms }
+        Self { job, stage, vendor, request, claims, watch, alone, is_alone, version, claimed, lasts_ms }
     }
 
     /// Whether the lease lasts at least so much longer. Ask right before anything that must not happen twice:

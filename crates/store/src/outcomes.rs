@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use crate::apply::Applied;
 use crate::commit::{COMMIT_CHUNK, Commit, Committed};
 use crate::connection::StoreError;
+use crate::held::{RETRY_FIRST, RETRY_MOST, Shared, chain};
 use crate::lease::Lease;
-use crate::queue::{Outcome, RETRY_FIRST, RETRY_MOST, Shared, chain};
+use crate::queue::Outcome;
 use crate::store::announce;
 
 /// Hands a handler's outcome to the committer. Outermost of a worker's layers.
@@ -60,7 +61,7 @@ where
         let to = self.to.clone();
         let work = self.inner.call(task);
         Box::pin(async move {
-            match work.await {
+            match work.await.map_err(Into::<BoxDynError>::into) {
                 Ok(event) => {
                     let sent = to.outcomes.upgrade().map(|outcomes| outcomes.send((lease.clone(), event)));
                     if !matches!(sent, Some(Ok(()))) {
@@ -68,12 +69,11 @@ where
                     }
                 }
                 Err(error) => {
-                    let error: BoxDynError = error.into();
                     tracing::error!(
                         job.id = %lease.job.id, stage = %lease.stage, vendor = %lease.vendor, %error,
                         "work on a job failed; the next worker takes it when the lease runs out"
                     );
-                    to.shared.let_go(&lease);
+                    to.shared.failed(&lease).await;
                 }
             }
             Ok(())
@@ -96,6 +96,7 @@ pub(crate) async fn commit_outcomes(
                         job.id = %outcome.0.job.id, stage = %shared.stage, error = %chain(&*error),
                         "outcome cannot be written down; the next worker takes the job when the lease runs out"
                     );
+                    shared.failed(&outcome.0).await;
                 }
             }
         }

@@ -1,23 +1,22 @@
-//! A stage queue as an apalis backend: pump, committer and extender are tasks of their own that wait out Redis.
+//! A stage queue as an apalis backend: fetcher, committer and extender are tasks of their own that wait out Redis.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use apalis_core::backend::finalize::Ephemeral;
 use apalis_core::backend::{Backend, BackendConfig};
 use apalis_core::task::Task;
 use apalis_core::worker::context::WorkerContext;
 use songmill_core::time::Span;
-use songmill_core::{Event, JobId, Stage, VendorName};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use songmill_core::{Event, Stage, VendorName};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::claim::{Claimant, LONGEST_SLEEP};
+use crate::fetcher::Fetcher;
+use crate::held::{Outcomes, Shared, chain};
 use crate::lease::Lease;
 use crate::outcomes::{OutcomeLayer, commit_outcomes};
 use crate::store::Store;
@@ -46,44 +45,46 @@ pub type Outcome = Event;
 pub struct StageQueue {
     shared: Arc<Shared>,
     leases: mpsc::Receiver<Arc<Lease>>,
-    outcomes: Option<mpsc::UnboundedSender<(Arc<Lease>, Event)>>,
+    outcomes: Option<Outcomes>,
     stop: CancellationToken,
-    pump: Option<AbortOnDropHandle<()>>,
+    fetcher: Option<AbortOnDropHandle<()>>,
     committer: Option<AbortOnDropHandle<()>>,
     _extender: AbortOnDropHandle<()>,
     closing: Option<AbortOnDropHandle<()>>,
-}
-
-pub(crate) struct Shared {
-    pub(crate) store: Store,
-    pub(crate) stage: Stage,
-    pub(crate) vendor: VendorName,
-    settings: QueueSettings,
-    held: Mutex<HashMap<JobId, (Arc<Lease>, OwnedSemaphorePermit)>>,
 }
 
 /// Never fails: what goes wrong with Redis is waited out inside.
 #[derive(Debug, thiserror::Error)]
 pub enum Never {}
 
-/// After a Redis error, the first wait; doubles.
-pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(100);
-/// The longest wait after a Redis error.
-pub(crate) const RETRY_MOST: Duration = Duration::from_secs(3);
-/// The most jobs asked for in one claim.
-const CLAIM_CHUNK: usize = 128;
+/// The jobs that a queue's worker has, also when that is gone.
+pub struct UnderWay(Arc<Shared>);
+
+impl UnderWay {
+    /// Gives them back: they are due at once, and the claim does not count. To be called when the worker has been ended.
+    /// Submissions stay where they are, for nobody knows what came of them.
+    pub async fn give_back(self) {
+        self.0.give_up().await;
+    }
+}
 
 impl StageQueue {
     /// Starts working on a queue: claims begin at once.
     pub fn start(store: Store, stage: Stage, vendor: VendorName, settings: QueueSettings) -> Self {
         let concurrency = settings.concurrency.max(1);
-        let shared = Arc::new(Shared { store, stage, vendor, settings, held: Mutex::default() });
+        let shared = Arc::new(Shared::new(store, stage, vendor, settings));
         let (to_worker, leases) = mpsc::channel(concurrency);
         let (outcomes, to_commit) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let slots = Arc::new(Semaphore::new(concurrency));
-        let pump =
-            tokio::spawn(pump(shared.clone(), slots, to_worker, outcomes.clone().downgrade(), stop.clone()));
+        let fetcher = Fetcher {
+            shared: shared.clone(),
+            slots,
+            to_worker,
+            outcomes: outcomes.downgrade(),
+            stop: stop.clone(),
+        };
+        let fetcher = tokio::spawn(fetcher.run());
         let committer = tokio::spawn(commit_outcomes(shared.clone(), to_commit));
         let extender = tokio::spawn(extend_leases(shared.clone()));
         Self {
@@ -91,117 +92,21 @@ impl StageQueue {
             leases,
             outcomes: Some(outcomes),
             stop,
-            pump: Some(AbortOnDropHandle::new(pump)),
+            fetcher: Some(AbortOnDropHandle::new(fetcher)),
             committer: Some(AbortOnDropHandle::new(committer)),
             _extender: AbortOnDropHandle::new(extender),
             closing: None,
         }
     }
 
+    /// What gives back the jobs that are still worked on when there is no more time for them.
+    pub fn under_way(&self) -> UnderWay {
+        UnderWay(self.shared.clone())
+    }
+
     /// Stops claiming when this token is cancelled; jobs under way go on.
     pub fn stop_token(&self) -> CancellationToken {
         self.stop.clone()
-    }
-}
-
-impl Shared {
-    fn held(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, (Arc<Lease>, OwnedSemaphorePermit)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Frees the slot of a lease. Its job may have been claimed anew meanwhile: that lease stays.
-    pub(crate) fn let_go(&self, lease: &Arc<Lease>) {
-        let mut held = self.held();
-        if held.get(&lease.job.id).is_some_and(|(known, _)| Arc::ptr_eq(known, lease)) {
-            held.remove(&lease.job.id);
-        }
-    }
-
-    fn leases(&self) -> Vec<Arc<Lease>> {
-        self.held().values().map(|(lease, _)| lease.clone()).collect()
-    }
-}
-
-/// Claims as many due jobs as there are free slots, again and again.
-async fn pump(
-    shared: Arc<Shared>,
-    slots: Arc<Semaphore>,
-    to_worker: mpsc::Sender<Arc<Lease>>,
-    outcomes: mpsc::WeakUnboundedSender<(Arc<Lease>, Event)>,
-    stop: CancellationToken,
-) {
-    let Shared { store, stage, vendor, settings, .. } = &*shared;
-    let bell = store.wake().bell(&store.keys().queue(*stage, vendor));
-    let most_claims = store.policy().jobs.claims;
-    let mut claimant = Claimant::new();
-    let mut wait = RETRY_FIRST;
-    while !stop.is_cancelled() {
-        // Cancel-safe: a permit not yet handed out goes back.
-        let first = tokio::select! {
-            () = stop.cancelled() => return,
-            slot = slots.clone().acquire_owned() => slot.expect("the semaphore is never closed"),
-        };
-        let mut permits = vec![first];
-        while permits.len() < CLAIM_CHUNK
-            && let Ok(slot) = slots.clone().try_acquire_owned()
-        {
-            permits.push(slot);
-        }
-        let claims = match store
-            .claim(&mut claimant, *stage, vendor, permits.len(), settings.lease.get())
-            .await
-        {
-            Ok(claims) => claims,
-            Err(error) => {
-                tracing::warn!(%stage, %vendor, error = %chain(&error), "queue {stage} of {vendor} waits for redis");
-                drop(permits);
-                sleep_or_stop(wait, &stop).await;
-                wait = (wait * 2).min(RETRY_MOST);
-                continue;
-            }
-        };
-        wait = RETRY_FIRST;
-        for error in &claims.unreadable {
-            tracing::error!(%stage, %vendor, error = %chain(error), "a job's record cannot be read and waits for an operator");
-        }
-        let full = claims.leases.len() == permits.len();
-        let mut unbegun = Vec::new();
-        for lease in claims.leases {
-            let (lease, permit) = (Arc::new(lease), permits.pop().expect("no more jobs than permits"));
-            shared.held().insert(lease.job.id, (lease.clone(), permit));
-            if lease.claims > most_claims {
-                let poisoned = Event::Poisoned { claims: lease.claims - 1 };
-                if let Some(outcomes) = outcomes.upgrade() {
-                    let _ = outcomes.send((lease, poisoned));
-                }
-            } else if let Err(mpsc::error::SendError(lease)) = to_worker.send(lease).await {
-                unbegun.push(lease);
-            }
-        }
-        if !unbegun.is_empty() {
-            // The worker is closing: what it will not begin goes back.
-            if let Some(outcomes) = outcomes.upgrade() {
-                give_back(&shared, unbegun, &outcomes).await;
-            }
-            return;
-        }
-        drop(permits);
-        if full {
-            continue;
-        }
-        let sleep = claims.next_due.map_or(LONGEST_SLEEP, |due| due.since(claims.now)).min(LONGEST_SLEEP);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = bell.notified() => {}
-            () = tokio::time::sleep(sleep) => {}
-        }
-    }
-}
-
-async fn sleep_or_stop(wait: Duration, stop: &CancellationToken) {
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = tokio::time::sleep(wait) => {}
     }
 }
 
@@ -218,37 +123,6 @@ async fn extend_leases(shared: Arc<Shared>) {
             tracing::warn!(stage = %shared.stage, error = %chain(&error), "leases cannot be lengthened");
         }
     }
-}
-
-/// Gives back what was claimed but not begun.
-async fn give_back(
-    shared: &Shared,
-    leases: Vec<Arc<Lease>>,
-    outcomes: &mpsc::UnboundedSender<(Arc<Lease>, Event)>,
-) {
-    let (submits, others): (Vec<_>, Vec<_>) =
-        leases.into_iter().partition(|lease| lease.stage == Stage::Submit);
-    for lease in submits {
-        let attempt = lease.job.submissions;
-        let _ = outcomes.send((lease, Event::HandedBack { attempt }));
-    }
-    if !others.is_empty() {
-        if let Err(error) = shared.store.extend(&others, Duration::ZERO).await {
-            tracing::warn!(error = %chain(&error), "claimed jobs come back when their lease runs out");
-        }
-        others.iter().for_each(|lease| shared.let_go(lease));
-    }
-}
-
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 impl Backend for StageQueue {
@@ -278,13 +152,13 @@ impl Backend for StageQueue {
                 unbegun.push(lease);
             }
             let (shared, outcomes) = (self.shared.clone(), self.outcomes.take());
-            let (pump, committer) = (self.pump.take(), self.committer.take());
+            let (fetcher, committer) = (self.fetcher.take(), self.committer.take());
             AbortOnDropHandle::new(tokio::spawn(async move {
-                if let Some(pump) = pump {
-                    let _ = pump.await;
+                if let Some(fetcher) = fetcher {
+                    let _ = fetcher.await;
                 }
                 if let Some(outcomes) = outcomes {
-                    give_back(&shared, unbegun, &outcomes).await;
+                    shared.give_back(unbegun, &outcomes).await;
                 }
                 if let Some(committer) = committer {
                     let _ = committer.await;

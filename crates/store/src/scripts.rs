@@ -29,6 +29,7 @@ scripts! {
     FLOW = "limit.lua" "share.lua" "flow.lua";
     PACE = "pace.lua";
     EXTEND = "extend.lua";
+    BLAME = "blame.lua";
     UPLOAD = "upload.lua";
     IDEMPOTENT = "idempotent.lua";
     REFUSE = "refuse.lua";

@@ -10,6 +10,7 @@ use songmill_core::{BatchName, Event, Job, JobId, Policy, Stage, Tenant, Timesta
 
 use crate::apply::Applier;
 use crate::connection::{Clock, Settings, StoreError, open};
+use crate::isolation::Isolation;
 use crate::keys::Keys;
 use crate::pace::Counted;
 use crate::record::decode;
@@ -59,6 +60,7 @@ struct Inner {
     quota: OnceLock<Quota>,
     wake: OnceLock<Wake>,
     applier: OnceLock<Applier>,
+    isolation: Isolation,
 }
 
 /// A job as it stands in Redis.
@@ -148,6 +150,7 @@ impl Store {
             quota: OnceLock::new(),
             wake: OnceLock::new(),
             applier: OnceLock::new(),
+            isolation: Isolation::default(),
         }));
         store.learn_clock().await?;
         Ok(store)
@@ -215,6 +218,10 @@ impl Store {
 
     pub(crate) fn wake(&self) -> &Wake {
         self.0.wake.get_or_init(|| Wake::start(self.0.client.clone(), self.keys().wake()))
+    }
+
+    pub(crate) fn isolation(&self) -> &Isolation {
+        &self.0.isolation
     }
 
     pub(crate) fn applier(&self) -> &Applier {

@@ -8,7 +8,7 @@ use apalis::prelude::{Data, WorkerBuilder};
 use apalis_core::error::BoxDynError;
 use futures_util::future::BoxFuture;
 use songmill_core::{Event, Stage, VendorName};
-use songmill_store::{Lease, StageQueue, Store};
+use songmill_store::{Lease, StageQueue, Store, UnderWay};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +56,9 @@ pub enum Error {
     Worker(String),
 }
 
+/// How long giving back may take.
+const GIVE_BACK: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Collects audio for these vendors, of which the models are named, until `shutdown`; then stops claiming, finishes
 /// what is under way within the drain time, gives back the rest and returns.
 pub async fn run(
@@ -84,11 +87,12 @@ pub async fn run(
         storage: storage.clone(),
     });
     let mut workers = JoinSet::new();
-    let mut stops = Vec::new();
+    let (mut stops, mut under_way) = (Vec::new(), Vec::new());
     for vendor in names {
         let name = format!("collect-{vendor}-{}", std::process::id());
         let queue = StageQueue::start(store.clone(), Stage::Collect, vendor, settings.queue);
         stops.push(queue.stop_token());
+        under_way.push(queue.under_way());
         let worker =
             WorkerBuilder::new(name).backend(queue).data(collector.clone()).catch_panic().build(handle);
         let run: BoxFuture<'static, _> = Box::pin(worker.run());
@@ -129,7 +133,12 @@ pub async fn run(
         ended = ended.and(Err(Error::Worker(format!("retention: {error}"))));
     }
     if drained.is_err() {
-        tracing::warn!(left = workers.len(), "deliver: not all work ended in time; its leases run out");
+        tracing::warn!(left = workers.len(), "deliver: not all work ended in time; it is given back");
+        workers.shutdown().await;
+        let all = futures_util::future::join_all(under_way.into_iter().map(UnderWay::give_back));
+        if tokio::time::timeout(GIVE_BACK, all).await.is_err() {
+            tracing::warn!("deliver: redis is away; claimed jobs come back when their leases run out");
+        }
     }
     tracing::info!("deliver: stopped");
     ended

@@ -8,7 +8,7 @@ use apalis::prelude::{Data, WorkerBuilder};
 use apalis_core::error::BoxDynError;
 use songmill_core::time::Span;
 use songmill_core::{Event, Stage, VendorName};
-use songmill_store::{Lease, QueueSettings, StageQueue, Store};
+use songmill_store::{Lease, QueueSettings, StageQueue, Store, UnderWay};
 use songmill_vendors::{Vendor, Vendors, Within};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -110,6 +110,9 @@ impl Settings {
 /// Tasks of which a page of a list tells something new, of the hundred that stand on it.
 const LISTED: u32 = 90;
 
+/// How long giving back may take.
+const GIVE_BACK: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Submits, resolves, polls and cancels for all vendors until `shutdown`; then stops claiming, finishes what
 /// is under way within the drain time, gives back the rest and returns.
 pub async fn run(
@@ -123,7 +126,7 @@ pub async fn run(
     let driver = Driver::new(settings.http.clone()).map_err(Error::Client)?;
     let address = Arc::new(address);
     let mut workers = JoinSet::new();
-    let mut stops = Vec::new();
+    let (mut stops, mut under_way) = (Vec::new(), Vec::new());
     for vendor in vendors.iter() {
         let name = &vendor.card().name;
         let to = Arc::new(To {
@@ -147,6 +150,7 @@ pub async fn run(
         ] {
             let queue = StageQueue::start(store.clone(), stage, name.clone(), queue);
             stops.push(queue.stop_token());
+            under_way.push(queue.under_way());
             let worker = WorkerBuilder::new(format!("{stage}-{name}-{}", std::process::id()))
                 .backend(queue)
                 .data(bench.clone())
@@ -177,10 +181,20 @@ pub async fn run(
     let drained =
         tokio::time::timeout(settings.drain.get(), async { while workers.join_next().await.is_some() {} });
     if drained.await.is_err() {
-        tracing::warn!(left = workers.len(), "generate: not all work ended in time; its leases run out");
+        tracing::warn!(left = workers.len(), "generate: not all work ended in time; it is given back");
+        workers.shutdown().await;
+        give_back(under_way).await;
     }
     tracing::info!("generate: stopped");
     ended
+}
+
+/// Gives back what was under way, within reason: what is not given back counts against its jobs.
+async fn give_back(under_way: Vec<UnderWay>) {
+    let all = futures_util::future::join_all(under_way.into_iter().map(UnderWay::give_back));
+    if tokio::time::timeout(GIVE_BACK, all).await.is_err() {
+        tracing::warn!("generate: redis is away; claimed jobs come back when their leases run out");
+    }
 }
 
 async fn handle(lease: Arc<Lease>, bench: Data<Arc<Bench>>) -> Result<Event, BoxDynError> {

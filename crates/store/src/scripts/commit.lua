@@ -26,14 +26,17 @@ while arg <= #ARGV do
   local from, to = ARGV[arg + 4], ARGV[arg + 5]
   local job, leaves, enters, tenant, batch = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4]
   local has = function(flag) return string.find(flags, flag, 1, true) end
-  local known = redis.call('HGET', job, 'v')
+  local claimed = redis.call('HMGET', job, 'v', 'x', 'c')
+  local known = claimed[1]
   if not known then
     results[#results + 1] = -1
   elseif known ~= version then
     results[#results + 1] = 0
   else
     redis.call('HSET', job, 'd', ARGV[arg + 2], 'v', known + 1)
-    redis.call('HDEL', job, 'x', 'c', 'p')
+    -- Lost submissions are forgotten when one came to something while its own worker had it.
+    local forget = claimed[2] and claimed[3] == '1' or has('f')
+    redis.call('HDEL', job, 'x', 'c', 'a', forget and 'k' or 'p', 'p')
     local out_of, into = ARGV[arg + 9], ARGV[arg + 10]
     if has('l') and (leaves ~= enters or out_of ~= '') then
       gone[leaves] = gone[leaves] or {}

@@ -1,17 +1,18 @@
 -- Lengthens leases that are still held; a lease of 0 gives the job back: it is due now, and the claim not counted.
 -- KEYS: for each job: its record, the queue it waits in
--- ARGV: 1 lease in ms, then for each job: id, version
+-- ARGV: 1 lease in ms, then for each job: id, version, 'alone' when the claim counts as one of the job alone
 -- Returns for each job: 1 lengthened, 0 lost
 local lease = tonumber(ARGV[1])
 local results = {}
 for i = 1, #KEYS / 2 do
-  local job, id, version = KEYS[2 * i - 1], ARGV[2 * i], ARGV[2 * i + 1]
+  local job, id, version = KEYS[2 * i - 1], ARGV[3 * i - 1], ARGV[3 * i]
   local held = redis.call('HGET', job, 'v') == version
   if held then
     redis.call('ZADD', KEYS[2 * i], 'XX', now + lease, id)
     if lease == 0 then
       redis.call('HSET', job, 'v', version + 1)
       redis.call('HINCRBY', job, 'c', -1)
+      if ARGV[3 * i + 1] == 'alone' then redis.call('HINCRBY', job, 'a', -1) end
     end
   end
   results[i] = held and 1 or 0

@@ -77,7 +77,7 @@ local function lane_in(record)
 end
 
 -- The tree above a vendor's lanes, while a claim goes through it: only what it comes by is read, and written back at
--- its end. `more` says afterwards that there was more to look at than was read.
+-- its end. `more` says afterwards that there was more to look at than was read. A lane that `waits` keeps its place.
 local Tree = {}
 
 local function tree_of(queue, most, weights)
@@ -140,10 +140,10 @@ function Tree:pick(next_of, node)
     end
     if not below.kids and job then self.poor[#self.poor + 1] = below.name end
     table.remove(node.kids, first)
-    if below.cut then
-      self.more = true
+    if below.cut or below.waits then
+      self.more = self.more or below.cut
       if kid.moved then redis.call('ZADD', node.key, kid.far, kid.name) end
-      node.cut = true
+      node.cut, node.waits = node.cut or below.cut, node.waits or below.waits
     else
       node.gone[#node.gone + 1] = kid
     end

@@ -7,12 +7,13 @@
 --   the reply to the claim of this number was lost, 7 prefix of batches, 8 prefix of tenants, 9 vendor, 10 prefix of
 --   what is spent on a day, 11 most jobs under way (0: any number), 12 most submissions a minute (0: any number), 13 how
 --   many of them at once (0: a hundredth), then what may be spent in millionths (0: anything): 14 today, 15 today for a
---   tenant, 16 for a batch
+--   tenant, 16 for a batch, 17 'apart' when one suspect is wanted and nothing else
 local queue, share, limits = KEYS[1], share_of(KEYS[1]), KEYS[4]
 local most, longest = tonumber(ARGV[1]), tonumber(ARGV[4])
 local claim = taking({
-  prefix = ARGV[3], lease = tonumber(ARGV[2]), request = true, number = ARGV[5], last = KEYS[3],
+  prefix = ARGV[3], lease = tonumber(ARGV[2]), request = true, number = ARGV[5], last = KEYS[3], losses = 'k',
 })
+local apart = ARGV[17] == 'apart'
 if ARGV[6] == 'again' and claim:again(KEYS[2]) then return claim.out end
 
 -- Those whose time has come, a bounded number of them, and lanes that had no money left.
@@ -109,6 +110,13 @@ local function next_of(lane)
     local id = lane.ids[lane.at]
     local job = claim:read(id)
     if job[1] then
+      local suspect = tonumber(job[7] or 0) >= SUSPECT
+      if suspect ~= apart then
+        -- Its lane waits for it, or for its time; the others do not.
+        lane.waits = true
+        if suspect then claim.out[4] = 1 end
+        return nil
+      end
       local price, batch = tonumber(job[6] or 0), job[5]
       local paid_from = price > 0 and purses_of(lane.tenant, batch) or {}
       for _, from in ipairs(paid_from) do
@@ -133,7 +141,9 @@ local weights = {
     return redis.call('HGET', ARGV[7] .. (tenant == 'default' and '' or tenant .. '/') .. name, 'weight')
   end,
 }
-local tree = tree_of(queue, most, weights)
+-- A suspect may stand behind lanes of others.
+if apart then allowed = 1 end
+local tree = tree_of(queue, apart and 128 or most, weights)
 local begun, count = {}, 0
 while count < allowed do
   local id, job = tree:pick(next_of)

@@ -1,24 +1,31 @@
 -- Handing out claimed jobs: what the scripts have in common that take jobs for a lease.
 -- A reply begins with: now, when to come again (-1 when nothing is known to come due), whether the vendor's gate wants
--- to know how submissions end; then follow for each job: id, version, claims, began, record, request.
+-- to know how submissions end, whether suspects were left, whether the claim counts as one of a job alone; then follow
+-- for each job: id, version, claims, earlier claims of it alone, began, record, request.
 local Taking = {}
+-- So often a job may be lost by its workers in a row before it is a suspect: from then on it is claimed apart, so that
+-- it takes no others along should it be what kills them (ADR 22).
+local SUSPECT = 2
+local HEADER = 5
 
--- of: prefix of records, lease in ms, whether the request is wanted, the claim's number, key of the last claim
+-- of: prefix of records, lease in ms, whether the request is wanted, the claim's number, key of the last claim, and what
+-- is read beside it: 'a' claims alone, 'k' submissions that were lost with their worker
 local function taking(of)
-  return setmetatable({ of = of, out = { now, -1, 0 }, taken = {}, places = {} }, { __index = Taking })
+  return setmetatable({ of = of, out = { now, -1, 0, 0, 0 }, taken = {}, places = {} }, { __index = Taking })
 end
 
 function Taking:read(id)
   local job = self.of.prefix .. id
-  if self.of.request then return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', 'r') end
-  return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p')
+  if self.of.request then return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', self.of.losses, 'r') end
+  return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', self.of.losses)
 end
 
 function Taking:hand_out(id, version, claims, began, known)
   local out = self.out
   local n = #out
-  out[n + 1], out[n + 2], out[n + 3], out[n + 4] = id, version, claims, began
-  out[n + 5], out[n + 6] = known[1], self.of.request and known[7] or ''
+  out[n + 1], out[n + 2], out[n + 3] = id, version, claims
+  out[n + 4], out[n + 5] = self.of.losses == 'a' and known[7] or 0, began
+  out[n + 6], out[n + 7] = known[1], self.of.request and known[8] or ''
 end
 
 -- A job that was read is taken; `began` where a submission begins.
@@ -48,7 +55,7 @@ function Taking:again(queue)
     end
   end
   self.out[2] = now
-  return #self.out > 3
+  return #self.out > HEADER
 end
 
 -- Writes down where the taken jobs wait during the lease, and what was taken.

@@ -6,4 +6,5 @@ mod erase;
 mod flow;
 mod jobs;
 mod queues;
+mod suspects;
 mod tools;

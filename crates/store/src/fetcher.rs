@@ -1,0 +1,201 @@
+//! Fetches due jobs of a queue for as many free slots as there are, again and again; suspects apart from all others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use songmill_core::Event;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::claim::{Claimant, Claims, LONGEST_SLEEP, Wanted};
+use crate::held::{RETRY_FIRST, RETRY_MOST, Shared, chain};
+use crate::isolation::{ALONE, GROUP, Isolation, NEARLY_ALONE, Place};
+use crate::lease::Lease;
+
+/// The most jobs asked for in one claim.
+const CLAIM_CHUNK: usize = 128;
+/// How many leases suspects may take before other jobs are claimed beside them.
+const PATIENCE: u32 = 5;
+
+/// What a fetcher works with.
+pub(crate) struct Fetcher {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) to_worker: mpsc::Sender<Arc<Lease>>,
+    pub(crate) outcomes: mpsc::WeakUnboundedSender<(Arc<Lease>, Event)>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Who claims, and how long it waits when Redis is away.
+struct Claiming {
+    claimant: Claimant,
+    wait: Duration,
+}
+
+/// The queue is to be stopped.
+struct Stopped;
+
+type Going<T> = Result<T, Stopped>;
+
+impl Fetcher {
+    /// Fetches until the queue is stopped.
+    pub(crate) async fn run(self) {
+        // The end is no error.
+        let _ = self.fetch().await;
+    }
+
+    async fn fetch(&self) -> Going<()> {
+        let (store, lease) = (self.shared.store.clone(), self.shared.settings.lease.get());
+        let isolation = store.isolation();
+        let bell = store.wake().bell(&store.keys().queue(self.shared.stage, &self.shared.vendor));
+        let mut claiming = Claiming { claimant: Claimant::new(), wait: RETRY_FIRST };
+        loop {
+            let slots = self.free_slots(isolation).await?;
+            let asked = slots.len();
+            let alone = self.shared.count() == 0 && !isolation.is_occupied();
+            let wanted = Wanted { most: asked, lease, suspects: false, alone };
+            let Some(claims) = self.claim(&mut claiming, wanted).await? else { continue };
+            let (next, full) = (self.sleep(&claims), claims.leases.len() == asked);
+            let suspects = claims.suspects;
+            self.hand_out(claims, slots).await?;
+            if suspects && let Some(place) = isolation.try_enter() {
+                self.isolate(place, &mut claiming).await?;
+                continue;
+            }
+            if full {
+                continue;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Stopped),
+                () = bell.notified() => {}
+                () = tokio::time::sleep(next) => {}
+                place = isolation.enter(), if suspects => {
+                    self.isolate(place, &mut claiming).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits for a free slot, and takes those beside it.
+    async fn free_slots(&self, isolation: &Isolation) -> Going<Vec<OwnedSemaphorePermit>> {
+        loop {
+            // Cancel-safe: a permit not yet handed out goes back.
+            let first = tokio::select! {
+                () = self.stop.cancelled() => return Err(Stopped),
+                slot = self.slots.clone().acquire_owned() => slot.expect("the semaphore is never closed"),
+            };
+            let most = isolation.room_beside(self.shared.count()).min(CLAIM_CHUNK);
+            if most > 0 {
+                let mut slots = vec![first];
+                self.more_slots(&mut slots, most);
+                return Ok(slots);
+            }
+            drop(first);
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Stopped),
+                () = isolation.over() => {}
+                () = self.shared.freed.notified() => {}
+            }
+        }
+    }
+
+    fn more_slots(&self, slots: &mut Vec<OwnedSemaphorePermit>, most: usize) {
+        while slots.len() < most
+            && let Ok(slot) = self.slots.clone().try_acquire_owned()
+        {
+            slots.push(slot);
+        }
+    }
+
+    /// Claims; none when Redis is away, which was waited for.
+    async fn claim(&self, claiming: &mut Claiming, wanted: Wanted) -> Going<Option<Claims>> {
+        let Shared { store, stage, vendor, .. } = &*self.shared;
+        let Claiming { claimant, wait } = claiming;
+        let claims = match store.claim(claimant, *stage, vendor, wanted).await {
+            Ok(claims) => claims,
+            Err(error) => {
+                tracing::warn!(%stage, %vendor, error = %chain(&error), "queue {stage} of {vendor} waits for redis");
+                self.pause(*wait).await?;
+                *wait = (*wait * 2).min(RETRY_MOST);
+                return Ok(None);
+            }
+        };
+        *wait = RETRY_FIRST;
+        for error in &claims.unreadable {
+            tracing::error!(%stage, %vendor, error = %chain(error), "a job's record cannot be read and waits for an operator");
+        }
+        Ok(Some(claims))
+    }
+
+    /// Hands jobs to the worker; those that killed enough workers have their outcome.
+    async fn hand_out(&self, claims: Claims, mut slots: Vec<OwnedSemaphorePermit>) -> Going<()> {
+        let most_claims = self.shared.store.policy().jobs.claims;
+        let mut unbegun = Vec::new();
+        for lease in claims.leases {
+            let (lease, slot) = (Arc::new(lease), slots.pop().expect("no more jobs than slots"));
+            self.shared.hold(&lease, slot);
+            if lease.claims > most_claims && lease.alone >= ALONE {
+                let poisoned = Event::Poisoned { claims: lease.claims - 1 };
+                if let Some(outcomes) = self.outcomes.upgrade() {
+                    let _ = outcomes.send((lease, poisoned));
+                }
+            } else if let Err(mpsc::error::SendError(lease)) = self.to_worker.send(lease).await {
+                unbegun.push(lease);
+            }
+        }
+        if unbegun.is_empty() {
+            return Ok(());
+        }
+        // The worker is closing: what it will not begin goes back.
+        if let Some(outcomes) = self.outcomes.upgrade() {
+            self.shared.give_back(unbegun, &outcomes).await;
+        }
+        Err(Stopped)
+    }
+
+    /// Works on suspects: first the queue's other jobs are ended, then nothing else is claimed until these are.
+    async fn isolate(&self, place: Place, claiming: &mut Claiming) -> Going<()> {
+        let lease = self.shared.settings.lease.get();
+        self.until(|shared| shared.count() == 0, lease).await?;
+        place.occupy();
+        let mut slots = Vec::new();
+        self.more_slots(&mut slots, GROUP);
+        let others = self.shared.count();
+        if slots.is_empty() {
+            return Ok(());
+        }
+        let alone = others <= NEARLY_ALONE;
+        let wanted = Wanted { most: slots.len(), lease, suspects: true, alone };
+        if let Some(claims) = self.claim(claiming, wanted).await? {
+            let suspects: Vec<_> = claims.leases.iter().map(|lease| lease.job.id).collect();
+            self.hand_out(claims, slots).await?;
+            self.until(|shared| !shared.has_any(&suspects), lease * PATIENCE).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until this is so of the jobs that the process has, or has waited for so long.
+    async fn until(&self, so: impl Fn(&Shared) -> bool, patience: Duration) -> Going<()> {
+        let until = Instant::now() + patience;
+        while !so(&self.shared) {
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Stopped),
+                () = self.shared.freed.notified() => {}
+                () = tokio::time::sleep_until(until) => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    fn sleep(&self, claims: &Claims) -> Duration {
+        claims.next_due.map_or(LONGEST_SLEEP, |due| due.since(claims.now)).min(LONGEST_SLEEP)
+    }
+
+    async fn pause(&self, wait: Duration) -> Going<()> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Stopped),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+}

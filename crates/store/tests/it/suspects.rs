@@ -1,0 +1,275 @@
+//! Which job kills its workers, and that no other pays for it. A process has a store of its own, and dies as a whole.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use apalis::prelude::{Data, WorkerBuilder};
+use apalis_core::error::BoxDynError;
+use futures_util::future::BoxFuture;
+use songmill_core::job::{StateName, Via};
+use songmill_core::time::Span;
+use songmill_core::{Event, Fault, FaultKind, JobId, Report, Stage, State, Timestamp};
+use songmill_store::{Lease, QueueSettings, StageQueue, Store, UnderWay};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::tools::*;
+
+/// A lease that is over soon after its worker has died.
+const LEASE: Duration = Duration::from_millis(150);
+
+/// What happens to jobs, over all processes.
+#[derive(Clone, Default)]
+struct Scene {
+    /// The jobs that kill whoever works on them.
+    guilty: Arc<Vec<JobId>>,
+    takes: Duration,
+    /// Whether work does not end.
+    hangs: Arc<AtomicBool>,
+    dies: Arc<Notify>,
+    busy: Arc<AtomicUsize>,
+    /// How many jobs were worked on in the process when each began, itself included.
+    beside: Arc<Mutex<HashMap<JobId, Vec<usize>>>>,
+}
+
+impl Scene {
+    fn of(guilty: &[JobId]) -> Self {
+        Self { guilty: Arc::new(guilty.to_vec()), ..Self::default() }
+    }
+
+    fn begun(&self, id: JobId) -> Vec<usize> {
+        self.beside.lock().unwrap().get(&id).cloned().unwrap_or_default()
+    }
+}
+
+/// Workers of some stages with a store of their own.
+struct Process {
+    workers: Vec<JoinHandle<()>>,
+    stops: Vec<CancellationToken>,
+    under_way: Vec<UnderWay>,
+}
+
+impl Process {
+    fn start(store: &Store, stages: &[Stage], concurrency: usize, scene: &Scene) -> Self {
+        scene.busy.store(0, Ordering::SeqCst);
+        let mut process = Self { workers: vec![], stops: vec![], under_way: vec![] };
+        for stage in stages {
+            let settings = QueueSettings { concurrency, lease: Span::millis(LEASE.as_millis() as u64) };
+            let queue = StageQueue::start(store.clone(), *stage, vendor(), settings);
+            process.stops.push(queue.stop_token());
+            process.under_way.push(queue.under_way());
+            let worker = WorkerBuilder::new("w").backend(queue).data(scene.clone()).build(handle);
+            let running: BoxFuture<'static, _> = Box::pin(worker.run());
+            process.workers.push(tokio::spawn(async move {
+                let _ = running.await;
+            }));
+        }
+        process
+    }
+
+    /// Ends it as a kill would.
+    async fn kill(self) {
+        for worker in self.workers {
+            worker.abort();
+            let _ = worker.await;
+        }
+    }
+
+    async fn stop(self) {
+        self.stops.iter().for_each(CancellationToken::cancel);
+        for worker in self.workers {
+            tokio::time::timeout(PATIENCE, worker).await.unwrap().unwrap();
+        }
+    }
+}
+
+async fn handle(lease: Arc<Lease>, scene: Data<Scene>) -> Result<Event, BoxDynError> {
+    let busy = scene.busy.fetch_add(1, Ordering::SeqCst) + 1;
+    scene.beside.lock().unwrap().entry(lease.job.id).or_default().push(busy);
+    let harmless = lease.stage == Stage::Resolve;
+    if scene.guilty.contains(&lease.job.id) && !harmless {
+        scene.dies.notify_one();
+        std::future::pending::<()>().await;
+    }
+    if scene.hangs.load(Ordering::SeqCst) {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(scene.takes).await;
+    scene.busy.fetch_sub(1, Ordering::SeqCst);
+    let attempt = lease.job.submissions;
+    Ok(match lease.stage {
+        Stage::Resolve => Event::NotFound { attempt, asked: Timestamp::from_millis(u64::MAX) },
+        Stage::Submit => rejected(attempt),
+        _ => Event::Reported {
+            attempt,
+            vendor: vendor(),
+            task: None,
+            report: Report::Failed(Fault::new(FaultKind::Rejected, "no", "")),
+            via: Via::Callback,
+        },
+    })
+}
+
+/// Jobs whose tasks are to be polled now.
+async fn to_poll(store: &Store, count: usize) -> Vec<JobId> {
+    let jobs = enqueue(store, count).await;
+    futures_util::future::join_all(jobs.iter().map(async |id| {
+        for event in [Event::Claimed, accepted(1)] {
+            store.apply(*id, &event).await.unwrap();
+        }
+    }))
+    .await;
+    jobs
+}
+
+async fn counts(store: &Store, state: StateName) -> u64 {
+    store.batch(&batch()).await.unwrap().unwrap().counts.of(state)
+}
+
+/// Runs one process after the other, each until a job kills it, until all but some jobs have ended.
+async fn run_until_over(redis: &Redis, stages: &[Stage], concurrency: usize, scene: &Scene) -> usize {
+    let store = redis.store().await;
+    let mut kills = 0;
+    loop {
+        let process = Process::start(&redis.store().await, stages, concurrency, scene);
+        let over = until("all is over", async || {
+            let batch = store.batch(&batch()).await.unwrap().unwrap();
+            batch.counts.ended() + batch.counts.of(StateName::Held) == batch.counts.0.values().sum::<u64>()
+        });
+        tokio::select! {
+            () = over => {
+                process.stop().await;
+                return kills;
+            }
+            () = scene.dies.notified() => process.kill().await,
+        }
+        kills += 1;
+        assert!(kills < 100, "it kills for ever");
+    }
+}
+
+#[tokio::test]
+async fn of_five_hundred_jobs_only_the_one_that_kills_its_workers_is_poisoned() {
+    let redis = Redis::start(&["--appendfsync", "no"]);
+    let store = redis.store().await;
+    let jobs = to_poll(&store, 500).await;
+    let scene = Scene::of(&jobs[217..218]);
+    let kills = run_until_over(&redis, &[Stage::Poll], 64, &scene).await;
+    assert_eq!((counts(&store, StateName::Failed).await, counts(&store, StateName::Held).await), (499, 1));
+    let State::Held { of, .. } = store.load(jobs[217]).await.unwrap().unwrap().job.state else { panic!() };
+    assert_eq!(&*of.fault.code, "poisoned");
+    // Twice beside others, once with a few, and then alone.
+    let begun = scene.begun(jobs[217]);
+    assert!(begun.len() == kills && kills <= 8, "{kills} kills, {begun:?}");
+    assert!(begun[2..].iter().all(|beside| *beside <= 8) && begun.ends_with(&[1; 5]), "{begun:?}");
+    let most = jobs.iter().filter(|id| **id != jobs[217]).map(|id| scene.begun(*id).len()).max();
+    assert!(most <= Some(4), "an innocent job was begun {most:?} times");
+    assert_eq!(store.audit().await.unwrap().breaches, []);
+}
+
+#[tokio::test]
+async fn many_guilty_jobs_among_innocent_ones_are_all_found_and_nobody_else() {
+    let redis = Redis::start(&["--appendfsync", "no"]);
+    let store = redis.store().await;
+    let jobs = to_poll(&store, 120).await;
+    let scene = Scene::of(&jobs[40..44]);
+    run_until_over(&redis, &[Stage::Poll], 32, &scene).await;
+    assert_eq!((counts(&store, StateName::Failed).await, counts(&store, StateName::Held).await), (116, 4));
+}
+
+#[tokio::test]
+async fn thirty_kills_at_random_poison_nobody_who_is_innocent() {
+    let redis = Redis::start(&["--appendfsync", "no"]);
+    let store = redis.store().await;
+    to_poll(&store, 1500).await;
+    let scene = Scene { takes: Duration::from_millis(20), ..Scene::default() };
+    let mut random = 7_u64;
+    for _ in 0..30 {
+        // What was claimed and not ended is lost each time.
+        let process = Process::start(&redis.store().await, &[Stage::Poll], 500, &scene);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        tokio::time::sleep(Duration::from_millis(random >> 57)).await;
+        process.kill().await;
+    }
+    run_until_over(&redis, &[Stage::Poll], 500, &scene).await;
+    assert_eq!((counts(&store, StateName::Failed).await, counts(&store, StateName::Held).await), (1500, 0));
+}
+
+#[tokio::test]
+async fn a_submission_that_kills_its_workers_takes_others_along_only_twice() {
+    let redis = Redis::start(&["--appendfsync", "no"]);
+    // It is given up after so many submissions that were not made.
+    let strikes = 5;
+    let set = |policy: &mut songmill_core::Policy| {
+        policy.vendors.get_mut(&vendor()).unwrap().strikes = strikes;
+    };
+    let store = redis.store_of(set).await;
+    let jobs = enqueue(&store, 200).await;
+    let scene = Scene { takes: Duration::from_millis(5), ..Scene::of(&jobs[31..32]) };
+    let mut kills = 0;
+    loop {
+        let process =
+            Process::start(&redis.store_of(set).await, &[Stage::Submit, Stage::Resolve], 50, &scene);
+        let over = until("all have ended", async || counts(&store, StateName::Failed).await == 200);
+        tokio::select! {
+            () = over => break process.stop().await,
+            () = scene.dies.notified() => process.kill().await,
+        }
+        kills += 1;
+    }
+    assert_eq!(kills, strikes, "each submission that it killed was looked up and not found");
+    let innocent = |id: &&JobId| **id != jobs[31];
+    for id in jobs.iter().filter(innocent) {
+        let job = store.load(*id).await.unwrap().unwrap().job;
+        assert!(job.submissions <= 3, "{id} was submitted {} times", job.submissions);
+    }
+    assert_eq!(store.audit().await.unwrap().breaches, []);
+}
+
+#[tokio::test]
+async fn while_a_suspect_is_worked_on_the_other_queues_of_the_process_have_few_jobs() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let jobs = to_poll(&store, 1).await;
+    let suspect = format!("{{sm:0}}:j:{}", jobs[0]);
+    redis.command(&["hset", &suspect, "c", "2"]);
+    let scene = Scene::default();
+    scene.hangs.store(true, Ordering::SeqCst);
+    let process = Process::start(&store, &[Stage::Poll], 64, &scene);
+    until("the suspect is worked on", async || scene.begun(jobs[0]).len() == 1).await;
+    let others: Vec<_> = (10..110).map(|n| new_job(&store, n)).collect();
+    store.enqueue(Some(&batch()), &others).await.unwrap();
+    let more = Process::start(&store, &[Stage::Submit], 64, &scene);
+    until("others are worked on", async || scene.beside.lock().unwrap().len() == 9).await;
+    // It is woken by each job that comes, and takes none.
+    for n in 200..220 {
+        store.enqueue(Some(&batch()), &[new_job(&store, n)]).await.unwrap();
+    }
+    assert_eq!(scene.beside.lock().unwrap().len(), 9);
+    process.kill().await;
+    until("all that may be worked on is", async || scene.beside.lock().unwrap().len() == 65).await;
+    more.kill().await;
+}
+
+#[tokio::test]
+async fn what_a_worker_gives_back_because_it_has_no_more_time_is_not_held_against_it() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let jobs = to_poll(&store, 3).await;
+    let scene = Scene::default();
+    scene.hangs.store(true, Ordering::SeqCst);
+    for round in 1..=6 {
+        let mut process = Process::start(&store, &[Stage::Poll], 3, &scene);
+        let begun = async || jobs.iter().all(|id| scene.begun(*id).len() == round);
+        until("all are begun", begun).await;
+        let under_way = process.under_way.remove(0);
+        process.kill().await;
+        under_way.give_back().await;
+        for id in &jobs {
+            assert_eq!(store.load(*id).await.unwrap().unwrap().claims, 0, "round {round}");
+        }
+    }
+}
