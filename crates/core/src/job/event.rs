@@ -37,6 +37,9 @@ pub enum Via {
 pub enum Defect {
     /// It is no audio, or not all of it: it may not be ready yet.
     NotReady,
+    /// It is audio that ends within a sound, and does not say how long it should be: another download may bring more. If
+    /// none does, it is what there is.
+    Doubtful,
     /// It is complete, and nobody can use it.
     Unusable,
 }

@@ -30,6 +30,9 @@ pub struct Retrieval {
     /// Downloads that gave audio which nobody can use.
     #[serde(rename = "x", skip_serializing_if = "is_zero")]
     pub unusable: u32,
+    /// Whether audio that ends within a sound is what there is: no download brought more.
+    #[serde(rename = "e", skip_serializing_if = "std::ops::Not::not")]
+    pub accept_open_end: bool,
     /// Whether an operator has its audio stored as it is.
     #[serde(rename = "a", skip_serializing_if = "std::ops::Not::not")]
     pub accept_any: bool,

@@ -97,6 +97,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(stored()),
         3 => fault().prop_map(|fault| Event::CollectFailed { fault }),
         2 => fault().prop_map(|fault| Event::QualityRejected { fault, defect: Defect::NotReady }),
+        2 => fault().prop_map(|fault| Event::QualityRejected { fault, defect: Defect::Doubtful }),
         2 => fault().prop_map(|fault| Event::QualityRejected { fault, defect: Defect::Unusable }),
         1 => (0..9u32).prop_map(|claims| Event::Poisoned { claims }),
         2 => Just(Event::RetryAsked),

@@ -104,6 +104,25 @@ fn what_may_not_be_ready_is_downloaded_for_minutes_before_any_verdict() {
 }
 
 #[test]
+fn audio_that_ends_within_a_sound_is_downloaded_a_few_times_and_is_then_what_there_is() {
+    let mut story = with_policy(OnUnusable::Remake);
+    let (begun, mut downloads) = (story.now, 0);
+    while !story.job.retrieval.accept_open_end {
+        let wait = story.job.due.since(story.now).as_secs();
+        match story.job.state.name() {
+            StateName::Generating => story.wait(wait.max(1)).tell(polled(1, done())),
+            _ => story.wait(wait.max(1)).tell(rejected(Defect::Doubtful)),
+        };
+        downloads += u32::from(story.job.state.name() == StateName::Collecting);
+        assert!(downloads < 30, "{:?}", story.job);
+    }
+    let took = story.now.since(begun);
+    assert!((15..60).contains(&took.as_secs()), "{took:?}");
+    story.is(StateName::Collecting).is_due_in(0..=0).tell(stored()).is(StateName::Completed);
+    assert_eq!((story.job.submissions, story.job.paid), (1, 1));
+}
+
+#[test]
 fn what_is_good_is_taken_before_anything_is_paid_for_again() {
     let mut story = with_policy(OnUnusable::Remake);
     story.job = Story::generating().job;

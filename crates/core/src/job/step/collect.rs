@@ -25,6 +25,9 @@ const NOT_READY_BACKOFF_MOST: Span = Span::secs(30);
 const MIN_DOWNLOADS: u32 = 6;
 /// and every so often from a fresh address.
 const FRESH_ADDRESS_EVERY: u32 = 3;
+/// Audio that ends within a sound is downloaded this often, over this long, before it counts as all there is.
+const MIN_OPEN_END_DOWNLOADS: u32 = 5;
+const OPEN_END_GRACE: Span = Span::secs(15);
 /// Audio that expires sooner than this goes before what came earlier.
 const URGENT: Span = Span::secs(3600);
 
@@ -106,6 +109,7 @@ impl Turn<'_> {
                 self.job.note(self.now, "unfit", fault.to_string());
                 match defect {
                     Defect::NotReady => self.not_ready(of, fault),
+                    Defect::Doubtful => self.doubtful(of),
                     Defect::Unusable => self.rejected(of, fault),
                 }
             }
@@ -163,23 +167,42 @@ impl Turn<'_> {
 
     /// What was downloaded is no audio, or not all of it: it may not be ready yet, and a download costs nothing.
     fn not_ready(&mut self, of: Bringing, fault: &Fault) -> Changed {
-        let Bringing { origin, outputs, .. } = &of;
         let retrieval = &mut self.job.retrieval;
         retrieval.count_not_ready(self.now);
         let (downloads, since) = (retrieval.not_ready, retrieval.not_ready_since);
         if downloads >= MIN_DOWNLOADS && self.now.since(since) >= self.policy.jobs.download_grace.get() {
             return self.unusable(of, fault);
         }
-        let spread = self.spread(origin.attempt.number, downloads);
+        self.download_again(of, downloads)
+    }
+
+    /// Downloads a file again that may not be ready yet, every so often from a fresh address.
+    fn download_again(&mut self, of: Bringing, downloads: u32) -> Changed {
+        let attempt = of.origin.attempt;
+        let spread = self.spread(attempt.number, downloads);
         let first = self.policy.jobs.collect_backoff;
-        let due = self.now + backoff(first, NOT_READY_BACKOFF_MOST, downloads - 1, spread);
-        match self.task_to_ask(origin) {
+        let due = self.now + backoff(first, NOT_READY_BACKOFF_MOST, downloads.saturating_sub(1), spread);
+        match self.task_to_ask(&of.origin) {
             Some(task) if downloads.is_multiple_of(FRESH_ADDRESS_EVERY) => {
-                self.note_stale(outputs);
-                self.follow(origin.attempt, task, due)
+                self.note_stale(&of.outputs);
+                self.follow(attempt, task, due)
             }
             _ => self.again(of, due),
         }
+    }
+
+    /// What was downloaded may not be all of it, and nothing can prove it: a few downloads more, and it is what there is.
+    fn doubtful(&mut self, of: Bringing) -> Changed {
+        let retrieval = &mut self.job.retrieval;
+        retrieval.count_not_ready(self.now);
+        let downloads = retrieval.not_ready;
+        let waited = self.now.since(retrieval.not_ready_since);
+        let grace = OPEN_END_GRACE.get().min(self.policy.jobs.download_grace.get());
+        if downloads >= MIN_OPEN_END_DOWNLOADS && waited >= grace {
+            retrieval.accept_open_end = true;
+            return self.again(of, self.now);
+        }
+        self.download_again(of, downloads)
     }
 
     /// What was downloaded is complete, and nobody can use it. It may have been the way: it is downloaded once more.
