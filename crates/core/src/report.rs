@@ -52,6 +52,9 @@ pub struct Output {
     /// When the vendor stops serving it, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// How long it plays by the vendor's own words, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
     /// How long the vendor worked on the task, in ms, where it says and charges by it; on one output of a task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worked_ms: Option<u64>,
@@ -60,7 +63,14 @@ pub struct Output {
 impl Output {
     /// An output at an address, with nothing else known of it.
     pub fn at(url: impl Into<String>) -> Self {
-        Self { source: Source::Url(url.into()), part: None, title: None, expires: None, worked_ms: None }
+        Self {
+            source: Source::Url(url.into()),
+            part: None,
+            title: None,
+            expires: None,
+            duration_ms: None,
+            worked_ms: None,
+        }
     }
 }
 
@@ -88,9 +98,10 @@ pub struct Asset {
     pub bytes: u64,
     /// Its SHA-256, in lower-case hex.
     pub sha256: String,
-    /// `mp3`, `wav` or `flac`: what the bytes are, not what the address said.
+    /// `mp3`, `wav`, `flac`, `m4a`, `ogg`, `opus` or others, as the extension of such files: what the bytes are, not
+    /// what the address said.
     pub format: String,
-    /// How long it plays, in milliseconds.
+    /// How long it plays, in milliseconds; 0 where it is `unchecked`.
     pub duration_ms: u64,
     /// What it is besides the song itself, such as `vocal` or `bgm` stems.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,6 +128,8 @@ pub enum Flag {
     Clipped,
     /// It ends before its own header says, or parts of it cannot be decoded.
     Damaged,
+    /// It is audio that could not be decoded here: its length, and what is to be heard, are not known.
+    Unchecked,
     /// It could not be converted, and is as it came.
     NotConverted,
     /// It is good, but other audio of the same task was not, or could not be had.
@@ -132,6 +145,7 @@ impl Flag {
             Self::Silent => "silent",
             Self::Clipped => "clipped",
             Self::Damaged => "damaged",
+            Self::Unchecked => "unchecked",
             Self::NotConverted => "not_converted",
             Self::Incomplete => "incomplete",
         }

@@ -224,7 +224,7 @@ mod tests {
         } });
         (job.submissions, job.state, job.due) = (1, serde_json::from_value(state).unwrap(), at(due));
         let source = Source::Url("https://a.example/1".into());
-        let output = Output { source, part: None, title: None, expires: None, worked_ms: None };
+        let output = Output { source, ..Output::at("") };
         let event = Event::Reported {
             attempt: 1,
             vendor: vendor.clone(),

@@ -20,11 +20,11 @@ use crate::kept::Kept;
 use crate::listeners::Listeners;
 use crate::naming::{Layout, Named};
 use crate::objects::Objects;
-use crate::probe::{NotAudio, Probed, probe};
+use crate::probe::{Ffmpeg, NotAudio, Probed, probe};
 use crate::provenance::{Made, Provenance, hex};
 use crate::storage::{Mode, Storage};
 use crate::tags::{Tags, second_name};
-use crate::verdict::{Asked, Checks};
+use crate::verdict::{Asked, Checks, Oddity};
 
 /// What collecting needs.
 pub(crate) struct Collector {
@@ -35,6 +35,8 @@ pub(crate) struct Collector {
     pub(crate) layout: Layout,
     pub(crate) checks: Checks,
     pub(crate) convert: Convert,
+    /// Decodes what no decoder here knows, where it is there.
+    pub(crate) ffmpeg: Option<Ffmpeg>,
     pub(crate) tags: bool,
     pub(crate) provenance: Provenance,
     pub(crate) kept: Kept<Vec<Fetched>>,
@@ -137,9 +139,10 @@ impl Collector {
             Source::Url(url) => self.fetcher.fetch(url, &mut file).await?,
             Source::Object { store, key } => self.objects.fetch(store, key, &mut file).await?,
         }
+        let ffmpeg = self.ffmpeg.clone();
         let looked = self.listeners.hear(move || {
             let file = file.finish().map_err(|error| no_room(&error))?;
-            let probed = probe(&file).map_err(|not| not_audio(&not))?;
+            let probed = probe(&file, ffmpeg.as_ref()).map_err(|not| not_audio(&not))?;
             let (sha256, bytes) = hashed(&file)?;
             Ok((file, probed, sha256, bytes))
         });
@@ -147,9 +150,14 @@ impl Collector {
         let asked = Asked {
             part: output.part.as_deref(),
             seconds: lease.job.asked_seconds,
-            may_be_made_anew: lease.job.may_be_made_anew(&self.store.policy(), self.store.now()),
+            vendor_ms: output.duration_ms,
         };
-        let mut flags = self.checks.judge(&probed, asked).map_err(Stopped::Unfit)?;
+        let judged = self.checks.judge(&probed, asked);
+        let may_be_made_anew = lease.job.may_be_made_anew(&self.store.policy(), self.store.now());
+        if let Some(oddity) = judged.unusable.or(judged.remake.filter(|_| may_be_made_anew)) {
+            return Err(Stopped::Unfit(unfit(&oddity)));
+        }
+        let mut flags = judged.flags;
         let (mut format, mut sha256) = (probed.format, original.clone());
         if self.convert.is_on() {
             let _place = self.converting.acquire().await;
@@ -279,6 +287,11 @@ fn still_ours(lease: &Lease) -> Result<(), Stopped> {
     if lease.is_held_for(Duration::ZERO) { Ok(()) } else { Err(Stopped::LeaseLost(LeaseLost(lease.job.id))) }
 }
 
+fn unfit(oddity: &Oddity) -> Fault {
+    let words = format!("{}: {}", oddity.flag.as_str(), oddity.words);
+    Fault::new(FaultKind::Unknown, "audio_unfit", words)
+}
+
 /// Our own disk is no fault of the file's.
 fn not_audio(not: &NotAudio) -> Fault {
     match not {
@@ -320,6 +333,7 @@ fn hashed(file: &Path) -> Result<(String, u64), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::End;
     use crate::sidecar::Sound;
 
     fn fetched(part: Option<&str>) -> Fetched {
@@ -328,7 +342,13 @@ mod tests {
             file: tempfile::NamedTempFile::new().unwrap().into_temp_path(),
             place: 0,
             output,
-            probed: Probed { format: "mp3", duration_ms: 1, cut: None, sound: Sound::default() },
+            probed: Probed {
+                format: "mp3",
+                duration_ms: 1,
+                checked: true,
+                end: End::Whole,
+                sound: Sound::default(),
+            },
             flags: vec![],
             original: String::new(),
             format: "mp3",

@@ -82,9 +82,24 @@ pub(super) fn product(body: &Object, step: StepKind) -> Result<Option<Product>, 
                 // Addresses have been seen with raw blanks.
                 let url = url.replace(' ', "%20");
                 address(&url).ok_or_else(|| garbled("an audio_url that is no http or https address"))?;
-                outputs.push(Output { title: text(item, &["title"]).map(str::to_owned), ..Output::at(url) });
+                outputs.push(Output {
+                    title: text(item, &["title"]).map(str::to_owned),
+                    duration_ms: duration_ms(item),
+                    ..Output::at(url)
+                });
             }
             Ok((!outputs.is_empty()).then_some(Product::Audio(outputs)))
         }
     }
+}
+
+/// How long a song plays, in ms: `duration` has seconds, as a number or as text.
+fn duration_ms(item: &Object) -> Option<u64> {
+    let seconds = match item.get("duration")? {
+        Value::Number(seconds) => seconds.as_f64()?,
+        Value::String(seconds) => seconds.trim().parse().ok()?,
+        _ => return None,
+    };
+    // More than any song has: it would be ms, and says nothing.
+    (seconds > 0.0 && seconds < 1000.0).then(|| (seconds * 1000.0).round() as u64)
 }
