@@ -20,6 +20,7 @@ mod kind;
 mod library;
 mod pcm;
 mod plain;
+mod repair;
 
 pub use ffmpeg::Ffmpeg;
 
@@ -183,9 +184,10 @@ fn decoded(path: &Path, container: Container, start: u64) -> Result<Probed, Fail
             plain::decode(&mut bytes, &track, &mut hearing)?
         }
         Container::Flac | Container::Ogg | Container::Mp4 | Container::Matroska | Container::Caf => {
-            let end = kind::before_tags(&mut bytes)?;
+            let end = kind::before_tags(&mut bytes)?.max(start);
+            let view = repair::view(&mut bytes, container, start, end)?;
             drop(bytes);
-            let played = library::decode(path, container, (start, end), &mut hearing)?;
+            let played = library::decode(path, container, view, &mut hearing)?;
             if played.film {
                 format = container.film(format);
             }

@@ -1,6 +1,6 @@
 //! Decoders of packets: the library's, and that of Opus.
 
-use opus_decoder::{OpusDecoder, OpusError, OpusMultistreamDecoder};
+use opus_decoder::OpusDecoder;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
@@ -19,17 +19,11 @@ pub(super) enum Decoder {
 
 /// A decoder of Opus, with room for what it gives.
 pub(super) struct Opus {
-    streams: Streams,
+    decoder: OpusDecoder,
     channels: usize,
     /// Samples at the beginning that are none of the audio.
     skip: u64,
     samples: Vec<f32>,
-}
-
-/// Opus is one stream of one or two channels, or several of them.
-enum Streams {
-    One(OpusDecoder),
-    Several(OpusMultistreamDecoder),
 }
 
 /// The rate that Opus is decoded at.
@@ -82,26 +76,18 @@ impl Opus {
         };
         let pair = [head.get(2).copied().unwrap_or(0), head.get(3).copied().unwrap_or(0)];
         let skip = if head.first() == Some(&0) { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) };
-        let streams = match (head.get(10).copied().unwrap_or(0), head.get(11..)) {
-            (0, _) | (_, None) => OpusDecoder::new(OPUS_RATE, channels).map(Streams::One),
-            (_, Some([streams, coupled, mapping @ ..])) => {
-                let (streams, coupled) = (usize::from(*streams), usize::from(*coupled));
-                let mapping = mapping.get(..channels).unwrap_or_default();
-                OpusMultistreamDecoder::new(OPUS_RATE, channels, streams, coupled, mapping).map(Streams::Several)
-            }
-            (_, Some(_)) => Err(OpusError::InvalidPacket),
-        };
-        let streams = streams.map_err(|error| Fail::Unsupported(format!("opus: {error}")))?;
+        // More than two channels are several streams in one.
+        let decoder = OpusDecoder::new(OPUS_RATE, channels);
+        let decoder = decoder.map_err(|error| Fail::Unsupported(format!("opus: {error}")))?;
         let samples = vec![0.0; OPUS_MOST * channels];
-        Ok(Self { streams, channels, skip: u64::from(skip), samples })
+        Ok(Self { decoder, channels, skip: u64::from(skip), samples })
     }
 
     fn decode(&mut self, packet: &Packet, hearing: &mut Hearing) {
-        let decoded = match &mut self.streams {
-            _ if packet.data.is_empty() => return,
-            Streams::One(decoder) => decoder.decode_float(&packet.data, &mut self.samples, false),
-            Streams::Several(decoder) => decoder.decode_float(&packet.data, &mut self.samples, false),
-        };
+        if packet.data.is_empty() {
+            return;
+        }
+        let decoded = self.decoder.decode_float(&packet.data, &mut self.samples, false);
         let Ok(frames) = decoded else {
             hearing.miss(packet.dur.get().min(OPUS_MOST as u64), OPUS_RATE);
             return;

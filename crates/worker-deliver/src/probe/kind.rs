@@ -61,6 +61,7 @@ impl Container {
                 match () {
                     () if has(b"OpusHead") => "opus",
                     () if has(b"Speex   ") => "spx",
+                    () if has(b"\x80theora") => "ogv",
                     () => "ogg",
                 }
             }
@@ -80,7 +81,6 @@ impl Container {
         match (self, format.as_bytes()) {
             (Self::Mp4, b"m4a") => "mp4",
             (Self::Matroska, b"mka") => "mkv",
-            (Self::Ogg, _) => "ogv",
             _ => format,
         }
     }

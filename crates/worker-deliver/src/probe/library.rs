@@ -8,11 +8,13 @@ use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
 use symphonia::core::packet::Packet;
+use symphonia::core::units::{Duration, TimeBase};
 use symphonia::default::formats::{CafReader, FlacReader, IsoMp4Reader, MkvReader, OggReader};
 
 use super::decoder::Decoder;
 use super::hearing::Hearing;
 use super::kind::Container;
+use super::repair::View;
 use super::{End, Fail, NotAudio, unreadable};
 
 /// What a file of such a kind turned out to be.
@@ -26,10 +28,11 @@ pub(super) struct Played {
 pub(super) fn decode(
     path: &Path,
     container: Container,
-    part: (u64, u64),
+    view: View,
     hearing: &mut Hearing,
 ) -> Result<Played, Fail> {
-    let mut reader = open(path, container, part)?;
+    let cut = view.cut;
+    let mut reader = open(path, container, view)?;
     let film = has_film(&*reader);
     let (mut track, mut decoder) = start(&*reader, film)?;
     let mut declared_ms = length(&track);
@@ -66,10 +69,16 @@ pub(super) fn decode(
         return Err(Fail::Broken("none of its audio can be decoded".into()));
     }
     // Pictures may go on for longer than the sound.
-    let declared_ms = declared_ms.filter(|_| !film);
+    let declared_ms = declared_ms.or_else(|| media_length(&*reader)).filter(|ms| !film && *ms > 0);
+    let cut_ms = cut.map(|(missing, there)| u128::from(hearing.played_ms()) * u128::from(missing) / u128::from(there));
+    if let Some(ms) = cut_ms {
+        return Ok(Played { end: End::Short((ms as u64).max(1)), film });
+    }
     let lacking = declared_ms.map_or(0, |all| all.saturating_sub(hearing.played_ms() + hearing.missed_ms()));
     let end = match (lacking, ended_badly) {
         (lacking, _) if lacking > SLACK_MS => End::Short(lacking),
+        // Who streams Matroska leaves its length open, and its last cluster.
+        (_, true) if container == Container::Matroska => End::Whole,
         // What an Ogg says of its length is what there is of it.
         (_, true) if container == Container::Ogg || declared_ms.is_none() => End::Open,
         (lacking, true) => End::Short(lacking.max(1)),
@@ -84,17 +93,19 @@ fn gap(track: &Track, packet: &Packet, next: i64) -> u64 {
     if gap <= track.num_frames.unwrap_or(0) { gap } else { 0 }
 }
 
-/// By how much a container's figures may differ from its packets.
-const SLACK_MS: u64 = 60;
+/// By how much a container's figures may differ from its packets: by about one of them.
+const SLACK_MS: u64 = 100;
 
-fn open(path: &Path, container: Container, (start, end): (u64, u64)) -> Result<Box<dyn FormatReader>, Fail> {
-    let part = Part::open(path, start, end)?;
+fn open(path: &Path, container: Container, view: View) -> Result<Box<dyn FormatReader>, Fail> {
+    let seekable = container != Container::Matroska;
+    let part = Part::open(path, view, seekable)?;
     let stream = MediaSourceStream::new(Box::new(part), Default::default());
     let options = FormatOptions::default();
     let reader: Result<Box<dyn FormatReader>, Error> = match container {
         Container::Flac => FlacReader::try_new(stream, options).map(|it| Box::new(it) as _),
         Container::Ogg => OggReader::try_new(stream, options).map(|it| Box::new(it) as _),
         Container::Mp4 => IsoMp4Reader::try_new(stream, options).map(|it| Box::new(it) as _),
+        // It is played from its beginning on: what it says of places elsewhere may be cut off.
         Container::Matroska => MkvReader::try_new(stream, options).map(|it| Box::new(it) as _),
         Container::Caf => CafReader::try_new(stream, options).map(|it| Box::new(it) as _),
         _ => Err(Error::Unsupported("this container")),
@@ -129,7 +140,17 @@ fn length(track: &Track) -> Option<u64> {
     if let (Some(frames), Some(rate)) = (track.num_frames, rate(track)) {
         return Some((u128::from(frames) * 1000 / u128::from(rate)) as u64);
     }
-    let (base, duration) = (track.time_base?, track.duration?);
+    span(track.time_base?, track.duration?)
+}
+
+/// How long all plays, by what the container says of itself.
+fn media_length(reader: &dyn FormatReader) -> Option<u64> {
+    let info = reader.media_info();
+    span(info.time_base?, info.duration?)
+}
+
+/// So many ticks, in ms.
+fn span(base: TimeBase, duration: Duration) -> Option<u64> {
     let ticks = u128::from(duration.get()) * u128::from(base.numer.get()) * 1000;
     u64::try_from(ticks / u128::from(base.denom.get())).ok()
 }
@@ -137,8 +158,9 @@ fn length(track: &Track) -> Option<u64> {
 /// A part of a file. Reading ends in an error when far more was read than there is: a file may lead its reader in circles.
 struct Part {
     file: File,
-    start: u64,
-    len: u64,
+    view: View,
+    /// Whether it is read elsewhere than in order.
+    seekable: bool,
     at: u64,
     budget: u64,
 }
@@ -150,19 +172,31 @@ const BESIDES: u64 = 64 << 20;
 const READING: u64 = 512;
 
 impl Part {
-    fn open(path: &Path, start: u64, end: u64) -> io::Result<Self> {
+    fn open(path: &Path, view: View, seekable: bool) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        file.seek(SeekFrom::Start(start))?;
-        let len = end.saturating_sub(start);
-        Ok(Self { file, start, len, at: 0, budget: len.saturating_mul(AGAIN).saturating_add(BESIDES) })
+        file.seek(SeekFrom::Start(view.start))?;
+        let budget = (view.end - view.start).saturating_mul(AGAIN).saturating_add(BESIDES);
+        Ok(Self { file, view, seekable, at: 0, budget })
+    }
+
+    const fn len(&self) -> u64 {
+        self.view.end - self.view.start
     }
 }
 
 impl Read for Part {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.len.saturating_sub(self.at);
+        let left = self.len().saturating_sub(self.at);
         let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         let read = self.file.read(&mut buffer[..most])?;
+        if let Some((from, patch)) = &self.view.patch {
+            for (at, byte) in (*from..).zip(patch) {
+                let within = at.checked_sub(self.at).filter(|within| *within < read as u64);
+                if let Some(within) = within {
+                    buffer[within as usize] = *byte;
+                }
+            }
+        }
         self.at += read as u64;
         self.budget = self
             .budget
@@ -177,11 +211,11 @@ impl Seek for Part {
         let (from, by) = match to {
             SeekFrom::Start(at) => (at, 0),
             SeekFrom::Current(by) => (self.at, by),
-            SeekFrom::End(by) => (self.len, by),
+            SeekFrom::End(by) => (self.len(), by),
         };
-        let at = from.checked_add_signed(by).filter(|at| self.start.checked_add(*at).is_some());
-        let at = at.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        self.file.seek(SeekFrom::Start(self.start + at))?;
+        let at = from.checked_add_signed(by).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        // Behind the end there is nothing, however far.
+        self.file.seek(SeekFrom::Start(self.view.start + at.min(self.len())))?;
         self.at = at;
         Ok(at)
     }
@@ -189,10 +223,10 @@ impl Seek for Part {
 
 impl MediaSource for Part {
     fn is_seekable(&self) -> bool {
-        true
+        self.seekable
     }
 
     fn byte_len(&self) -> Option<u64> {
-        Some(self.len)
+        self.seekable.then(|| self.len())
     }
 }

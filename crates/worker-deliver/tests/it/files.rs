@@ -78,7 +78,8 @@ fn complaint(becomes: Becomes, found: &Result<Probed, NotAudio>) -> Option<Strin
                 && probed.duration_ms.abs_diff(ms) <= ABOUT
                 && judged.flags == flags
                 && judged.unusable.is_none()
-                && probed.sound.peak_db.is_some_and(|peak| (-12.0..-2.0).contains(&peak))
+                // All of it is the tone; where a part is lost, what follows may be anything.
+                && (!flags.is_empty() || probed.sound.peak_db.is_some_and(|peak| (-12.0..-2.0).contains(&peak)))
         }
         (Becomes::Unusable(format, flag), Ok(probed)) => {
             probed.format == format && judged(probed).unusable.is_some_and(|oddity| oddity.flag == flag)
@@ -116,14 +117,15 @@ async fn what_no_decoder_here_knows_is_judged_by_ffmpeg() {
     let Some(program) = by_ffmpeg::program() else { return };
     let ffmpeg = Ffmpeg::find(&program, std::time::Duration::from_secs(60)).await.unwrap();
     for file in all() {
-        let Some(bytes) = file.made() else { continue };
         let becomes = match file.becomes {
             Becomes::Unchecked(format, ms) if ms > 0 => Becomes::Stored(format, ms, &[]),
             // What is decoded here is not asked again.
             Becomes::Stored(..) | Becomes::Unusable(..) => continue,
             becomes => becomes,
         };
-        let found = tokio::task::block_in_place(|| tried(&bytes, Some(&ffmpeg)));
+        let Some(bytes) = file.made() else { continue };
+        let ffmpeg = ffmpeg.clone();
+        let found = tokio::task::spawn_blocking(move || tried(&bytes, Some(&ffmpeg))).await.unwrap();
         assert_eq!(complaint(becomes, &found), None, "{}", file.name);
     }
 }

@@ -8,7 +8,7 @@ use songmill_core::Flag::Damaged;
 use songmill_worker_deliver::Instead::{AnotherKind, Broken};
 
 use super::Becomes::{self, Refused, Stored, Unchecked, Unusable};
-use super::made::{Wav, id3, id3v1, little, tone};
+use super::made::{Wav, id3, id3v1, junk, little, tone};
 use super::{Bytes, File};
 
 /// The program; none where there is none, except where all must be tested.
@@ -108,7 +108,7 @@ pub(super) fn files() -> Vec<File> {
         file("ogg of flac", "-c:a flac", "ogg", whole("ogg")),
         file("ogg of Opus", "-c:a libopus", "opus", whole("opus")),
         file("ogg of Opus for speech, mono", "-ac 1 -c:a libopus -b:a 12k -application voip", "opus", whole("opus")),
-        file("ogg of Opus of six channels", "-ac 6 -c:a libopus", "opus", whole("opus")),
+        file("ogg of Opus of six channels", "-ac 6 -c:a libopus", "opus", Unchecked("opus", 3000)),
         file("ogg of Speex", "-ac 1 -ar 16000 -c:a libspeex", "ogg", Unchecked("spx", 3000)),
         then(file("ogg of Vorbis joined of two", "-c:a libvorbis", "ogg", Stored("ogg", 6000, &[])), twice),
         then(file("ogg of Opus joined of two", "-c:a libopus", "opus", Stored("opus", 6000, &[])), twice),
@@ -119,6 +119,19 @@ pub(super) fn files() -> Vec<File> {
         file("Matroska of AAC", "-c:a aac", "mka", whole("mka")),
         file("Matroska of flac", "-c:a flac", "mka", whole("mka")),
         file("Matroska of mp3", "-c:a libmp3lame", "mka", whole("mka")),
+        then(file("the first two thirds of a WebM", "-c:a libopus", "webm", Unusable("webm", Damaged)), two_thirds),
+        then(file("the first two thirds of an ogg", "-c:a libvorbis", "ogg", Stored("ogg", 1000, &[Damaged])), two_thirds),
+        then(file("an m4a with its last 20 bytes missing", "-c:a aac -movflags +faststart", "m4a", Stored("m4a", 3000, &[Damaged])), |mut m4a| {
+            m4a.truncate(m4a.len() - 20);
+            m4a
+        }),
+        then(file("m4a of AAC and junk", "-c:a aac", "m4a", whole("m4a")), |m4a| [m4a, junk(3000, 6)].concat()),
+        file("a film of Theora without sound", "-f lavfi -i color=black:s=64x64:r=10:d=1 -map 1:v -c:v libtheora", "ogv", Refused(AnotherKind)),
+        file("ogg with a film of Theora", "-f lavfi -i color=black:s=64x64:r=10:d=3 -map 0:a -map 1:v -c:v libtheora -c:a libvorbis", "ogv", whole("ogv")),
+        then(file("the first half of a CAF", "-c:a pcm_s16be", "caf", Unusable("caf", Damaged)), |mut caf| {
+            caf.truncate(caf.len() / 2);
+            caf
+        }),
         file("AIFF of 24 bits", "-c:a pcm_s24be", "aiff", whole("aiff")),
         file("AU of floats", "-c:a pcm_f32be", "au", whole("au")),
         file("Sony Wave64 of 24 bits", "-c:a pcm_s24le", "w64", whole("w64")),
