@@ -142,7 +142,10 @@ impl Convert {
             tokio::task::spawn_blocking(move || probe(&made, None)).await.map_err(std::io::Error::other)?;
         let found = found.map_err(|not| NotConverted::Other(not.to_string()))?;
         if probed.checked && found.duration_ms.abs_diff(whole) > LENGTHS_DIFFER_MS {
-            return Err(NotConverted::Other(format!("it plays for {} ms, not for {whole}", found.duration_ms)));
+            return Err(NotConverted::Other(format!(
+                "it plays for {} ms, not for {whole}",
+                found.duration_ms
+            )));
         }
         Ok((to, format))
     }

@@ -18,10 +18,13 @@ mod head;
 mod hearing;
 mod kind;
 mod library;
+mod other;
 mod pcm;
 mod plain;
 mod repair;
+mod tag;
 
+pub(crate) use chunks::is_exact_wav;
 pub use ffmpeg::Ffmpeg;
 
 use bytes::Bytes;
@@ -184,7 +187,7 @@ fn decoded(path: &Path, container: Container, start: u64) -> Result<Probed, Fail
             plain::decode(&mut bytes, &track, &mut hearing)?
         }
         Container::Flac | Container::Ogg | Container::Mp4 | Container::Matroska | Container::Caf => {
-            let end = kind::before_tags(&mut bytes)?.max(start);
+            let end = tag::before_tags(&mut bytes)?.max(start);
             let view = repair::view(&mut bytes, container, start, end)?;
             drop(bytes);
             let played = library::decode(path, container, view, &mut hearing)?;

@@ -114,7 +114,9 @@ impl Checks {
         if part.is_none() && sound.silent >= 1.0 {
             judged.reject(Flag::Silent, "all of it is silent".into());
         } else if part.is_none() && sound.silent > self.silent_most {
-            judged.find(Flag::Silent, self.silence, || format!("{:.0} % of it is silent", sound.silent * 100.0));
+            judged.find(Flag::Silent, self.silence, || {
+                format!("{:.0} % of it is silent", sound.silent * 100.0)
+            });
         }
         if sound.clipped > self.clipped_most {
             let words = || format!("{:.1} % of it is clipped", sound.clipped * 100.0);
@@ -135,15 +137,16 @@ impl Checks {
             End::Short(ms) if ms > MISSING_MOST => {
                 Some(format!("the last {:.1} s of its audio are missing", seconds(ms)))
             }
-            _ if damaged > self.damaged_most => Some(format!("{:.0} % of it cannot be decoded", damaged * 100.0)),
+            _ if damaged > self.damaged_most => {
+                Some(format!("{:.0} % of it cannot be decoded", damaged * 100.0))
+            }
             _ => None,
         };
         let by_vendor = asked.vendor_ms.filter(|ms| is_less(*ms)).map(|ms| {
             format!("it plays for {:.1} s where the vendor says {:.1} s", seconds(plays), seconds(ms))
         });
-        let by_asked = (probed.end == End::Open && is_less(u64::from(asked.seconds) * 1000)).then(|| {
-            format!("it ends within its audio after {:.1} of {} s", seconds(plays), asked.seconds)
-        });
+        let by_asked = (probed.end == End::Open && is_less(u64::from(asked.seconds) * 1000))
+            .then(|| format!("it ends within its audio after {:.1} of {} s", seconds(plays), asked.seconds));
         match badly.or(by_vendor).or(by_asked) {
             Some(words) if self.damage == Verdict::Regenerate => judged.reject(Flag::Damaged, words),
             Some(_) => judged.flag(Flag::Damaged),
@@ -234,7 +237,8 @@ mod tests {
 
     #[test]
     fn what_the_vendor_says_of_its_length_is_compared() {
-        let by_vendor = |vendor_ms| judged(&song(1800), Asked { vendor_ms: Some(vendor_ms), ..Asked::default() });
+        let by_vendor =
+            |vendor_ms| judged(&song(1800), Asked { vendor_ms: Some(vendor_ms), ..Asked::default() });
         assert_eq!(by_vendor(3000), (vec![Flag::Damaged], Some(Flag::Damaged)));
         assert_eq!(by_vendor(2000), (vec![Flag::Damaged], Some(Flag::Damaged)));
         assert_eq!(by_vendor(1999), (vec![], None));
@@ -288,6 +292,9 @@ mod tests {
     #[test]
     fn what_was_not_decoded_is_flagged_and_nothing_else_is_said_of_it() {
         let foreign = Probed { checked: false, duration_ms: 0, ..song(0) };
-        assert_eq!(judged(&foreign, Asked { seconds: 30, ..Asked::default() }), (vec![Flag::Unchecked], None));
+        assert_eq!(
+            judged(&foreign, Asked { seconds: 30, ..Asked::default() }),
+            (vec![Flag::Unchecked], None)
+        );
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 
 use symphonia::core::codecs::audio::AudioCodecId;
 use symphonia::core::codecs::audio::well_known::{
@@ -77,10 +78,7 @@ pub(super) fn track(bytes: &mut Bytes, container: Container, start: u64) -> Resu
         Container::Aiff => (Form::Aiff, start + 12),
         _ => (Form::Riff, start + 12),
     };
-    let is_streamed = form == Form::Riff && {
-        let size = u64::from(u32_le(bytes.at(start + 4, 4)?).unwrap_or(0));
-        size == 0 || (OPEN..u64::from(u32::MAX)).contains(&size)
-    };
+    let whole = is_whole(bytes, form, start)?;
     let (mut format, mut large, mut samples) = (None, None, None);
     for _ in 0..CHUNKS {
         let Some(chunk) = chunk(bytes, form, at)? else { break };
@@ -94,12 +92,46 @@ pub(super) fn track(bytes: &mut Bytes, container: Container, start: u64) -> Resu
         }
         if let (Some(format), Some((data, missing))) = (format, &samples) {
             let Format { coding, rate, channels } = format;
-            let missing = if is_streamed { 0 } else { *missing };
+            let missing = if whole { 0 } else { *missing };
             return Ok(Track { coding, rate, channels, data: data.clone(), missing });
         }
         at = behind(bytes, form, chunk)?;
     }
     Err(Fail::Broken(if format.is_some() { "it has no samples" } else { "it has no format" }.into()))
+}
+
+/// Whether the size of the whole says that nothing is missing, whatever that of the samples is: it is that of the file,
+/// or was never written.
+fn is_whole(bytes: &mut Bytes, form: Form, start: u64) -> io::Result<bool> {
+    let there = bytes.len() - start;
+    let size = bytes.at(start + 4, 4)?;
+    let size = match form {
+        Form::Riff => u32_le(size),
+        Form::Aiff => u32_be(size),
+        Form::Wave64 => None,
+    };
+    Ok(size.map(u64::from).is_some_and(|size| {
+        let is_open = form == Form::Riff && (size == 0 || (OPEN..u64::from(u32::MAX)).contains(&size));
+        is_open || there.abs_diff(size + 8) <= 1
+    }))
+}
+
+/// Whether all sizes of a wav are right: its chunks fill it to its last byte.
+pub(crate) fn is_exact_wav(path: &Path) -> io::Result<bool> {
+    let mut bytes = Bytes::open(path)?;
+    let len = bytes.len();
+    let head = bytes.at(0, 8)?;
+    if !head.starts_with(b"RIFF")
+        || head.get(4..).and_then(u32_le).is_none_or(|size| u64::from(size) + 8 != len)
+    {
+        return Ok(false);
+    }
+    let mut at = 12;
+    for _ in 0..CHUNKS {
+        let Some(chunk) = chunk(&mut bytes, Form::Riff, at)? else { break };
+        at = (chunk.body + chunk.size).next_multiple_of(2);
+    }
+    Ok(at == len)
 }
 
 /// The chunk at a place.
@@ -131,8 +163,8 @@ fn behind(bytes: &mut Bytes, form: Form, chunk: Chunk) -> io::Result<u64> {
 
 /// Chunks that stand in most files.
 const KNOWN: [&[u8; 4]; 19] = [
-    b"fmt ", b"data", b"LIST", b"fact", b"bext", b"cue ", b"smpl", b"id3 ", b"ID3 ", b"JUNK", b"PEAK", b"inst",
-    b"iXML", b"COMM", b"SSND", b"NAME", b"ANNO", b"AUTH", b"MARK",
+    b"fmt ", b"data", b"LIST", b"fact", b"bext", b"cue ", b"smpl", b"id3 ", b"ID3 ", b"JUNK", b"PEAK",
+    b"inst", b"iXML", b"COMM", b"SSND", b"NAME", b"ANNO", b"AUTH", b"MARK",
 ];
 
 /// Whether bytes may be a chunk's name.
@@ -232,7 +264,8 @@ fn wave_format(body: &[u8]) -> Option<Format> {
         _ => bits,
     };
     // Blocks begin with a head of so many bytes for each channel; then a byte has two samples.
-    let behind_head = |head: u64| u64::from(block).checked_sub(head * u64::from(channels)).filter(|left| *left > 0);
+    let behind_head =
+        |head: u64| u64::from(block).checked_sub(head * u64::from(channels)).filter(|left| *left > 0);
     let per_channel = |left: u64| left * 2 / u64::from(channels.max(1));
     let blocks = |codec, head, first| match behind_head(head) {
         Some(left) if bits == 4 => {
@@ -240,7 +273,8 @@ fn wave_format(body: &[u8]) -> Option<Format> {
         }
         _ => Coding::Foreign("another size of blocks"),
     };
-    let plain = |sample: Option<Sample>| sample.map_or(Coding::Foreign("samples of another size"), Coding::Plain);
+    let plain =
+        |sample: Option<Sample>| sample.map_or(Coding::Foreign("samples of another size"), Coding::Plain);
     let coding = match tag {
         1 if written <= 8 => Coding::Plain(Sample::U8),
         1 => plain(Sample::int(written, Order::Little)),
@@ -260,7 +294,8 @@ fn aiff_format(body: &[u8]) -> Option<Format> {
     let word = |at: usize| body.get(at..at + 2).map(|word| u16::from_be_bytes([word[0], word[1]]));
     let (channels, bits) = (word(0)?, word(6)?);
     let rate = extended(body.get(8..18)?)?;
-    let int = |order| Sample::int(bits, order).map_or(Coding::Foreign("samples of another size"), Coding::Plain);
+    let int =
+        |order| Sample::int(bits, order).map_or(Coding::Foreign("samples of another size"), Coding::Plain);
     let coding = match body.get(18..22) {
         None | Some(b"NONE" | b"twos" | b"in24" | b"in32") => int(Order::Big),
         Some(b"sowt") => int(Order::Little),

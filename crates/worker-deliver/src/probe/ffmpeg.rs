@@ -78,8 +78,11 @@ const MEMORY: &str = "536870912";
 const PIECE: usize = 32 << 10;
 
 impl Ffmpeg {
-    /// The program of this name, if it runs.
+    /// The program of this name, if it runs; none where it has no name.
     pub async fn find(program: &str, timeout: Duration) -> Option<Self> {
+        if program.is_empty() {
+            return None;
+        }
         let mut command = tokio::process::Command::new(program);
         command.arg("-version").stdin(Stdio::null()).kill_on_drop(true);
         let asked = tokio::time::timeout(STARTS, command.output()).await.ok()?.ok()?;
@@ -213,7 +216,8 @@ mod tests {
 
     #[test]
     fn its_words_say_what_the_file_is_and_how_long_it_plays() {
-        let words = "Input #0, mov,mp4,m4a,3gp, from 'file:/x':\n  Duration: 00:01:02.50, start: 0.0, bitrate: 1";
+        let words =
+            "Input #0, mov,mp4,m4a,3gp, from 'file:/x':\n  Duration: 00:01:02.50, start: 0.0, bitrate: 1";
         assert_eq!((input(words), length(words)), (Some("mov"), Some(62_500)));
         assert_eq!(length("Duration: N/A, start"), None);
         assert_eq!(length(&format!("Estimating duration from bitrate\n{words}")), None);

@@ -12,7 +12,7 @@ use symphonia::core::units::{Duration, Timestamp};
 use super::bytes::Bytes;
 use super::head::{Announced, HEAD, Head, LONGEST, is_free};
 use super::hearing::Hearing;
-use super::kind::behind_tag;
+use super::tag::behind_tag;
 use super::{End, Fail, NotAudio, channels, unreadable};
 
 /// Heads that must follow each other before bytes are taken for frames.
@@ -89,9 +89,9 @@ fn is_row(window: &[u8], ends: bool, begins: bool) -> bool {
 /// Whether frames without a rate follow each other, all of one length.
 fn is_free_row(window: &[u8]) -> bool {
     let same = |at: usize| {
-        window.get(at..at + 3).is_some_and(|head| {
-            is_free(head) && (head[1], head[2] & 0xfd) == (window[1], window[2] & 0xfd)
-        })
+        window
+            .get(at..at + 3)
+            .is_some_and(|head| is_free(head) && (head[1], head[2] & 0xfd) == (window[1], window[2] & 0xfd))
     };
     let near = |at: usize| (at - 1..at + 2).find(|at| same(*at));
     let mut lengths = (48..4096.min(window.len())).filter(|len| same(*len));
@@ -108,7 +108,8 @@ pub(super) fn decode(bytes: &mut Bytes, from: u64, end: u64, hearing: &mut Heari
     let (mut at, mut cut) = (from, false);
     loop {
         let here = window(bytes, at, end, LONGEST + HEAD)?;
-        let Some(head) = Head::read(here).filter(|head| stream.part.head.is_none_or(|last| head.follows(&last)))
+        let Some(head) =
+            Head::read(here).filter(|head| stream.part.head.is_none_or(|last| head.follows(&last)))
         else {
             let Some((next, head, lost)) = behind_gap(bytes, at, end)? else { break };
             stream.lose(lost);
@@ -217,8 +218,7 @@ impl Stream<'_> {
     fn take(&mut self, head: &Head, frame: &[u8]) -> Result<(), Fail> {
         if let Some(announced) = head.announced(frame) {
             self.end_part(false);
-            self.part =
-                Part { head: Some(*head), announced, frames: 0, bytes: frame.len() as u64 };
+            self.part = Part { head: Some(*head), announced, frames: 0, bytes: frame.len() as u64 };
             return Ok(());
         }
         self.part.head = Some(*head);

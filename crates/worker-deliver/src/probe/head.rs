@@ -115,7 +115,8 @@ impl Head {
         if self.xing == 0 {
             return None;
         }
-        let number = |at: usize| frame.get(at..)?.first_chunk().map(|bytes| u64::from(u32::from_be_bytes(*bytes)));
+        let number =
+            |at: usize| frame.get(at..)?.first_chunk().map(|bytes| u64::from(u32::from_be_bytes(*bytes)));
         // There is no sound in it: behind its head and checksum stands nothing.
         let is_empty = |to: usize| frame.get(6..to).is_some_and(|side| side.iter().all(|byte| *byte == 0));
         if frame.get(36..40) == Some(b"VBRI") && is_empty(36) {
@@ -135,7 +136,8 @@ impl Head {
         let bytes = field(2, 4).and_then(number);
         let _seeking = field(4, 100);
         let _quality = field(8, 4);
-        let encoder = frame.get(next..next + 24).filter(|it| ENCODERS.iter().any(|name| it.starts_with(*name)));
+        let encoder =
+            frame.get(next..next + 24).filter(|it| ENCODERS.iter().any(|name| it.starts_with(name)));
         let padding = encoder.map_or(0, |lame| {
             let [.., a, b, c] = [lame[21], lame[22], lame[23]];
             (u64::from(a) << 4 | u64::from(b) >> 4) + (u64::from(b & 0x0f) << 8 | u64::from(c))
@@ -169,13 +171,17 @@ mod tests {
 
     #[test]
     fn heads_of_all_layers_and_of_adts_say_how_long_their_frames_are() {
-        let read = |bytes: &[u8]| Head::read(bytes).map(|head| (head.codec, head.rate, head.samples, head.len));
+        let read =
+            |bytes: &[u8]| Head::read(bytes).map(|head| (head.codec, head.rate, head.samples, head.len));
         assert_eq!(read(&[0xff, 0xfb, 0x90, 0x64]), Some((CODEC_ID_MP3, 44_100, 1152, 417)));
         assert_eq!(read(&[0xff, 0xf3, 0x42, 0xc4]), Some((CODEC_ID_MP3, 22_050, 576, 105)));
         assert_eq!(read(&[0xff, 0xe3, 0x48, 0xc4]), Some((CODEC_ID_MP3, 8000, 576, 288)));
         assert_eq!(read(&[0xff, 0xfd, 0xa4, 0x00]), Some((CODEC_ID_MP2, 48_000, 1152, 576)));
         assert_eq!(read(&[0xff, 0xff, 0xc4, 0x00]), Some((CODEC_ID_MP1, 48_000, 384, 384)));
-        assert_eq!(read(&[0xff, 0xf1, 0x50, 0x80, 0x2e, 0x9f, 0xfc]), Some((CODEC_ID_AAC, 44_100, 1024, 372)));
+        assert_eq!(
+            read(&[0xff, 0xf1, 0x50, 0x80, 0x2e, 0x9f, 0xfc]),
+            Some((CODEC_ID_AAC, 44_100, 1024, 372))
+        );
     }
 
     #[test]

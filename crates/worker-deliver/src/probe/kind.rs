@@ -4,6 +4,8 @@ use std::io;
 
 use super::bytes::Bytes;
 use super::frames;
+use super::other::{other, text};
+use super::tag::{behind_blanks, behind_tag};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,26 +88,6 @@ impl Container {
     }
 }
 
-/// Where the audio ends, and tags of other formats begin that stand behind it.
-pub(super) fn before_tags(bytes: &mut Bytes) -> io::Result<u64> {
-    let mut end = bytes.len();
-    if let Some(at) = end.checked_sub(128)
-        && bytes.at(at, 3)? == b"TAG"
-    {
-        end = at;
-    }
-    if let Some(at) = end.checked_sub(32)
-        && let foot = bytes.at(at, 32)?.to_vec()
-        && foot.starts_with(b"APETAGEX")
-    {
-        let size = u64::from(u32::from_le_bytes([foot[12], foot[13], foot[14], foot[15]]));
-        // The size is that of items and footer; a header stands before them where it says so.
-        let header = if foot[23] & 0x80 == 0 { 0 } else { 32 };
-        end = (at + 32).saturating_sub(size + header);
-    }
-    Ok(end)
-}
-
 /// Bytes that are searched for a beginning of audio.
 pub(super) const SEARCHED: u64 = 8 << 20;
 /// Tags and runs of blanks that may stand before the audio.
@@ -141,51 +123,6 @@ pub(super) fn find(bytes: &mut Bytes) -> io::Result<Kind> {
         return Ok(Kind::Placeholder("nothing but blanks or zeros"));
     }
     Ok(text(bytes.at(at, HEAD)?).map_or(Kind::Unknown, Kind::Placeholder))
-}
-
-/// Where a tag ends, or blanks and zeros do, that stand before audio.
-pub(super) fn behind_tag(bytes: &mut Bytes, at: u64) -> io::Result<Option<u64>> {
-    let head = bytes.at(at, 32)?;
-    if let Some(size) = id3_size(head) {
-        return Ok(Some(at + size));
-    }
-    if head.starts_with(b"APETAGEX") && head.len() == 32 {
-        let size = u64::from(u32::from_le_bytes([head[12], head[13], head[14], head[15]]));
-        // The size is that of what follows the header; a footer has its items before it.
-        let is_header = head[23] & 0x20 != 0;
-        return Ok(Some(at + 32 + if is_header { size } else { 0 }));
-    }
-    if head.starts_with(b"TAG") {
-        return Ok(Some(at + 128));
-    }
-    let next = behind_blanks(bytes, at)?;
-    Ok((next > at).then_some(next))
-}
-
-/// The size of an ID3v2 tag, header and footer included.
-fn id3_size(head: &[u8]) -> Option<u64> {
-    let [b'I', b'D', b'3', 0..=0xfe, _, flags, size @ ..] = head.first_chunk::<10>()? else { return None };
-    let size = size.iter().fold(0, |size, byte| size << 7 | u64::from(byte & 0x7f));
-    let footer = if flags & 0x10 == 0 { 0 } else { 10 };
-    Some(10 + size + footer)
-}
-
-/// Where blanks, line ends and zeros end.
-fn behind_blanks(bytes: &mut Bytes, from: u64) -> io::Result<u64> {
-    let mut at = from;
-    if bytes.at(at, 3)? == b"\xef\xbb\xbf" {
-        at += 3;
-    }
-    while at - from < SEARCHED {
-        let piece = bytes.at(at, 64 << 10)?;
-        match piece.iter().position(|byte| !matches!(byte, 0 | b'\r' | b'\n' | b' ' | b'\t')) {
-            Some(0) => break,
-            Some(n) => return Ok(at + n as u64),
-            None if piece.is_empty() => break,
-            None => at += piece.len() as u64,
-        }
-    }
-    Ok(at)
 }
 
 /// What begins so, if it is known to hold audio.
@@ -264,108 +201,6 @@ fn is_ac3(head: &[u8]) -> bool {
     }
 }
 
-/// What is certainly no audio, though it is no text either.
-fn other(head: &[u8]) -> Option<&'static str> {
-    const BEGINNINGS: [(&[u8], &str); 35] = [
-        (b"\x89PNG\r\n", "a PNG picture"),
-        (b"\xff\xd8\xff", "a JPEG picture"),
-        (b"GIF8", "a GIF picture"),
-        (b"II*\0", "a TIFF picture"),
-        (b"MM\0*", "a TIFF picture"),
-        (b"8BPS", "a Photoshop picture"),
-        (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
-        (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
-        (b"MThd", "MIDI"),
-        (b"\xd0\xcf\x11\xe0", "an office document"),
-        (b"PK\x03\x04", "a zip archive"),
-        (b"PK\x05\x06", "a zip archive"),
-        (b"\x1f\x8b", "compressed by gzip"),
-        (b"BZh", "compressed by bzip2"),
-        (b"\xfd7zXZ\0", "compressed by xz"),
-        (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
-        (b"\x04\x22\x4d\x18", "compressed by lz4"),
-        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-        (b"Rar!", "a rar archive"),
-        (b"!<arch>", "an archive"),
-        (b"MSCF", "an archive"),
-        (b"\x7fELF", "a program"),
-        (b"MZ", "a program"),
-        (b"\0asm", "a program"),
-        (b"\xcf\xfa\xed\xfe", "a program"),
-        (b"\xca\xfe\xba\xbe", "a program"),
-        (b"SQLite format 3\0", "a database"),
-        (b"\x93NUMPY", "a NumPy array"),
-        (b"\x89HDF", "an HDF5 file"),
-        (b"PAR1", "a Parquet file"),
-        (b"wOFF", "a font"),
-        (b"wOF2", "a font"),
-        (b"OTTO\0", "a font"),
-        (b"FWS", "a Flash film"),
-        (b"CWS", "a Flash film"),
-    ];
-    // These may be nothing but text.
-    const DOCUMENTS: [(&[u8], &str); 4] = [
-        (b"%PDF", "a PDF"),
-        (b"{\\rtf", "a text document"),
-        (b"%!PS", "a PostScript document"),
-        (b"#EXTM3U", "a playlist"),
-    ];
-    let beginnings = if text(head).is_some() { &DOCUMENTS[..] } else { &BEGINNINGS[..] };
-    let form = head.get(8..12).unwrap_or_default();
-    match head.get(..4).unwrap_or_default() {
-        b"RIFF" if form == b"WEBP" => return Some("a WebP picture"),
-        b"RIFF" if form == b"RMID" => return Some("MIDI"),
-        _ => {}
-    }
-    if head.get(4..8) == Some(b"ftyp") {
-        return Some("an HEIF or AVIF picture");
-    }
-    if head.get(257..262) == Some(b"ustar") {
-        return Some("a tar archive");
-    }
-    if let [0, 0, 1, 0, 1..=64, 0, _, _, _, 0, ..] = head {
-        return Some("an icon");
-    }
-    // A BMP says its own size and keeps four bytes free.
-    if head.starts_with(b"BM") && head.get(6..10) == Some(&[0; 4]) {
-        return Some("a BMP picture");
-    }
-    let mut known = beginnings.iter().chain(&DOCUMENTS);
-    known.find(|(begins, _)| head.starts_with(begins)).map(|(_, name)| *name)
-}
-
-/// Which text it is, if it is one.
-fn text(head: &[u8]) -> Option<&'static str> {
-    if head.starts_with(b"\xff\xfe") || head.starts_with(b"\xfe\xff") {
-        return Some("text");
-    }
-    let valid = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        // The last character may be cut.
-        Err(error) if error.error_len().is_none() => {
-            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
-        }
-        Err(_) => return None,
-    };
-    let valid = valid.trim_start_matches('\u{feff}').trim_start();
-    if valid.is_empty() || valid.chars().any(|c| c.is_control() && !c.is_whitespace() && c != '\u{1b}') {
-        return None;
-    }
-    Some(match valid.as_bytes()[0] {
-        b'<' => "a page of HTML or XML",
-        b'{' | b'[' if is_json(valid) => "JSON",
-        _ => "text",
-    })
-}
-
-/// Whether it is JSON as far as it goes.
-fn is_json(text: &str) -> bool {
-    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        Ok(_) => true,
-        Err(error) => error.is_eof() || text.len() >= HEAD - 4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -420,9 +255,11 @@ mod tests {
 
     #[test]
     fn what_is_played_elsewhere_is_audio() {
-        for (begins, ext) in
-            [(&b"wvpk\0\0\0\0"[..], "wv"), (b"\x0b\x77\x12\x34\x14\x40", "ac3"), (b"#!AMR\n\x3c\x80\x7f", "amr")]
-        {
+        for (begins, ext) in [
+            (&b"wvpk\0\0\0\0"[..], "wv"),
+            (b"\x0b\x77\x12\x34\x14\x40", "ac3"),
+            (b"#!AMR\n\x3c\x80\x7f", "amr"),
+        ] {
             assert_eq!(kind(begins), Kind::Audio(Container::Foreign(ext), 0));
         }
     }

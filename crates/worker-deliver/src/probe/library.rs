@@ -70,7 +70,8 @@ pub(super) fn decode(
     }
     // Pictures may go on for longer than the sound.
     let declared_ms = declared_ms.or_else(|| media_length(&*reader)).filter(|ms| !film && *ms > 0);
-    let cut_ms = cut.map(|(missing, there)| u128::from(hearing.played_ms()) * u128::from(missing) / u128::from(there));
+    let cut_ms =
+        cut.map(|(missing, there)| u128::from(hearing.played_ms()) * u128::from(missing) / u128::from(there));
     if let Some(ms) = cut_ms {
         return Ok(Played { end: End::Short((ms as u64).max(1)), film });
     }

@@ -36,7 +36,8 @@ fn mp4(bytes: &mut Bytes, mut view: View) -> Result<View, Fail> {
     let (mut at, mut has_index) = (view.start, false);
     for _ in 0..BOXES {
         let head = bytes.at(at, 16)?;
-        let (Some(size), Some(kind)) = (head.first_chunk().copied().map(u32::from_be_bytes), head.get(4..8)) else {
+        let (Some(size), Some(kind)) = (head.first_chunk().copied().map(u32::from_be_bytes), head.get(4..8))
+        else {
             break;
         };
         let large = head.get(8..).and_then(|size| size.first_chunk()).copied().map(u64::from_be_bytes);
@@ -76,7 +77,8 @@ fn caf(bytes: &mut Bytes, mut view: View) -> io::Result<View> {
     let mut at = view.start + 8;
     for _ in 0..BOXES {
         let head = bytes.at(at, 12)?;
-        let (Some(kind), Some(size)) = (head.first_chunk::<4>(), head.get(4..).and_then(|size| size.first_chunk()))
+        let (Some(kind), Some(size)) =
+            (head.first_chunk::<4>(), head.get(4..).and_then(|size| size.first_chunk()))
         else {
             break;
         };

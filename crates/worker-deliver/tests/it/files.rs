@@ -137,7 +137,8 @@ async fn an_ffmpeg_that_is_not_there_or_does_not_end_is_no_judge() {
     let program = folder.path().join("ffmpeg");
     std::fs::write(&program, "#!/bin/sh\n[ \"$1\" = -version ] && exit 0\nexec sleep 600\n").unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let ffmpeg = Ffmpeg::find(program.to_str().unwrap(), std::time::Duration::from_millis(200)).await.unwrap();
+    let ffmpeg =
+        Ffmpeg::find(program.to_str().unwrap(), std::time::Duration::from_millis(200)).await.unwrap();
     let found = tokio::task::spawn_blocking(move || tried(b"wvpk\0\0\0\0", Some(&ffmpeg))).await.unwrap();
     assert!(!found.unwrap().checked);
 }
@@ -155,7 +156,9 @@ fn table() -> String {
             Becomes::Unusable(format, flag) => {
                 (format!("of no use, `{format}`"), String::new(), format!("`{}`", flag.as_str()))
             }
-            Becomes::Unchecked(format, 0) => (format!("stored, `{format}`"), String::new(), "`unchecked`".into()),
+            Becomes::Unchecked(format, 0) => {
+                (format!("stored, `{format}`"), String::new(), "`unchecked`".into())
+            }
             Becomes::Unchecked(format, ms) => {
                 (format!("stored, `{format}`"), seconds(ms), "`unchecked`, none with ffmpeg".into())
             }

@@ -37,7 +37,8 @@ pub(super) fn made(args: &str, ext: &str) -> Option<Vec<u8>> {
     let program = program()?;
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| -> PathBuf { folder.path().join(name) };
-    std::fs::write(at("tone.wav"), Wav::of(1, 44_100, 2, 16, little(&tone(44_100, 2, 3000))).bytes()).unwrap();
+    std::fs::write(at("tone.wav"), Wav::of(1, 44_100, 2, 16, little(&tone(44_100, 2, 3000))).bytes())
+        .unwrap();
     let out = at(&format!("made.{ext}"));
     let mut command = Command::new(program);
     command.args(["-nostdin", "-v", "error", "-bitexact", "-i"]).arg(at("tone.wav"));
@@ -74,7 +75,12 @@ pub(super) fn files() -> Vec<File> {
     vec![
         file("mp2", "-c:a mp2", "mp2", whole("mp2")),
         file("mp3 of a variable rate", "-c:a libmp3lame -q:a 4", "mp3", whole("mp3")),
-        file("mp3 of a variable rate without a header", "-c:a libmp3lame -q:a 4 -write_xing 0", "mp3", whole("mp3")),
+        file(
+            "mp3 of a variable rate without a header",
+            "-c:a libmp3lame -q:a 4 -write_xing 0",
+            "mp3",
+            whole("mp3"),
+        ),
         file("wav of IMA ADPCM", "-c:a adpcm_ima_wav", "wav", whole("wav")),
         file("wav of MS ADPCM", "-c:a adpcm_ms -ac 1", "wav", whole("wav")),
         file("wav of mp2", "-c:a mp2", "wav", whole("wav")),
@@ -94,44 +100,101 @@ pub(super) fn files() -> Vec<File> {
         file("mp4 with a film", FILM, "mp4", whole("mp4")),
         file("Matroska with a film", FILM, "mkv", whole("mkv")),
         file("m4a of AAC of six channels", "-ac 6 -c:a aac", "m4a", Unchecked("m4a", 3000)),
-        then(file("the first two thirds of an m4a", "-c:a aac -movflags +faststart", "m4a", Unusable("m4a", Damaged)), two_thirds),
-        then(file("the first two thirds of an m4a, its index behind", "-c:a aac", "m4a", Refused(Broken)), two_thirds),
-        file("a film without sound", "-f lavfi -i color=black:s=64x64:r=10:d=1 -map 1:v -c:v mpeg4", "mp4", Refused(AnotherKind)),
+        then(
+            file(
+                "the first two thirds of an m4a",
+                "-c:a aac -movflags +faststart",
+                "m4a",
+                Unusable("m4a", Damaged),
+            ),
+            two_thirds,
+        ),
+        then(
+            file("the first two thirds of an m4a, its index behind", "-c:a aac", "m4a", Refused(Broken)),
+            two_thirds,
+        ),
+        file(
+            "a film without sound",
+            "-f lavfi -i color=black:s=64x64:r=10:d=1 -map 1:v -c:v mpeg4",
+            "mp4",
+            Refused(AnotherKind),
+        ),
         file("AAC in ADTS", "-c:a aac", "aac", whole("aac")),
-        then(file("AAC in ADTS behind an ID3v2 tag", "-c:a aac", "aac", whole("aac")), |aac| [id3(5000), aac].concat()),
-        then(file("AAC in ADTS, with a last frame cut", "-c:a aac", "aac", Stored("aac", 3000, &[Damaged])), |mut aac| {
-            aac.truncate(aac.len() - 2);
-            aac
+        then(file("AAC in ADTS behind an ID3v2 tag", "-c:a aac", "aac", whole("aac")), |aac| {
+            [id3(5000), aac].concat()
         }),
+        then(
+            file("AAC in ADTS, with a last frame cut", "-c:a aac", "aac", Stored("aac", 3000, &[Damaged])),
+            |mut aac| {
+                aac.truncate(aac.len() - 2);
+                aac
+            },
+        ),
         then(file("AAC in ADTS joined of two", "-c:a aac", "aac", Stored("aac", 6000, &[])), twice),
         file("ogg of Vorbis", "-c:a libvorbis", "ogg", whole("ogg")),
         file("ogg of flac", "-c:a flac", "ogg", whole("ogg")),
         file("ogg of Opus", "-c:a libopus", "opus", whole("opus")),
-        file("ogg of Opus for speech, mono", "-ac 1 -c:a libopus -b:a 12k -application voip", "opus", whole("opus")),
+        file(
+            "ogg of Opus for speech, mono",
+            "-ac 1 -c:a libopus -b:a 12k -application voip",
+            "opus",
+            whole("opus"),
+        ),
         file("ogg of Opus of six channels", "-ac 6 -c:a libopus", "opus", Unchecked("opus", 3000)),
         file("ogg of Speex", "-ac 1 -ar 16000 -c:a libspeex", "ogg", Unchecked("spx", 3000)),
         then(file("ogg of Vorbis joined of two", "-c:a libvorbis", "ogg", Stored("ogg", 6000, &[])), twice),
         then(file("ogg of Opus joined of two", "-c:a libopus", "opus", Stored("opus", 6000, &[])), twice),
-        then(file("ogg of Vorbis and an ID3v1 tag", "-c:a libvorbis", "ogg", whole("ogg")), |ogg| [ogg, id3v1()].concat()),
+        then(file("ogg of Vorbis and an ID3v1 tag", "-c:a libvorbis", "ogg", whole("ogg")), |ogg| {
+            [ogg, id3v1()].concat()
+        }),
         file("WebM of Opus", "-c:a libopus", "webm", whole("webm")),
         file("WebM of Vorbis", "-c:a libvorbis", "webm", whole("webm")),
         file("WebM of Opus, live", "-c:a libopus -f webm -live 1", "webm", whole("webm")),
         file("Matroska of AAC", "-c:a aac", "mka", whole("mka")),
         file("Matroska of flac", "-c:a flac", "mka", whole("mka")),
         file("Matroska of mp3", "-c:a libmp3lame", "mka", whole("mka")),
-        then(file("the first two thirds of a WebM", "-c:a libopus", "webm", Unusable("webm", Damaged)), two_thirds),
-        then(file("the first two thirds of an ogg", "-c:a libvorbis", "ogg", Stored("ogg", 1000, &[Damaged])), two_thirds),
-        then(file("an m4a with its last 20 bytes missing", "-c:a aac -movflags +faststart", "m4a", Stored("m4a", 3000, &[Damaged])), |mut m4a| {
-            m4a.truncate(m4a.len() - 20);
-            m4a
+        then(
+            file("the first two thirds of a WebM", "-c:a libopus", "webm", Unusable("webm", Damaged)),
+            two_thirds,
+        ),
+        then(
+            file("the first two thirds of an ogg", "-c:a libvorbis", "ogg", Stored("ogg", 1000, &[Damaged])),
+            two_thirds,
+        ),
+        then(
+            file(
+                "an m4a with its last 20 bytes missing",
+                "-c:a aac -movflags +faststart",
+                "m4a",
+                Stored("m4a", 3000, &[Damaged]),
+            ),
+            |mut m4a| {
+                m4a.truncate(m4a.len() - 20);
+                m4a
+            },
+        ),
+        then(file("m4a of AAC and junk", "-c:a aac", "m4a", whole("m4a")), |m4a| {
+            [m4a, junk(3000, 6)].concat()
         }),
-        then(file("m4a of AAC and junk", "-c:a aac", "m4a", whole("m4a")), |m4a| [m4a, junk(3000, 6)].concat()),
-        file("a film of Theora without sound", "-f lavfi -i color=black:s=64x64:r=10:d=1 -map 1:v -c:v libtheora", "ogv", Refused(AnotherKind)),
-        file("ogg with a film of Theora", "-f lavfi -i color=black:s=64x64:r=10:d=3 -map 0:a -map 1:v -c:v libtheora -c:a libvorbis", "ogv", whole("ogv")),
-        then(file("the first half of a CAF", "-c:a pcm_s16be", "caf", Unusable("caf", Damaged)), |mut caf| {
-            caf.truncate(caf.len() / 2);
-            caf
-        }),
+        file(
+            "a film of Theora without sound",
+            "-f lavfi -i color=black:s=64x64:r=10:d=1 -map 1:v -c:v libtheora",
+            "ogv",
+            Refused(AnotherKind),
+        ),
+        file(
+            "ogg with a film of Theora",
+            "-f lavfi -i color=black:s=64x64:r=10:d=3 -map 0:a -map 1:v -c:v libtheora -c:a libvorbis",
+            "ogv",
+            whole("ogv"),
+        ),
+        then(
+            file("the first half of a CAF", "-c:a pcm_s16be", "caf", Unusable("caf", Damaged)),
+            |mut caf| {
+                caf.truncate(caf.len() / 2);
+                caf
+            },
+        ),
         file("AIFF of 24 bits", "-c:a pcm_s24be", "aiff", whole("aiff")),
         file("AU of floats", "-c:a pcm_f32be", "au", whole("au")),
         file("Sony Wave64 of 24 bits", "-c:a pcm_s24le", "w64", whole("w64")),

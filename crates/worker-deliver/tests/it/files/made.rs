@@ -50,15 +50,7 @@ impl Wav {
         fmt.extend((rate * u32::from(block)).to_le_bytes());
         fmt.extend(block.to_le_bytes());
         fmt.extend(bits.to_le_bytes());
-        Self {
-            form: *b"RIFF",
-            riff_size: None,
-            fmt,
-            before: vec![],
-            data,
-            data_size: None,
-            behind: vec![],
-        }
+        Self { form: *b"RIFF", riff_size: None, fmt, before: vec![], data, data_size: None, behind: vec![] }
     }
 
     /// Two seconds of 16-bit mono at 11,025 Hz.

@@ -6,7 +6,8 @@ use super::made::{Wav, junk, picture};
 use super::{Becomes, Bytes, File};
 
 pub(super) fn files() -> Vec<File> {
-    let file = |name, bytes, instead| File { name, bytes: Bytes::Made(bytes), becomes: Becomes::Refused(instead) };
+    let file =
+        |name, bytes, instead| File { name, bytes: Bytes::Made(bytes), becomes: Becomes::Refused(instead) };
     vec![
         file("nothing", Vec::new, PerhapsLater),
         file("a page of HTML", || b"<!doctype html><html><body>404".to_vec(), PerhapsLater),
@@ -18,7 +19,11 @@ pub(super) fn files() -> Vec<File> {
         file("a JPEG picture", || picture(50_000), AnotherKind),
         file("a GIF picture", || [&b"GIF89a"[..], &junk(5000, 4)].concat(), AnotherKind),
         file("a WebP picture", || [&b"RIFF\x08\0\0\0WEBPVP8 "[..], &junk(500, 5)].concat(), AnotherKind),
-        file("a BMP picture", || [&b"BM\x36\x10\0\0\0\0\0\0\x36\0\0\0"[..], &junk(500, 6)].concat(), AnotherKind),
+        file(
+            "a BMP picture",
+            || [&b"BM\x36\x10\0\0\0\0\0\0\x36\0\0\0"[..], &junk(500, 6)].concat(),
+            AnotherKind,
+        ),
         file("an AVIF picture", || b"\0\0\0\x1cftypavif\0\0\0\0avifmif1".to_vec(), AnotherKind),
         file("MIDI", || b"MThd\0\0\0\x06\0\x01\0\x01\0\x60MTrk\0\0\0\x04\0\xff\x2f\0".to_vec(), AnotherKind),
         file("a PDF", || b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj".to_vec(), AnotherKind),
@@ -28,6 +33,10 @@ pub(super) fn files() -> Vec<File> {
         file("a NumPy array", || [&b"\x93NUMPY\x01\0"[..], &junk(900, 11)].concat(), AnotherKind),
         file("bytes without an order", || junk(300_000, 12), Broken),
         file("a wav of a header alone", || Wav::tone().bytes()[..44].to_vec(), Broken),
-        file("an mp4 without its index", || b"\0\0\0\x18ftypM4A \0\0\0\0\0\0\0\x10mdat12345678".to_vec(), Broken),
+        file(
+            "an mp4 without its index",
+            || b"\0\0\0\x18ftypM4A \0\0\0\0\0\0\0\x10mdat12345678".to_vec(),
+            Broken,
+        ),
     ]
 }
