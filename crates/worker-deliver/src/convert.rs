@@ -158,6 +158,7 @@ fn demuxer(format: &'static str) -> &'static str {
         "mka" | "mkv" | "webm" => "matroska",
         "opus" | "spx" | "ogv" => "ogg",
         "wma" => "asf",
+        "latm" => "loas",
         "mp1" | "mp2" => "mp3",
         "mpg" => "mpeg",
         "ts" => "mpegts",

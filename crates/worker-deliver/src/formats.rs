@@ -1,7 +1,7 @@
 //! The kinds of files that are stored: their extensions and their content types.
 
 /// Each format by the extension of its files, with its content type.
-pub(crate) const FORMATS: [(&str, &str); 43] = [
+pub(crate) const FORMATS: [(&str, &str); 44] = [
     ("3gp", "video/3gpp"),
     ("8svx", "audio/x-8svx"),
     ("aac", "audio/aac"),
@@ -17,6 +17,7 @@ pub(crate) const FORMATS: [(&str, &str); 43] = [
     ("dts", "audio/vnd.dts"),
     ("flac", "audio/flac"),
     ("flv", "video/x-flv"),
+    ("latm", "audio/x-latm"),
     ("m4a", "audio/mp4"),
     ("mka", "audio/x-matroska"),
     ("mkv", "video/x-matroska"),

@@ -10,6 +10,7 @@ use symphonia::core::errors::Error;
 use crate::sidecar::Sound;
 
 mod bytes;
+mod caf;
 mod chunks;
 mod decoder;
 mod ffmpeg;
@@ -144,14 +145,26 @@ pub fn probe(path: &Path, ffmpeg: Option<&Ffmpeg>) -> Result<Probed, NotAudio> {
         Kind::Placeholder(name) => return Err(NotAudio::Placeholder(name)),
         Kind::Other(name) => return Err(NotAudio::Other(name)),
         Kind::Unknown => {
-            let played = ffmpeg.map(|ffmpeg| ffmpeg.decode(path, None));
-            return played.and_then(Result::ok).ok_or(NotAudio::Unknown);
+            let played = ffmpeg.and_then(|ffmpeg| ffmpeg.decode(path, None).ok());
+            return played.map(|played| played.probed).ok_or(NotAudio::Unknown);
         }
     };
     match caught(path, move |path| decoded(path, container, start)) {
-        Ok(probed) => Ok(probed),
+        Ok(probed) => Ok(second_opinion(path, ffmpeg, probed)),
         Err(Fail::Not(not)) => Err(not),
         Err(fail) => by_others(path, container, ffmpeg, fail),
+    }
+}
+
+/// Part of a file that may not be decoded before ffmpeg is asked as well.
+const DOUBTED: f32 = 0.01;
+
+/// What ffmpeg finds in a file that our decoders stumble over, if it does not.
+fn second_opinion(path: &Path, ffmpeg: Option<&Ffmpeg>, probed: Probed) -> Probed {
+    let Some(ffmpeg) = ffmpeg.filter(|_| probed.sound.damaged > DOUBTED) else { return probed };
+    match ffmpeg.decode(path, Some(probed.format)) {
+        Ok(other) if other.clean && other.probed.duration_ms >= probed.duration_ms => other.probed,
+        Ok(_) | Err(_) => probed,
     }
 }
 
@@ -177,16 +190,21 @@ fn decoded(path: &Path, container: Container, start: u64) -> Result<Probed, Fail
     let mut bytes = Bytes::open(path)?;
     let mut hearing = Hearing::default();
     let mut format = container.format(&mut bytes, start)?;
-    let end = match container {
-        Container::Frames => {
+    let plain = match container {
+        Container::Wav | Container::W64 | Container::Aiff | Container::Au => {
+            Some(chunks::track(&mut bytes, container, start)?)
+        }
+        Container::Caf => caf::track(&mut bytes, start)?,
+        _ => None,
+    };
+    let end = match (container, plain) {
+        (_, Some(track)) => plain::decode(&mut bytes, &track, &mut hearing)?,
+        (Container::Frames, _) => {
             let end = bytes.len();
             frames::decode(&mut bytes, start, end, &mut hearing)?
         }
-        Container::Wav | Container::W64 | Container::Aiff | Container::Au => {
-            let track = chunks::track(&mut bytes, container, start)?;
-            plain::decode(&mut bytes, &track, &mut hearing)?
-        }
-        Container::Flac | Container::Ogg | Container::Mp4 | Container::Matroska | Container::Caf => {
+        (Container::Foreign(_), _) => return Err(Fail::Unsupported("no decoder here knows it".into())),
+        _ => {
             let end = tag::before_tags(&mut bytes)?.max(start);
             let view = repair::view(&mut bytes, container, start, end)?;
             drop(bytes);
@@ -196,7 +214,6 @@ fn decoded(path: &Path, container: Container, start: u64) -> Result<Probed, Fail
             }
             played.end
         }
-        Container::Foreign(_) => return Err(Fail::Unsupported("no decoder here knows it".into())),
     };
     let duration_ms = hearing.played_ms();
     if duration_ms == 0 {
@@ -215,7 +232,7 @@ fn by_others(
     let format = Bytes::open(path).and_then(|mut bytes| container.format(&mut bytes, 0));
     let format = format.map_err(|error| unread(&error))?;
     let refused = match ffmpeg.map(|ffmpeg| ffmpeg.decode(path, Some(format))) {
-        Some(Ok(probed)) => return Ok(probed),
+        Some(Ok(played)) => return Ok(played.probed),
         Some(Err(Refusal::Nothing(words))) => Some(words),
         Some(Err(Refusal::Unable(words))) => {
             tracing::warn!(%words, "ffmpeg could not judge a file");

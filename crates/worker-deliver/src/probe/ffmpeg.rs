@@ -19,6 +19,13 @@ pub struct Ffmpeg {
     timeout: Duration,
 }
 
+/// What it decoded.
+pub(super) struct Decoded {
+    pub(super) probed: Probed,
+    /// Whether it complained of nothing.
+    pub(super) clean: bool,
+}
+
 /// Why there is no judgement, or a bad one.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -46,7 +53,7 @@ const KINDS: [(&str, &str); 34] = [
     ("flac", "flac"),
     ("flv", "flv"),
     ("iff", "dff"),
-    ("loas", "aac"),
+    ("loas", "latm"),
     ("matroska", "mka"),
     ("mov", "m4a"),
     ("mp3", "mp3"),
@@ -90,7 +97,7 @@ impl Ffmpeg {
     }
 
     /// Decodes a file. Blocks.
-    pub(super) fn decode(&self, path: &Path, format: Option<&'static str>) -> Result<Probed, Refusal> {
+    pub(super) fn decode(&self, path: &Path, format: Option<&'static str>) -> Result<Decoded, Refusal> {
         let unable = |error: io::Error| Refusal::Unable(error.to_string());
         let mut child = self.command(path).spawn().map_err(unable)?;
         let (Some(samples), Some(words)) = (child.stdout.take(), child.stderr.take()) else {
@@ -139,7 +146,9 @@ impl Ffmpeg {
             ms if ms > SLACK_MS && MEASURED.contains(&format) => End::Short(ms),
             _ => End::Whole,
         };
-        Ok(Probed { format, duration_ms, checked: true, end, sound: hearing.heard() })
+        let clean = !["rror", "nvalid", "corrupt"].iter().any(|word| words.contains(word));
+        let probed = Probed { format, duration_ms, checked: true, end, sound: hearing.heard() };
+        Ok(Decoded { probed, clean })
     }
 
     fn command(&self, path: &Path) -> Command {

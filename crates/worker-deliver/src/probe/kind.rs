@@ -186,8 +186,22 @@ fn foreign(head: &[u8]) -> Option<Container> {
     }
     let by_beginning = BEGINNINGS.iter().find(|(begins, _)| head.starts_with(begins)).map(|(_, ext)| *ext);
     let packets = [0, 188, 376].iter().all(|at| head.get(*at) == Some(&0x47));
-    let by_shape = || if packets { Some("ts") } else { is_ac3(head).then_some("ac3") };
+    let by_shape = || match () {
+        () if packets => Some("ts"),
+        () if is_ac3(head) => Some("ac3"),
+        () if is_latm(head) => Some("latm"),
+        () => None,
+    };
     by_beginning.or_else(by_shape).map(Container::Foreign)
+}
+
+/// Two frames of AAC in LATM.
+fn is_latm(head: &[u8]) -> bool {
+    let frame = |at: usize| match head.get(at..)? {
+        [0x56, b, c, ..] if b & 0xe0 == 0xe0 => Some(at + 3 + (usize::from(b & 0x1f) << 8 | usize::from(*c))),
+        _ => None,
+    };
+    frame(0).and_then(frame).is_some()
 }
 
 /// A frame of AC-3 or E-AC-3, by its sync word and what follows it.

@@ -4,6 +4,10 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use symphonia::core::codecs::audio::well_known::{
+    CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_OPUS, CODEC_ID_PCM_S16BE,
+    CODEC_ID_PCM_S16LE,
+};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
@@ -35,6 +39,9 @@ pub(super) fn decode(
     let mut reader = open(path, container, view)?;
     let film = has_film(&*reader);
     let (mut track, mut decoder) = start(&*reader, film)?;
+    if container == Container::Mp4 && !is_trusted(&track) {
+        return Err(Fail::Unsupported("its samples are not read here".into()));
+    }
     let mut declared_ms = length(&track);
     let (mut ended_badly, mut next) = (false, 0);
     loop {
@@ -66,7 +73,8 @@ pub(super) fn decode(
         }
     }
     if hearing.is_empty() {
-        return Err(Fail::Broken("none of its audio can be decoded".into()));
+        let why = "none of its audio can be decoded".to_owned();
+        return Err(if hearing.missed_ms() > 0 { Fail::Unsupported(why) } else { Fail::Broken(why) });
     }
     // Pictures may go on for longer than the sound.
     let declared_ms = declared_ms.or_else(|| media_length(&*reader)).filter(|ms| !film && *ms > 0);
@@ -111,11 +119,24 @@ fn open(path: &Path, container: Container, view: View) -> Result<Box<dyn FormatR
         Container::Caf => CafReader::try_new(stream, options).map(|it| Box::new(it) as _),
         _ => Err(Error::Unsupported("this container")),
     };
-    reader.map_err(|error| unreadable(&error))
+    reader.map_err(|error| match error {
+        // It may be our reader that does not know all of it: others judge whether it is broken.
+        Error::DecodeError(why) if container != Container::Flac => Fail::Unsupported(why.to_owned()),
+        error => unreadable(&error),
+    })
 }
 
 fn has_film(reader: &dyn FormatReader) -> bool {
     reader.first_track(TrackType::Video).is_some()
+}
+
+/// Whether the library reads such samples as they are meant: of plain ones in QuickTime it mistakes the order of bytes.
+fn is_trusted(track: &Track) -> bool {
+    let codec = track.codec_params.as_ref().and_then(|params| params.audio()).map(|params| params.codec);
+    codec.is_some_and(|codec| {
+        let packed = [CODEC_ID_AAC, CODEC_ID_ALAC, CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_OPUS];
+        packed.contains(&codec) || [CODEC_ID_PCM_S16BE, CODEC_ID_PCM_S16LE].contains(&codec)
+    })
 }
 
 /// The track that is listened to, and its decoder.
