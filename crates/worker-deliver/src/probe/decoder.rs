@@ -1,6 +1,6 @@
 //! Decoders of packets: the library's, and that of Opus.
 
-use opus_decoder::OpusDecoder;
+use opus_pure::OpusDecoder;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_OPUS;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
@@ -77,7 +77,7 @@ impl Opus {
         let pair = [head.get(2).copied().unwrap_or(0), head.get(3).copied().unwrap_or(0)];
         let skip = if head.first() == Some(&0) { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) };
         // More than two channels are several streams in one.
-        let decoder = OpusDecoder::new(OPUS_RATE, channels);
+        let decoder = OpusDecoder::new(OPUS_RATE.cast_signed(), channels);
         let decoder = decoder.map_err(|error| Fail::Unsupported(format!("opus: {error}")))?;
         let samples = vec![0.0; OPUS_MOST * channels];
         Ok(Self { decoder, channels, skip: u64::from(skip), samples })
@@ -87,7 +87,7 @@ impl Opus {
         if packet.data.is_empty() {
             return;
         }
-        let decoded = self.decoder.decode_float(&packet.data, &mut self.samples, false);
+        let decoded = self.decoder.decode(&packet.data, OPUS_MOST, &mut self.samples);
         let Ok(frames) = decoded else {
             hearing.miss(packet.dur.get().min(OPUS_MOST as u64), OPUS_RATE);
             return;
