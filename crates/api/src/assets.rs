@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use songmill_core::{JobId, State as JobState};
 use songmill_store::Scope;
-use songmill_worker_deliver::Shelved;
+use songmill_worker_deliver::{Shelved, audio_types, content_type};
 use tower::ServiceExt as _;
 use tower_http::services::ServeFile;
 
@@ -19,25 +19,21 @@ use crate::operation::Operation;
 use crate::problem::Problem;
 
 pub(crate) fn operations() -> Vec<Operation> {
-    vec![
-        Operation::new(Method::GET, "/v1/jobs/{id}/assets/{n}", "asset_fetch", fetch)
-            .says(
-                "Fetches a piece of audio",
-                "From a folder the bytes are served, parts of them too (`Range`); from a bucket the answer leads to an \
-                 address that works for ten minutes.",
-            )
-            .for_scope(Scope::Read)
-            .header("Range", "Which bytes, such as `bytes=0-65535`")
-            .reply_text(200, "All of it", "audio/mpeg")
-            .reply_text(200, "All of it", "audio/wav")
-            .reply_text(200, "All of it", "audio/flac")
-            .reply_text(206, "The part that was asked for", "audio/mpeg")
-            .reply_text(206, "The part that was asked for", "audio/wav")
-            .reply_text(206, "The part that was asked for", "audio/flac")
-            .reply_empty(302, "It is there")
-            .reply_empty(304, "It has not changed")
-            .problems(&[410, 416]),
-    ]
+    let fetch = Operation::new(Method::GET, "/v1/jobs/{id}/assets/{n}", "asset_fetch", fetch)
+        .says(
+            "Fetches a piece of audio",
+            "From a folder the bytes are served, parts of them too (`Range`); from a bucket the answer leads to an \
+             address that works for ten minutes.",
+        )
+        .for_scope(Scope::Read)
+        .header("Range", "Which bytes, such as `bytes=0-65535`")
+        .reply_empty(302, "It is there")
+        .reply_empty(304, "It has not changed")
+        .problems(&[410, 416]);
+    let with_type = |fetch: Operation, kind| {
+        fetch.reply_text(200, "All of it", kind).reply_text(206, "The part that was asked for", kind)
+    };
+    vec![audio_types().fold(fetch, with_type)]
 }
 
 /// The number of an asset within its job, from 1.
@@ -94,6 +90,10 @@ async fn fetch(
                 _ => {}
             }
             let mut response = response.into_response();
+            if response.status().is_success() {
+                let kind = HeaderValue::from_static(content_type(&asset.path));
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            }
             response
                 .headers_mut()
                 .insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=86400"));

@@ -14,7 +14,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use songmill_core::BatchRef;
-use songmill_worker_deliver::{Library, Sidecar, StorageError};
+use songmill_worker_deliver::{Library, Sidecar, StorageError, is_audio};
 
 use crate::args::Global;
 use crate::config::Config;
@@ -68,8 +68,6 @@ struct Looked {
     finding: Option<Finding>,
 }
 
-/// The endings of what we store.
-pub(crate) const AUDIO: [&str; 7] = [".mp3", ".wav", ".flac", ".opus", ".ogg", ".m4a", ".aac"];
 /// No sidecar is longer: it holds a request.
 const SIDECAR: usize = 4 << 20;
 /// Between two lines that say how far it is.
@@ -233,10 +231,6 @@ impl Looked {
     fn found(bytes: u64, wrong: Wrong, path: String, words: impl Into<String>) -> Self {
         Self { bytes, finding: Some(Finding { wrong, path, words: words.into() }) }
     }
-}
-
-fn is_audio(path: &str) -> bool {
-    AUDIO.iter().any(|ending| path.ends_with(ending))
 }
 
 /// Where a batch's audio lies if nothing else is said: what has no sidecar can be told by that alone.

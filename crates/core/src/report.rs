@@ -272,9 +272,10 @@ pub struct Asset {
     pub bytes: u64,
     /// Its SHA-256, in lower-case hex.
     pub sha256: String,
-    /// `mp3`, `wav` or `flac`: what the bytes are, not what the address said.
+    /// `mp3`, `wav`, `flac`, `m4a`, `ogg`, `opus` or others, as the extension of such files: what the bytes are, not
+    /// what the address said.
     pub format: String,
-    /// How long it plays, in milliseconds.
+    /// How long it plays, in milliseconds; 0 where it is `unchecked`.
     pub duration_ms: u64,
     /// What it is besides the song itself, such as `vocal` or `bgm` stems.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -301,6 +302,8 @@ pub enum Flag {
     Clipped,
     /// It ends before its own header says, or parts of it cannot be decoded.
     Damaged,
+    /// It is audio that could not be decoded here: its length, and what is to be heard, are not known.
+    Unchecked,
     /// It could not be converted, and is as it came.
     NotConverted,
     /// It is good, but other audio of the same task was not, or could not be had.
@@ -316,6 +319,7 @@ impl Flag {
             Self::Silent => "silent",
             Self::Clipped => "clipped",
             Self::Damaged => "damaged",
+            Self::Unchecked => "unchecked",
             Self::NotConverted => "not_converted",
             Self::Incomplete => "incomplete",
         }

@@ -182,9 +182,9 @@ pub struct AssetView {
     pub bytes: u64,
     /// Its SHA-256, in lower-case hex.
     pub sha256: String,
-    /// `mp3`, `wav` or `flac`: what the bytes are.
+    /// `mp3`, `wav`, `flac`, `m4a`, `ogg`, `opus` or others, as the extension of such files: what the bytes are.
     pub format: String,
-    /// How long it plays.
+    /// How long it plays; 0 where it is `unchecked`.
     pub duration_ms: u64,
     /// What it is besides the song itself, such as `vocal` or `bgm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

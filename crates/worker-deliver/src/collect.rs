@@ -19,11 +19,11 @@ use crate::kept::Kept;
 use crate::listeners::Listeners;
 use crate::naming::{Layout, Named};
 use crate::objects::Objects;
-use crate::probe::{Probed, probe};
+use crate::probe::{Ffmpeg, NotAudio, Probed, probe};
 use crate::provenance::{Made, Provenance, hex};
 use crate::storage::{Mode, Storage};
 use crate::tags::{Tags, second_name};
-use crate::verdict::{Asked, Checks};
+use crate::verdict::{Asked, Checks, Judged};
 
 mod pick;
 
@@ -38,6 +38,8 @@ pub(crate) struct Collector {
     pub(crate) layout: Layout,
     pub(crate) checks: Checks,
     pub(crate) convert: Convert,
+    /// Decodes what no decoder here knows, where it is there.
+    pub(crate) ffmpeg: Option<Ffmpeg>,
     pub(crate) tags: bool,
     pub(crate) provenance: Provenance,
     pub(crate) kept: Kept<Picked>,
@@ -153,23 +155,30 @@ impl Collector {
             Source::Object { store, key } => self.objects.fetch(store, key, &mut file).await?,
             Source::Unusable(_) => return Ok(Piece::Other("nothing that can be downloaded".into())),
         }
+        let ffmpeg = self.ffmpeg.clone();
         let looked = self.listeners.hear(move || {
             let file = file.finish().map_err(|error| no_room(&error))?;
-            let probed = match probe(&file) {
+            let probed = match probe(&file, ffmpeg.as_ref()) {
                 Ok(probed) => probed,
                 Err(not) => return Ok(Err(not)),
             };
             let (sha256, bytes) = hashed(&file)?;
             Ok(Ok((file, probed, sha256, bytes)))
         });
-        let (mut file, probed, original, mut bytes) = looked.await??;
+        let (mut file, probed, original, mut bytes) = match looked.await? {
+            Ok(heard) => heard,
+            Err(NotAudio::Other(what)) => return Ok(Piece::Other(what.into())),
+            Err(not) => return Err(not.into()),
+        };
         let asked = Asked {
             part: output.part.as_deref(),
             seconds: lease.job.asked_seconds,
-            may_be_made_anew: accept.is_whole()
-                && lease.job.may_be_made_anew(&self.store.policy(), self.store.now()),
+            vendor_ms: output.duration_ms,
         };
-        let mut flags = self.checks.judge(&probed, asked).map_err(rejected)?;
+        let judged = self.checks.judge(&probed, asked);
+        let may_be_made_anew = lease.job.may_be_made_anew(&self.store.policy(), self.store.now());
+        objection(&judged, accept, lease.job.retrieval.accept_open_end, may_be_made_anew)?;
+        let mut flags = judged.flags;
         let (mut format, mut sha256) = (probed.format, original.clone());
         if self.convert.is_on() {
             let _place = self.converting.acquire().await;
@@ -237,10 +246,28 @@ impl Collector {
     }
 }
 
-/// Audio that is cut short may be whole in a moment.
-fn rejected(fault: Fault) -> Stopped {
-    let is_cut = fault.message.starts_with(Flag::Damaged.as_str());
-    Stopped::Rejected(fault, if is_cut { Defect::NotReady } else { Defect::Unusable })
+/// Why audio is not stored now, where that is so.
+fn objection(
+    judged: &Judged,
+    accept: Accept,
+    accept_open_end: bool,
+    may_be_made_anew: bool,
+) -> Result<(), Stopped> {
+    if accept == Accept::Any {
+        return Ok(());
+    }
+    let doubt = judged.doubt.as_ref().filter(|_| accept.is_whole() && !accept_open_end);
+    let remake = judged.remake.as_ref().filter(|_| accept.is_whole() && may_be_made_anew);
+    let (oddity, defect) = match (&judged.unusable, doubt, remake) {
+        // What is cut short may be whole in a moment.
+        (Some(oddity), ..) if oddity.flag == Flag::Damaged => (oddity, Defect::NotReady),
+        (Some(oddity), ..) => (oddity, Defect::Unusable),
+        (None, Some(oddity), _) => (oddity, Defect::Doubtful),
+        (None, None, Some(oddity)) => (oddity, Defect::Unusable),
+        (None, None, None) => return Ok(()),
+    };
+    let words = format!("{}: {}", oddity.flag.as_str(), oddity.words);
+    Err(Stopped::Rejected(Fault::new(FaultKind::Unknown, "audio_unfit", words), defect))
 }
 
 /// What our own storage says is for the operator, however often: the vendor has done its part.

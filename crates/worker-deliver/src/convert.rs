@@ -111,7 +111,7 @@ impl Convert {
         let mut command = Command::new(&self.program);
         command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-protocol_whitelist", "file"]);
         // A file that is no audio reaches nothing else: neither networks nor other files.
-        command.args(["-f", probed.format]).arg("-i").arg(file);
+        command.args(["-f", demuxer(probed.format)]).arg("-i").arg(file);
         command.args(["-map", "0:a:0", "-vn", "-map_metadata", "-1", "-t", LONGEST]);
         if self.loudness != 0.0 {
             command.arg("-af").arg(format!("loudnorm=I={}:{PEAK}", self.loudness));
@@ -119,6 +119,7 @@ impl Convert {
         // Loudness is worked on at a higher rate.
         match format {
             "opus" => {}
+            _ if probed.sound.rate == 0 => {}
             "mp3" => drop(command.args(["-ar", &probed.sound.rate.min(MP3_RATE).to_string()])),
             _ => drop(command.args(["-ar", &probed.sound.rate.to_string()])),
         }
@@ -136,19 +137,32 @@ impl Convert {
             let words = words.lines().last().unwrap_or_default().chars().take(200).collect();
             return Err(NotConverted::Failed(ended.status, words));
         }
-        if format != "opus" {
-            let (made, whole) = (to.to_path_buf(), probed.duration_ms);
-            let found =
-                tokio::task::spawn_blocking(move || probe(&made)).await.map_err(std::io::Error::other)?;
-            let found = found.map_err(|not| NotConverted::Other(not.to_string()))?;
-            if found.duration_ms.abs_diff(whole) > LENGTHS_DIFFER_MS {
-                return Err(NotConverted::Other(format!(
-                    "it plays for {} ms, not for {whole}",
-                    found.duration_ms
-                )));
-            }
+        let (made, whole) = (to.to_path_buf(), probed.duration_ms);
+        let found =
+            tokio::task::spawn_blocking(move || probe(&made, None)).await.map_err(std::io::Error::other)?;
+        let found = found.map_err(|not| NotConverted::Other(not.to_string()))?;
+        if probed.checked && found.duration_ms.abs_diff(whole) > LENGTHS_DIFFER_MS {
+            return Err(NotConverted::Other(format!(
+                "it plays for {} ms, not for {whole}",
+                found.duration_ms
+            )));
         }
         Ok((to, format))
+    }
+}
+
+/// What ffmpeg calls the container of such files.
+fn demuxer(format: &'static str) -> &'static str {
+    match format {
+        "m4a" | "mp4" | "3gp" => "mov",
+        "mka" | "mkv" | "webm" => "matroska",
+        "opus" | "spx" | "ogv" => "ogg",
+        "wma" => "asf",
+        "latm" => "loas",
+        "mp1" | "mp2" => "mp3",
+        "mpg" => "mpeg",
+        "ts" => "mpegts",
+        format => format,
     }
 }
 

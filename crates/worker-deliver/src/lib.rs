@@ -6,6 +6,7 @@
 mod collect;
 mod convert;
 mod fetch;
+mod formats;
 mod guard;
 mod incoming;
 mod kept;
@@ -25,14 +26,15 @@ mod tags;
 mod verdict;
 
 pub use convert::{Convert, Target};
+pub use formats::{audio_types, content_type, is_audio};
 pub use guard::{Guard, Refused};
 pub use library::{Chunks, Entry, Library, Shelved, Stat};
 pub use naming::{BadLayout, Layout};
 pub use notices::{NoticeSettings, moment};
-pub use probe::{NotAudio, Probed, probe};
+pub use probe::{End, Ffmpeg, Instead, NotAudio, Probed, probe};
 pub use retention::{RetentionSettings, Swept, sweep};
 pub use run::{Error, run};
 pub use settings::{Cloud, ObjectSettings, Settings, StorageUrl};
 pub use sidecar::{Origin, Sidecar, Sound};
-pub use storage::{Mode, Storage, StorageError, Stored, content_type};
-pub use verdict::{Asked, Checks, Verdict};
+pub use storage::{Mode, Storage, StorageError, Stored};
+pub use verdict::{Asked, Checks, Judged, Oddity, Verdict};

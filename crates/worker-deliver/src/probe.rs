@@ -1,36 +1,62 @@
 //! Is it audio, of which kind, how long does it play, and what is to be heard? All of it is decoded.
+//!
+//! Whatever common players play is audio: only the samples count, never what headers promise.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::audio::Channels;
 use symphonia::core::errors::Error;
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream};
-use symphonia::core::meta::MetadataOptions;
 
 use crate::sidecar::Sound;
 
+mod bytes;
+mod caf;
+mod chunks;
+mod decoder;
+mod ffmpeg;
 mod frames;
+mod head;
 mod hearing;
-mod unsized_wav;
+mod kind;
+mod library;
+mod other;
+mod pcm;
+mod plain;
+mod repair;
+mod tag;
 
-use hearing::Hearing;
-use unsized_wav::UnsizedWav;
+pub(crate) use chunks::is_exact_wav;
+pub use ffmpeg::Ffmpeg;
+
+use bytes::Bytes;
+use ffmpeg::Refusal;
+use hearing::{Hearing, LONGEST_S};
+use kind::{Container, Kind};
 
 /// What a file turned out to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probed {
-    /// `mp3`, `wav` or `flac`.
+    /// What it is, as the extension of such files: `mp3`, `wav`, `m4a` and others.
     pub format: &'static str,
-    /// How long it plays, in ms; decoded, not taken from the header.
+    /// How long it plays, in ms: what was decoded; 0 where it is not `checked`.
     pub duration_ms: u64,
-    /// Why it seems to be cut short, as far as that can be known.
-    pub cut: Option<&'static str>,
+    /// Whether it was decoded. What no decoder here knows is told by its container alone.
+    pub checked: bool,
+    /// How it ends.
+    pub end: End,
     /// What is to be heard.
     pub sound: Sound,
+}
+
+/// How audio ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With all that it should have, as far as that can be known.
+    Whole,
+    /// So many ms too early, by what the file says itself.
+    Short(u64),
+    /// Within a piece of sound, in a file that does not say how long it should be.
+    Open,
 }
 
 /// Why a file is no audio that can be played.
@@ -39,186 +65,221 @@ pub enum NotAudio {
     /// It is empty.
     #[error("file is empty")]
     Empty,
-    /// It begins like something else.
-    #[error("file is no mp3, wav or flac but {0}")]
+    /// It is what servers give in place of a file: a page, JSON, text, zeros.
+    #[error("file is not audio but {0}")]
+    Placeholder(&'static str),
+    /// It is certainly something else.
+    #[error("file is not audio but {0}")]
     Other(&'static str),
-    /// It begins well but cannot be read on.
+    /// Nothing is known that begins so, and no audio was found in it.
+    #[error("file is not audio: nothing in it can be played")]
+    Unknown,
+    /// It begins as audio and cannot be played.
     #[error("audio is damaged: {0}")]
     Damaged(String),
     /// Our own disk does not give it.
     #[error("file cannot be read: {0}")]
     Unread(String),
-    /// It plays for longer than anything that is taken.
+    /// It plays for longer than anything that is listened to.
     #[error("audio plays for more than {0} s")]
-    Endless(u64),
-    /// Nothing can be heard of it.
-    #[error("audio plays for no time at all")]
-    Silent,
+    TooLong(u64),
 }
 
-/// The longest that is decoded, in seconds, and in samples of all channels: a few bytes can stand for days of silence.
-const LONGEST_S: u64 = 3600;
-const SAMPLES_MOST: u64 = 2 * 48_000 * LONGEST_S;
-/// Blocks of a flac that are lost where something stands behind it.
-const LOST_MOST: u64 = 2 * 65_536;
-
-/// Decodes a file. Blocks for as long as that takes; a decoder's panic is a fault of the file.
-pub fn probe(path: &Path) -> Result<Probed, NotAudio> {
-    let path = path.to_owned();
-    std::panic::catch_unwind(move || probed(&path))
-        .unwrap_or_else(|_| Err(NotAudio::Damaged("the decoder gave up on it".into())))
+/// What follows from a file that is no audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// The audio may come later at the same address.
+    PerhapsLater,
+    /// It is another kind of file, and always will be.
+    AnotherKind,
+    /// It is meant to be audio, and broken.
+    Broken,
+    /// It is our own limit or disk, and no fault of the file's.
+    Ours,
 }
 
-fn probed(path: &Path) -> Result<Probed, NotAudio> {
-    let mut head = [0u8; 64];
-    let mut file = File::open(path).map_err(|error| unread(&error))?;
-    let read = file.read(&mut head).map_err(|error| unread(&error))?;
-    let format = sniff(&head[..read], || behind_tag(&mut file, &head))?;
-    let mut file = File::open(path).map_err(|error| unread(&error))?;
-    let is_wav = format == "wav";
-    let open_size =
-        if is_wav { unsized_wav::open_size(&mut file).map_err(|error| unread(&error))? } else { None };
-    file.rewind().map_err(|error| unread(&error))?;
-    let source: Box<dyn MediaSource> = match open_size {
-        Some(size_at) => Box::new(UnsizedWav::new(file, size_at)),
-        None => Box::new(file),
-    };
-    let stream = MediaSourceStream::new(source, Default::default());
-    let mut hint = Hint::new();
-    hint.with_extension(format);
-    let mut reader = symphonia::default::get_probe()
-        .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
-        .map_err(|error| damaged(&error))?;
-    let track = reader.default_track(TrackType::Audio).ok_or_else(|| damaged(&"it has no audio track"))?;
-    let (id, declared) = (track.id, track.num_frames);
-    let params = track
-        .codec_params
-        .as_ref()
-        .and_then(|params| params.audio())
-        .ok_or_else(|| damaged(&"its codec is not known"))?;
-    let rate =
-        params.sample_rate.filter(|rate| *rate > 0).ok_or_else(|| damaged(&"it has no sample rate"))?;
-    let mut decoder = symphonia::default::get_codecs()
-        .make_audio_decoder(params, &AudioDecoderOptions::default())
-        .map_err(|error| damaged(&error))?;
-    let mut hearing = Hearing::new(rate);
-    let ended_badly = decode(&mut *reader, &mut *decoder, id, &mut hearing)?;
-    let (frames, all) = (hearing.frames(), hearing.frames() + hearing.missed());
-    let lacking = declared.unwrap_or(0).saturating_sub(all);
-    let duration_ms = (u128::from(frames) * 1000 / u128::from(rate)) as u64;
-    if duration_ms == 0 {
-        return Err(NotAudio::Silent);
+impl NotAudio {
+    /// What follows from it.
+    pub const fn instead(&self) -> Instead {
+        match self {
+            Self::Empty | Self::Placeholder(_) => Instead::PerhapsLater,
+            Self::Other(_) => Instead::AnotherKind,
+            Self::Unknown | Self::Damaged(_) => Instead::Broken,
+            Self::Unread(_) | Self::TooLong(_) => Instead::Ours,
+        }
     }
-    let cut = match format {
-        // A stream of frames: its header may only guess how many there are.
-        "mp3" => frames::cut(path).map_err(|error| unread(&error))?,
-        // Written as a stream, a wav does not know its length.
-        "wav" if open_size.is_some() || is_unknown(&head) => None,
-        // What stands behind a flac spoils its last block, no more.
-        "flac" if lacking < LOST_MOST && tagged(path).map_err(|error| unread(&error))? => None,
-        _ if ended_badly => Some("the file ends in the middle of its audio"),
+
+    const fn too_long() -> Self {
+        Self::TooLong(LONGEST_S)
+    }
+}
+
+/// Why a file is not decoded here.
+#[derive(Debug)]
+enum Fail {
+    /// No decoder here knows it; others may.
+    Unsupported(String),
+    /// It is not as it should be.
+    Broken(String),
+    /// Nobody can play it.
+    Not(NotAudio),
+}
+
+impl From<NotAudio> for Fail {
+    fn from(not: NotAudio) -> Self {
+        Self::Not(not)
+    }
+}
+
+impl From<std::io::Error> for Fail {
+    fn from(error: std::io::Error) -> Self {
+        Self::Not(unread(&error))
+    }
+}
+
+/// Decodes a file, what no decoder here knows by ffmpeg where that is there. Blocks for as long as that takes; a
+/// decoder's panic is a fault of the file.
+pub fn probe(path: &Path, ffmpeg: Option<&Ffmpeg>) -> Result<Probed, NotAudio> {
+    let (container, start) = match caught(path, found)? {
+        Kind::Audio(container, start) => (container, start),
+        Kind::Placeholder(name) => return Err(NotAudio::Placeholder(name)),
+        Kind::Other(name) => return Err(NotAudio::Other(name)),
+        Kind::Unknown => {
+            let played = ffmpeg.and_then(|ffmpeg| ffmpeg.decode(path, None).ok());
+            return played.map(|played| played.probed).ok_or(NotAudio::Unknown);
+        }
+    };
+    match caught(path, move |path| decoded(path, container, start)) {
+        Ok(probed) => Ok(second_opinion(path, ffmpeg, probed)),
+        Err(Fail::Not(not)) => Err(not),
+        Err(fail) => by_others(path, container, ffmpeg, fail),
+    }
+}
+
+/// Part of a file that may not be decoded before ffmpeg is asked as well.
+const DOUBTED: f32 = 0.01;
+
+/// What ffmpeg finds in a file that our decoders stumble over, if it does not.
+fn second_opinion(path: &Path, ffmpeg: Option<&Ffmpeg>, probed: Probed) -> Probed {
+    let Some(ffmpeg) = ffmpeg.filter(|_| probed.sound.damaged > DOUBTED) else { return probed };
+    match ffmpeg.decode(path, Some(probed.format)) {
+        Ok(other) if other.clean && other.probed.duration_ms >= probed.duration_ms => other.probed,
+        Ok(_) | Err(_) => probed,
+    }
+}
+
+/// Reads a file with what may give up on it.
+fn caught<T>(
+    path: &Path,
+    read: impl FnOnce(&Path) -> Result<T, Fail> + std::panic::UnwindSafe,
+) -> Result<T, Fail> {
+    let path = path.to_owned();
+    let gave_up = |_| Err(Fail::Broken("the decoder gave up on it".into()));
+    std::panic::catch_unwind(move || read(&path)).unwrap_or_else(gave_up)
+}
+
+fn found(path: &Path) -> Result<Kind, Fail> {
+    let mut bytes = Bytes::open(path)?;
+    if bytes.len() == 0 {
+        return Err(NotAudio::Empty.into());
+    }
+    Ok(kind::find(&mut bytes)?)
+}
+
+fn decoded(path: &Path, container: Container, start: u64) -> Result<Probed, Fail> {
+    let mut bytes = Bytes::open(path)?;
+    let mut hearing = Hearing::default();
+    let mut format = container.format(&mut bytes, start)?;
+    let plain = match container {
+        Container::Wav | Container::W64 | Container::Aiff | Container::Au => {
+            Some(chunks::track(&mut bytes, container, start)?)
+        }
+        Container::Caf => caf::track(&mut bytes, start)?,
         _ => None,
     };
-    if cut.is_none() && format == "flac" {
-        // Damaged blocks are left out in silence.
-        hearing.miss(lacking);
-    }
-    Ok(Probed { format, duration_ms, cut, sound: hearing.heard() })
-}
-
-/// Decodes all packets of a track. Says whether the file ended in the middle of one.
-fn decode(
-    reader: &mut dyn FormatReader,
-    decoder: &mut dyn AudioDecoder,
-    track: u32,
-    hearing: &mut Hearing,
-) -> Result<bool, NotAudio> {
-    let mut samples: Vec<f32> = Vec::new();
-    loop {
-        let packet = match reader.next_packet() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => return Ok(false),
-            Err(error) if hearing.frames() == 0 => return Err(damaged(&error)),
-            Err(_) => return Ok(true),
-        };
-        if packet.track_id != track {
-            continue;
+    let end = match (container, plain) {
+        (_, Some(track)) => plain::decode(&mut bytes, &track, &mut hearing)?,
+        (Container::Frames, _) => {
+            let end = bytes.len();
+            frames::decode(&mut bytes, start, end, &mut hearing)?
         }
-        match decoder.decode(&packet) {
-            Ok(buffer) => {
-                let channels = buffer.num_planes();
-                buffer.copy_to_vec_interleaved(&mut samples);
-                hearing.hear(&samples, channels);
+        (Container::Foreign(_), _) => return Err(Fail::Unsupported("no decoder here knows it".into())),
+        _ => {
+            let end = tag::before_tags(&mut bytes)?.max(start);
+            let view = repair::view(&mut bytes, container, start, end)?;
+            drop(bytes);
+            let played = library::decode(path, container, view, &mut hearing)?;
+            if played.film {
+                format = container.film(format);
             }
-            // Also where it is the bits of one packet that end too soon.
-            Err(Error::DecodeError(_) | Error::IoError(_)) => hearing.miss(packet.dur.get()),
-            Err(error) => return Err(damaged(&error)),
+            played.end
         }
-        if hearing.samples() > SAMPLES_MOST || hearing.seconds() > LONGEST_S {
-            return Err(NotAudio::Endless(LONGEST_S));
+    };
+    let duration_ms = hearing.played_ms();
+    if duration_ms == 0 {
+        return Err(Fail::Broken("it plays for no time at all".into()));
+    }
+    Ok(Probed { format, duration_ms, checked: true, end, sound: hearing.heard() })
+}
+
+/// What becomes of a file that is audio and not decoded here.
+fn by_others(
+    path: &Path,
+    container: Container,
+    ffmpeg: Option<&Ffmpeg>,
+    fail: Fail,
+) -> Result<Probed, NotAudio> {
+    let format = Bytes::open(path).and_then(|mut bytes| container.format(&mut bytes, 0));
+    let format = format.map_err(|error| unread(&error))?;
+    let refused = match ffmpeg.map(|ffmpeg| ffmpeg.decode(path, Some(format))) {
+        Some(Ok(played)) => return Ok(played.probed),
+        Some(Err(Refusal::Nothing(words))) => Some(words),
+        Some(Err(Refusal::Unable(words))) => {
+            tracing::warn!(%words, "ffmpeg could not judge a file");
+            None
+        }
+        None => None,
+    };
+    match (fail, refused) {
+        // Frames that follow each other are audio, whoever knows them.
+        (Fail::Unsupported(_), None) | (Fail::Unsupported(_), Some(_)) if container == Container::Frames => {
+            Ok(Probed::unchecked(format))
+        }
+        (Fail::Unsupported(_), None) => Ok(Probed::unchecked(format)),
+        (Fail::Unsupported(_), Some(words)) => Err(NotAudio::Damaged(words)),
+        (Fail::Broken(words), _) => Err(NotAudio::Damaged(words)),
+        (Fail::Not(not), _) => Err(not),
+    }
+}
+
+impl Probed {
+    fn unchecked(format: &'static str) -> Self {
+        Self { format, duration_ms: 0, checked: false, end: End::Whole, sound: Sound::default() }
+    }
+}
+
+impl From<Fail> for NotAudio {
+    fn from(fail: Fail) -> Self {
+        match fail {
+            Fail::Unsupported(words) | Fail::Broken(words) => Self::Damaged(words),
+            Fail::Not(not) => not,
         }
     }
 }
 
-fn damaged(error: &dyn std::fmt::Display) -> NotAudio {
-    NotAudio::Damaged(error.to_string())
+/// So many channels, wherever their loudspeakers stand.
+fn channels(count: u16) -> Channels {
+    Channels::Discrete(count)
+}
+
+/// Why the library does not go on.
+fn unreadable(error: &Error) -> Fail {
+    match error {
+        Error::Unsupported(why) => Fail::Unsupported((*why).to_owned()),
+        error => Fail::Broken(error.to_string()),
+    }
 }
 
 fn unread(error: &std::io::Error) -> NotAudio {
     NotAudio::Unread(error.to_string())
-}
-
-/// Whether tags of other formats stand at a file's end.
-fn tagged(path: &Path) -> std::io::Result<bool> {
-    let mut file = File::open(path)?;
-    let mut tail = [0u8; 128];
-    if file.seek(SeekFrom::End(-(tail.len() as i64))).is_err() {
-        return Ok(false);
-    }
-    file.read_exact(&mut tail)?;
-    Ok(tail.starts_with(b"TAG") || tail.windows(8).any(|part| part == b"APETAGEX"))
-}
-
-/// The first bytes behind an ID3 tag.
-fn behind_tag(file: &mut File, head: &[u8]) -> Option<[u8; 4]> {
-    let size = head.get(6..10)?.iter().fold(0, |size, byte| size << 7 | u64::from(byte & 0x7f));
-    let mut behind = [0; 4];
-    file.seek(SeekFrom::Start(10 + size)).ok()?;
-    file.read_exact(&mut behind).ok()?;
-    Some(behind)
-}
-
-/// Whether a wav's header leaves its length open, as one that is written to a pipe does.
-fn is_unknown(head: &[u8]) -> bool {
-    let riff = head.get(4..8).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
-    riff.is_none_or(|size| size == 0 || size >= 0x7fff_0000)
-}
-
-/// By the first bytes, never by the name or what the server called it.
-fn sniff(head: &[u8], behind_tag: impl FnOnce() -> Option<[u8; 4]>) -> Result<&'static str, NotAudio> {
-    if head.is_empty() {
-        return Err(NotAudio::Empty);
-    }
-    if head.starts_with(b"RIFF") && head.get(8..12) == Some(b"WAVE") {
-        return Ok("wav");
-    }
-    if head.starts_with(b"fLaC") {
-        return Ok("flac");
-    }
-    if head.starts_with(b"ID3") && behind_tag().as_ref() == Some(b"fLaC") {
-        return Ok("flac");
-    }
-    if head.starts_with(b"ID3") || (head.len() > 1 && head[0] == 0xff && head[1] & 0xe6 == 0xe2) {
-        return Ok("mp3");
-    }
-    let text = head.trim_ascii_start();
-    Err(NotAudio::Other(match text.first() {
-        Some(b'<') => "a page of HTML or XML",
-        Some(b'{' | b'[') => "JSON",
-        _ if head.starts_with(b"PK") => "a zip archive",
-        _ if head.starts_with(&[0x1f, 0x8b]) => "compressed",
-        _ if head.starts_with(b"OggS") => "ogg",
-        _ if head.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) => "text",
-        _ => "something unknown",
-    }))
 }

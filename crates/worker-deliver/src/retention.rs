@@ -12,8 +12,9 @@ use songmill_core::Timestamp;
 use songmill_core::time::Span;
 use tokio_util::sync::CancellationToken;
 
+use crate::formats::is_audio;
 use crate::library::{Entry, Library};
-use crate::storage::{StorageError, content_type};
+use crate::storage::StorageError;
 
 /// Which songs are removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,7 +170,7 @@ async fn songs(
         while before.last().is_some_and(|audio| !entry.path.starts_with(&audio.path)) {
             before.pop();
         }
-        if content_type(&entry.path).starts_with("audio/") {
+        if is_audio(&entry.path) {
             before.push(entry);
             continue;
         }

@@ -20,6 +20,7 @@ use crate::library::Library;
 use crate::listeners::Listeners;
 use crate::notices;
 use crate::objects::Objects;
+use crate::probe::Ffmpeg;
 use crate::provenance::Provenance;
 use crate::retention;
 use crate::settings::Settings;
@@ -69,6 +70,10 @@ pub async fn run(
 ) -> Result<(), Error> {
     let program = || settings.convert.program.clone();
     settings.convert.check().await.map_err(|source| Error::Convert { program: program(), source })?;
+    let ffmpeg = Ffmpeg::find(&settings.convert.program, settings.convert.timeout.get()).await;
+    if ffmpeg.is_none() {
+        tracing::info!("deliver: {} is not installed: rare formats are stored unchecked", program());
+    }
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let names: Vec<VendorName> = vendors.keys().cloned().collect();
     let (storage, library) = (Storage::open(&settings)?, Library::open(&settings)?);
@@ -77,6 +82,7 @@ pub async fn run(
         layout: settings.layout.clone(),
         checks: settings.checks,
         convert: settings.convert.clone(),
+        ffmpeg,
         tags: settings.tags,
         provenance: Provenance { models: vendors },
         kept: Kept::default(),

@@ -181,18 +181,6 @@ impl Storage {
     }
 }
 
-/// The content type of a file in storage, by its name.
-pub fn content_type(path: &str) -> &'static str {
-    match path.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("mp3") => "audio/mpeg",
-        Some("wav") => "audio/wav",
-        Some("flac") => "audio/flac",
-        Some("ogg" | "opus") => "audio/ogg",
-        Some("json") => "application/json",
-        _ => "application/octet-stream",
-    }
-}
-
 /// Our own disk, or a path that is none: the operator's to mend.
 fn refused(error: StorageError) -> Fault {
     match error {

@@ -9,6 +9,8 @@ use lofty::file::{AudioFile as _, FileType, TaggedFileExt as _};
 use lofty::tag::{Accessor as _, ItemKey, Tag, TagExt as _};
 use tempfile::TempPath;
 
+use crate::probe::is_exact_wav;
+
 /// What is written into a file.
 pub(crate) struct Tags<'a> {
     pub(crate) title: Option<&'a str>,
@@ -43,6 +45,10 @@ impl Tags<'_> {
 
     fn copied(&self, file: &Path, format: &str) -> Result<Option<TempPath>, Box<dyn std::error::Error>> {
         let Some(kind) = kind(format) else { return Ok(None) };
+        // Tags go where the sizes say that a file ends, which may be within its samples.
+        if kind == FileType::Wav && !is_exact_wav(file)? {
+            return Ok(None);
+        }
         let copy = beside(file)?;
         std::fs::copy(file, &copy)?;
         let before = read(&copy, kind)?;
@@ -118,9 +124,9 @@ mod tests {
         let mut file = written(bytes);
         ["Harbour lights", "Harbour lights at dawn"].map(|title| {
             let tags = Tags { title: Some(title), comment: "songmill job=1".into() };
-            let before = probe(&file).unwrap();
+            let before = probe(&file, None).unwrap();
             file = tags.on(&file, format).unwrap();
-            assert_eq!(probe(&file).unwrap(), before, "the audio is the same: {format}");
+            assert_eq!(probe(&file, None).unwrap(), before, "the audio is the same: {format}");
             let read = read(&file, kind(format).unwrap()).unwrap();
             let tag = read.primary_tag().unwrap();
             assert_eq!(tag.get_string(ItemKey::Comment), Some("songmill job=1"), "{format}");
@@ -163,7 +169,54 @@ mod tests {
             let file = written(&wav);
             let tags = Tags { title: Some("Harbour lights"), comment: "songmill job=1".into() };
             if let Some(tagged) = tags.on(&file, "wav") {
-                assert_eq!(probe(&tagged).unwrap(), probe(&file).unwrap(), "{riff:?} {data:?}");
+                assert_eq!(probe(&tagged, None).unwrap(), probe(&file, None).unwrap(), "{riff:?} {data:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_quite_as_it_should_be_stays_the_same_audio() {
+        let wav = songmill_simulator::audio("00000000000000aa-1000.wav").unwrap();
+        let mp3 = songmill_simulator::audio("00000000000000aa-1000.mp3").unwrap();
+        let flac = songmill_simulator::audio("00000000000000aa-1000.flac").unwrap();
+        let size = |bytes: &[u8], at: usize, size: u32| {
+            let mut changed = bytes.to_vec();
+            changed[at..at + 4].copy_from_slice(&size.to_le_bytes());
+            changed
+        };
+        let samples = wav.len() as u32 - 44;
+        let behind = |before: &[u8], audio: &[u8]| [before, audio].concat();
+        let id3 = [&b"ID3\x04\0\0\0\0\0\x0a"[..], &[0; 10]].concat();
+        let id3v1 = [&b"TAG"[..], &[b' '; 125]].concat();
+        for (format, audio) in [
+            ("wav", wav.clone()),
+            ("wav", size(&wav, 4, 36)),
+            ("wav", size(&wav, 4, 36 + samples / 2)),
+            ("wav", size(&wav, 40, samples + 8)),
+            ("wav", size(&wav, 40, samples + 44)),
+            ("wav", size(&wav, 40, samples / 2)),
+            ("wav", behind(b"\r\n", &wav)),
+            ("wav", behind(&wav, b"LIST\x05\0\0\0INFO\0\0PICT\x04\0\0\0\xff\xd8\xff\xe0")),
+            ("wav", wav[..wav.len() - 999].to_vec()),
+            ("mp3", behind(b"\r\n", &mp3)),
+            ("mp3", behind(&[0; 512], &mp3)),
+            ("mp3", behind(&id3, &behind(&id3, &mp3))),
+            ("mp3", behind(&mp3, &behind(&id3, &mp3))),
+            ("mp3", behind(&mp3, &behind(&id3v1, &mp3))),
+            ("mp3", behind(&mp3, &[0x55; 3000])),
+            ("mp3", mp3[..mp3.len() - 20].to_vec()),
+            ("flac", behind(&id3, &flac)),
+            ("flac", behind(b"\r\n", &flac)),
+            ("flac", behind(&flac, &id3v1)),
+            ("flac", flac[..flac.len() - 999].to_vec()),
+        ] {
+            let file = written(&audio);
+            let before = probe(&file, None).unwrap();
+            assert_eq!(before.format, format);
+            let tags = Tags { title: Some("Harbour lights"), comment: "songmill job=1".into() };
+            if let Some(tagged) = tags.on(&file, format) {
+                let at: Vec<u8> = audio.iter().copied().take(60).collect();
+                assert_eq!(probe(&tagged, None), Ok(before), "{format} {}", at.escape_ascii());
             }
         }
     }

@@ -1,9 +1,10 @@
 //! Is a piece of audio what was asked for? What is heard is held against thresholds, and each has its consequence.
 
 use serde::{Deserialize, Serialize};
-use songmill_core::{Fault, FaultKind, Flag};
+use songmill_core::Flag;
+use songmill_core::time::Span;
 
-use crate::probe::Probed;
+use crate::probe::{End, Probed};
 
 /// What follows where audio is not as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,7 +15,7 @@ pub enum Verdict {
     /// It is taken, and flagged.
     Flag,
     /// It is made anew, which is paid for, as long as the job has attempts left; then it is flagged, but for damaged
-    /// audio, which is never taken then.
+    /// audio, of which nobody has any use.
     Regenerate,
 }
 
@@ -22,6 +23,8 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Checks {
+    /// The shortest that is a song at all, whatever was asked for.
+    pub min_duration: Span,
     /// Where it is much shorter or longer than was asked for.
     pub length: Verdict,
     /// The shortest and the longest that is taken for what was asked for, as parts of it.
@@ -45,6 +48,7 @@ pub struct Checks {
 impl Default for Checks {
     fn default() -> Self {
         Self {
+            min_duration: Span::secs(1),
             length: Verdict::Flag,
             shortest: 0.5,
             longest: 2.0,
@@ -65,70 +69,237 @@ pub struct Asked<'a> {
     pub part: Option<&'a str>,
     /// How long it was to play; 0 where that was left open.
     pub seconds: u32,
-    /// Whether the job has attempts and time left.
-    pub may_be_made_anew: bool,
+    /// How long it plays by the vendor's own words, in ms.
+    pub vendor_ms: Option<u64>,
+}
+
+/// What is thought of a piece of audio.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// All that is odd about it; what is stored has these flags.
+    pub flags: Vec<Flag>,
+    /// Why nobody has any use for it: it is silent, broken, or no song by its length.
+    pub unusable: Option<Oddity>,
+    /// Why it should be made anew, by checks that are set so.
+    pub remake: Option<Oddity>,
+    /// Why it may not be whole, though nothing proves it: another download may bring more. If that brings the same, it
+    /// is what there is.
+    pub doubt: Option<Oddity>,
 }
 
 /// What is odd about a piece of audio.
-struct Oddity {
-    flag: Flag,
-    verdict: Verdict,
-    /// Whether it is taken, flagged, when it cannot be made anew.
-    may_stay: bool,
-    words: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Oddity {
+    /// Its flag.
+    pub flag: Flag,
+    /// What was found, in words.
+    pub words: String,
 }
+
+/// Audio that may be missing at the end, in ms: what nobody hears is no reason to make a song anew.
+const MISSING_MOST: u64 = 250;
 
 impl Checks {
-    /// The flags of audio that is taken, or why it is to be made anew.
-    pub fn judge(&self, probed: &Probed, asked: Asked<'_>) -> Result<Vec<Flag>, Fault> {
-        let mut flags = Vec::new();
-        for Oddity { flag, verdict, may_stay, words } in self.oddities(probed, asked) {
-            match verdict {
-                Verdict::Accept => {}
-                Verdict::Regenerate if !may_stay || asked.may_be_made_anew => {
-                    return Err(unfit(flag, &words));
-                }
-                Verdict::Flag | Verdict::Regenerate => flags.push(flag),
-            }
+    /// What is thought of audio.
+    pub fn judge(&self, probed: &Probed, asked: Asked<'_>) -> Judged {
+        let mut judged = Judged::default();
+        if !probed.checked {
+            judged.flags.push(Flag::Unchecked);
+            return judged;
         }
-        Ok(flags)
-    }
-
-    fn oddities(&self, probed: &Probed, asked: Asked<'_>) -> Vec<Oddity> {
-        let Asked { part, seconds: asked_s, .. } = asked;
-        let sound = &probed.sound;
-        let mut found = Vec::new();
-        let mut find = |flag, verdict, may_stay, words| found.push(Oddity { flag, verdict, may_stay, words });
-        let damaged = (sound.damaged > self.damaged_most)
-            .then(|| format!("{:.0} % of it cannot be decoded", sound.damaged * 100.0));
-        if let Some(words) = probed.cut.map(str::to_owned).or(damaged) {
-            find(Flag::Damaged, self.damage, false, words);
-        }
-        let plays = probed.duration_ms as f32 / 1000.0;
-        let words = || format!("it plays for {plays:.1} s where {asked_s} s were asked for");
-        if asked_s > 0 && plays < asked_s as f32 * self.shortest {
-            find(Flag::TooShort, self.length, true, words());
-        } else if asked_s > 0 && plays > asked_s as f32 * self.longest {
-            find(Flag::TooLong, self.length, true, words());
-        }
+        self.judge_damage(probed, asked, &mut judged);
+        self.judge_length(probed, asked, &mut judged);
+        let (part, sound) = (asked.part, &probed.sound);
         // A stem may be silent: a song without words has no voice.
         if part.is_none() && sound.silent >= 1.0 {
-            find(Flag::Silent, Verdict::Regenerate, false, "all of it is silent".into());
+            judged.reject(Flag::Silent, "all of it is silent".into());
         } else if part.is_none() && sound.silent > self.silent_most {
-            find(Flag::Silent, self.silence, true, format!("{:.0} % of it is silent", sound.silent * 100.0));
+            judged.find(Flag::Silent, self.silence, || {
+                format!("{:.0} % of it is silent", sound.silent * 100.0)
+            });
         }
         if sound.clipped > self.clipped_most {
-            find(
-                Flag::Clipped,
-                self.clipping,
-                true,
-                format!("{:.1} % of it is clipped", sound.clipped * 100.0),
-            );
+            let words = || format!("{:.1} % of it is clipped", sound.clipped * 100.0);
+            judged.find(Flag::Clipped, self.clipping, words);
         }
-        found
+        judged
+    }
+
+    fn judge_damage(&self, probed: &Probed, asked: Asked<'_>, judged: &mut Judged) {
+        if self.damage == Verdict::Accept {
+            return;
+        }
+        let (plays, damaged) = (probed.duration_ms, probed.sound.damaged);
+        let seconds = |ms: u64| ms as f32 / 1000.0;
+        // A tenth less than it should be.
+        let is_less = |whole: u64| u128::from(plays) * 10 <= u128::from(whole) * 9;
+        let badly = match probed.end {
+            End::Short(ms) if ms > MISSING_MOST => {
+                Some(format!("the last {:.1} s of its audio are missing", seconds(ms)))
+            }
+            _ if damaged > self.damaged_most => {
+                Some(format!("{:.0} % of it cannot be decoded", damaged * 100.0))
+            }
+            _ => None,
+        };
+        match badly {
+            Some(words) if self.damage == Verdict::Regenerate => judged.reject(Flag::Damaged, words),
+            Some(_) => judged.flag(Flag::Damaged),
+            None if probed.end != End::Whole || damaged > 0.0 => judged.flag(Flag::Damaged),
+            None => {}
+        }
+        // Others may be wrong about its length, and then it is whole: that is never a reason to pay for it again.
+        let by_vendor = asked.vendor_ms.filter(|ms| is_less(*ms)).map(|ms| {
+            judged.flag(Flag::Damaged);
+            format!("it plays for {:.1} s where the vendor says {:.1} s", seconds(plays), seconds(ms))
+        });
+        let open = (probed.end == End::Open).then(|| "it ends within its audio".to_owned());
+        if judged.unusable.is_none() {
+            let doubt = |words| Oddity { flag: Flag::Damaged, words };
+            judged.doubt = by_vendor.or(open).map(doubt);
+        }
+    }
+
+    fn judge_length(&self, probed: &Probed, asked: Asked<'_>, judged: &mut Judged) {
+        let (plays, asked_s) = (probed.duration_ms as f32 / 1000.0, asked.seconds);
+        let least = self.min_duration.get();
+        if u128::from(probed.duration_ms) < least.as_millis() {
+            let words = format!("it plays for {plays:.2} s, and a song for {:.1} s", least.as_secs_f32());
+            return judged.reject(Flag::TooShort, words);
+        }
+        let words = || format!("it plays for {plays:.1} s where {asked_s} s were asked for");
+        if asked_s > 0 && plays < asked_s as f32 * self.shortest {
+            judged.find(Flag::TooShort, self.length, words);
+        } else if asked_s > 0 && plays > asked_s as f32 * self.longest {
+            judged.find(Flag::TooLong, self.length, words);
+        }
     }
 }
 
-fn unfit(flag: Flag, words: &str) -> Fault {
-    Fault::new(FaultKind::Unknown, "audio_unfit", format!("{}: {words}", flag.as_str()))
+impl Judged {
+    fn flag(&mut self, flag: Flag) {
+        if !self.flags.contains(&flag) {
+            self.flags.push(flag);
+        }
+    }
+
+    fn reject(&mut self, flag: Flag, words: String) {
+        self.flag(flag);
+        self.unusable.get_or_insert(Oddity { flag, words });
+    }
+
+    fn find(&mut self, flag: Flag, verdict: Verdict, words: impl FnOnce() -> String) {
+        match verdict {
+            Verdict::Accept => {}
+            Verdict::Flag => self.flag(flag),
+            Verdict::Regenerate => {
+                self.flag(flag);
+                self.remake.get_or_insert_with(|| Oddity { flag, words: words() });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sidecar::Sound;
+
+    fn song(duration_ms: u64) -> Probed {
+        Probed { format: "mp3", duration_ms, checked: true, end: End::Whole, sound: Sound::default() }
+    }
+
+    fn judged(probed: &Probed, asked: Asked<'_>) -> (Vec<Flag>, Option<Flag>) {
+        let judged = Checks::default().judge(probed, asked);
+        (judged.flags, judged.unusable.map(|oddity| oddity.flag))
+    }
+
+    #[test]
+    fn what_is_whole_and_long_enough_has_no_flags() {
+        assert_eq!(judged(&song(30_000), Asked::default()), (vec![], None));
+    }
+
+    #[test]
+    fn a_quarter_of_a_second_less_is_flagged_and_more_is_of_no_use() {
+        let short = |ms| judged(&Probed { end: End::Short(ms), ..song(30_000) }, Asked::default());
+        assert_eq!(short(26), (vec![Flag::Damaged], None));
+        assert_eq!(short(250), (vec![Flag::Damaged], None));
+        assert_eq!(short(251), (vec![Flag::Damaged], Some(Flag::Damaged)));
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_is_flagged_up_to_a_share_and_of_no_use_beyond() {
+        let damaged = |damaged| {
+            judged(&Probed { sound: Sound { damaged, ..Sound::default() }, ..song(30_000) }, Asked::default())
+        };
+        assert_eq!(damaged(0.01), (vec![Flag::Damaged], None));
+        assert_eq!(damaged(0.03), (vec![Flag::Damaged], Some(Flag::Damaged)));
+    }
+
+    #[test]
+    fn a_tenth_less_than_the_vendor_says_is_doubted_and_flagged_and_never_unusable() {
+        let by_vendor = |vendor_ms| {
+            let asked = Asked { vendor_ms: Some(vendor_ms), ..Asked::default() };
+            let judged = Checks::default().judge(&song(1800), asked);
+            assert_eq!(judged.unusable, None, "the vendor's figure may be wrong");
+            (judged.flags, judged.doubt.is_some())
+        };
+        assert_eq!(by_vendor(3000), (vec![Flag::Damaged], true));
+        assert_eq!(by_vendor(2000), (vec![Flag::Damaged], true));
+        assert_eq!(by_vendor(1999), (vec![], false));
+        assert_eq!(by_vendor(900), (vec![], false), "more than it says is no damage");
+    }
+
+    #[test]
+    fn what_is_shorter_than_any_song_is_of_no_use_even_as_a_part() {
+        for part in [None, Some("vocal")] {
+            let asked = Asked { part, ..Asked::default() };
+            assert_eq!(judged(&song(999), asked), (vec![Flag::TooShort], Some(Flag::TooShort)));
+            assert_eq!(judged(&song(1000), asked), (vec![], None));
+        }
+    }
+
+    #[test]
+    fn what_ends_within_its_audio_is_doubted_where_nothing_proves_more() {
+        let open = Probed { end: End::Open, ..song(9000) };
+        let checks = Checks::default();
+        let asked = |seconds| checks.judge(&open, Asked { seconds, ..Asked::default() });
+        assert!(asked(0).doubt.is_some() && asked(0).unusable.is_none());
+        assert!(asked(10).doubt.is_some() && asked(10).flags == [Flag::Damaged]);
+        assert!(asked(10).unusable.is_none(), "what was asked for proves nothing");
+    }
+
+    #[test]
+    fn silence_is_of_no_use_but_in_a_stem() {
+        let silent = Probed { sound: Sound { silent: 1.0, ..Sound::default() }, ..song(9000) };
+        assert_eq!(judged(&silent, Asked::default()), (vec![Flag::Silent], Some(Flag::Silent)));
+        let stem = Asked { part: Some("vocal"), ..Asked::default() };
+        assert_eq!(judged(&silent, stem), (vec![], None));
+    }
+
+    #[test]
+    fn checks_have_the_consequence_that_they_are_set_to() {
+        let long = |length| {
+            let checks = Checks { length, ..Checks::default() };
+            let judged = checks.judge(&song(90_000), Asked { seconds: 30, ..Asked::default() });
+            (judged.flags, judged.remake.map(|oddity| oddity.flag), judged.unusable)
+        };
+        assert_eq!(long(Verdict::Accept), (vec![], None, None));
+        assert_eq!(long(Verdict::Flag), (vec![Flag::TooLong], None, None));
+        assert_eq!(long(Verdict::Regenerate), (vec![Flag::TooLong], Some(Flag::TooLong), None));
+        let cut = Probed { end: End::Short(9000), ..song(9000) };
+        let damage = |damage| Checks { damage, ..Checks::default() }.judge(&cut, Asked::default());
+        assert_eq!(damage(Verdict::Accept), Judged::default());
+        assert_eq!(damage(Verdict::Flag).flags, [Flag::Damaged]);
+        assert!(damage(Verdict::Flag).unusable.is_none() && damage(Verdict::Regenerate).unusable.is_some());
+    }
+
+    #[test]
+    fn what_was_not_decoded_is_flagged_and_nothing_else_is_said_of_it() {
+        let foreign = Probed { checked: false, duration_ms: 0, ..song(0) };
+        assert_eq!(
+            judged(&foreign, Asked { seconds: 30, ..Asked::default() }),
+            (vec![Flag::Unchecked], None)
+        );
+    }
 }

@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, ensure};
 use sha2::{Digest as _, Sha256};
 use songmill_core::JobId;
 use songmill_core::view::AssetView;
+use songmill_worker_deliver::is_audio;
 
 use crate::output;
-use crate::verify::AUDIO;
 
 /// What files on their way are called; those that a crash left are removed after a day.
 pub(super) const PART: &str = ".songmill-part-";
@@ -104,7 +104,7 @@ pub(crate) fn safe_name(job: JobId, asset: &AssetView) -> String {
     let begins = own.starts_with(|first: char| first.is_alphanumeric() || matches!(first, '_' | '@'));
     let plain = own.chars().all(|c| c.is_alphanumeric() || "-_.@=+".contains(c));
     let unique = own.contains(&job.to_string()[..10]);
-    if begins && plain && unique && own.len() <= 250 && AUDIO.iter().any(|ending| own.ends_with(ending)) {
+    if begins && plain && unique && own.len() <= 250 && is_audio(own) {
         return own.to_owned();
     }
     plain_name(job, asset)

@@ -168,6 +168,20 @@ fn every_status_is_understood() {
         { "audio_url": "https://cdn.example.com/a song.mp3", "duration": 110, "title": "" },
     ] } }));
     assert!(done.contains("https://cdn.example.com/a%20song.mp3"), "{done}");
+    assert!(done.contains("duration_ms: Some(110000)"), "{done}");
+    for (says, duration) in [
+        (json!("2.5"), "Some(2500)"),
+        (json!(0), "None"),
+        (json!(-1), "None"),
+        (json!(null), "None"),
+        (json!("soon"), "None"),
+        // ms in place of seconds.
+        (json!(110_000), "None"),
+    ] {
+        let data = json!([{ "audio_url": "https://cdn.example.com/a.mp3", "duration": says }]);
+        let done = song(json!({ "status": "SUCCESS", "response": { "data": data } }));
+        assert!(done.contains(&format!("duration_ms: {duration}")), "{says}: {done}");
+    }
     assert!(
         song(json!({ "status": "SUCCESS", "response": { "data": [{ "audio_url": "ftp://x" }] } }))
             .contains("Unreadable")

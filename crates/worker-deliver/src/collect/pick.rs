@@ -8,7 +8,7 @@ use songmill_core::{Extra, ExtraReason, Fault, FaultKind, JobId, Output};
 use songmill_store::Lease;
 
 use super::Fetched;
-use crate::probe::NotAudio;
+use crate::probe::{Instead, NotAudio};
 
 /// What a task gave, sorted.
 pub(crate) struct Picked {
@@ -64,13 +64,15 @@ impl From<Fault> for Stopped {
 impl From<NotAudio> for Stopped {
     /// Our own disk is no fault of the file's; a page, or half of a file, may be the whole one in a moment.
     fn from(not: NotAudio) -> Self {
-        let fault = Fault::new(FaultKind::Unknown, "not_audio", not.to_string());
-        match not {
-            NotAudio::Unread(error) => Fault::new(FaultKind::Locked, "storage_refused", error).into(),
-            NotAudio::Empty | NotAudio::Other(_) | NotAudio::Damaged(_) | NotAudio::Silent => {
-                Self::Rejected(fault, Defect::NotReady)
+        let fault = |kind| Fault::new(kind, "not_audio", not.to_string());
+        match (not.instead(), &not) {
+            (_, NotAudio::Unread(error)) => Fault::new(FaultKind::Locked, "storage_refused", error).into(),
+            // Our own limit: another song would not be shorter.
+            (Instead::Ours, _) => fault(FaultKind::Locked).into(),
+            (Instead::PerhapsLater | Instead::Broken, _) => {
+                Self::Rejected(fault(FaultKind::Unknown), Defect::NotReady)
             }
-            NotAudio::Endless(_) => Self::Rejected(fault, Defect::Unusable),
+            (Instead::AnotherKind, _) => Self::Rejected(fault(FaultKind::Unknown), Defect::Unusable),
         }
     }
 }
@@ -125,7 +127,7 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
-    use crate::probe::Probed;
+    use crate::probe::{End, Probed};
     use crate::sidecar::Sound;
 
     fn audio(part: Option<&str>) -> Result<Piece, Stopped> {
@@ -133,7 +135,13 @@ mod tests {
             file: tempfile::NamedTempFile::new().unwrap().into_temp_path(),
             place: 0,
             output: output(part),
-            probed: Probed { format: "mp3", duration_ms: 1, cut: None, sound: Sound::default() },
+            probed: Probed {
+                format: "mp3",
+                duration_ms: 1,
+                checked: true,
+                end: End::Whole,
+                sound: Sound::default(),
+            },
             flags: vec![],
             original: String::new(),
             format: "mp3",

@@ -122,6 +122,6 @@ impl Made<'_> {
     }
 
     fn is_audio(&self) -> bool {
-        probe(self.path()).is_ok()
+        probe(self.path(), None).is_ok()
     }
 }

@@ -1,109 +1,274 @@
-//! The frames of an mp3, as they stand in the file: is the last one whole, and are there as many as there should be?
+//! Frames one behind the other: MPEG audio and AAC in ADTS. A stream has no header that must be believed; it ends and
+//! begins anew where files were joined, and anything may stand before, between and behind the frames.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
-use std::path::Path;
+use std::io;
 
-/// Why an mp3 seems to be cut short.
-pub(super) fn cut(path: &Path) -> io::Result<Option<&'static str>> {
-    let file = File::open(path)?;
-    let whole = file.metadata()?.len();
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let (mut at, mut read) = (skip_tag(&mut reader)?, 0u64);
-    let (mut frames, mut declared) = (0u64, None);
-    let mut lost = 0;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_MP1, CODEC_ID_MP2};
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::errors::Error;
+use symphonia::core::packet::PacketRef;
+use symphonia::core::units::{Duration, Timestamp};
+
+use super::bytes::Bytes;
+use super::head::{Announced, HEAD, Head, LONGEST, is_free};
+use super::hearing::Hearing;
+use super::tag::behind_tag;
+use super::{End, Fail, NotAudio, channels, unreadable};
+
+/// Heads that must follow each other before bytes are taken for frames.
+const IN_A_ROW: usize = 3;
+/// Bytes that hold so many frames.
+const ROW: usize = 32 << 10;
+/// Bytes that are searched at a time.
+const STEP: usize = 64 << 10;
+/// Tags that may stand between two frames.
+const TAGS_MOST: u32 = 64;
+/// Frames that a header may count too many: some count the one that the header stands in.
+const SPARE: u64 = 1;
+
+/// Bytes that show what kind of frames there are.
+pub(super) const SHOWN: usize = HEAD;
+
+/// The extension of files with such frames.
+pub(super) fn format(bytes: &[u8]) -> &'static str {
+    match Head::read(bytes).map(|head| head.codec) {
+        Some(CODEC_ID_AAC) => "aac",
+        Some(CODEC_ID_MP1) => "mp1",
+        Some(CODEC_ID_MP2) => "mp2",
+        _ => "mp3",
+    }
+}
+
+/// Where frames begin, in so many bytes from a place on.
+pub(super) fn first(bytes: &mut Bytes, from: u64, most: u64) -> io::Result<Option<u64>> {
+    search(bytes, from, from.saturating_add(most), bytes.len())
+}
+
+fn search(bytes: &mut Bytes, from: u64, until: u64, end: u64) -> io::Result<Option<u64>> {
+    let mut at = from;
+    while at < until.min(end) {
+        let window = window(bytes, at, end, STEP + ROW)?;
+        let ends = at + window.len() as u64 >= end;
+        let last = if ends { window.len() } else { STEP };
+        let begins = at == from;
+        let found = (0..last).find(|n| window[*n] == 0xff && is_row(&window[*n..], ends, begins && *n == 0));
+        if let Some(n) = found {
+            return Ok(Some(at + n as u64));
+        }
+        if begins && is_free_row(window) {
+            return Ok(Some(at));
+        }
+        at += last as u64;
+    }
+    Ok(None)
+}
+
+/// Bytes of the audio at a place.
+fn window(bytes: &mut Bytes, at: u64, end: u64, most: usize) -> io::Result<&[u8]> {
+    bytes.at(at, end.saturating_sub(at).min(most as u64) as usize)
+}
+
+/// Whether frames follow each other here, up to three; fewer only where the audio `ends` behind them.
+fn is_row(window: &[u8], ends: bool, begins: bool) -> bool {
+    let (mut at, mut before) = (0, None);
+    for n in 0..IN_A_ROW {
+        let rest = &window[at..];
+        let Some(head) = Head::read(rest).filter(|head| before.is_none_or(|before| head.follows(&before)))
+        else {
+            return n > 0 && (is_tag(rest) || (begins && ends && rest.len() < HEAD));
+        };
+        if head.len >= rest.len() {
+            // One frame alone is one only where it fills the file.
+            return ends && (n > 0 || (begins && head.len == rest.len()));
+        }
+        (at, before) = (at + head.len, Some(head));
+    }
+    true
+}
+
+/// Whether frames without a rate follow each other, all of one length.
+fn is_free_row(window: &[u8]) -> bool {
+    let same = |at: usize| {
+        window
+            .get(at..at + 3)
+            .is_some_and(|head| is_free(head) && (head[1], head[2] & 0xfd) == (window[1], window[2] & 0xfd))
+    };
+    let near = |at: usize| (at - 1..at + 2).find(|at| same(*at));
+    let mut lengths = (48..4096.min(window.len())).filter(|len| same(*len));
+    same(0) && lengths.any(|len| near(2 * len).is_some_and(|second| near(second + len).is_some()))
+}
+
+fn is_tag(bytes: &[u8]) -> bool {
+    [&b"TAG"[..], b"APETAGEX", b"LYRICSBEGIN", b"ID3", b"3DI"].iter().any(|tag| bytes.starts_with(tag))
+}
+
+/// Decodes all frames between two places, and says how they end.
+pub(super) fn decode(bytes: &mut Bytes, from: u64, end: u64, hearing: &mut Hearing) -> Result<End, Fail> {
+    let mut stream = Stream { hearing, decoder: None, part: Part::default(), missing_ms: 0, open: false };
+    let (mut at, mut cut) = (from, false);
     loop {
-        let mut head = [0; 4];
-        if at + 4 > whole {
+        let here = window(bytes, at, end, LONGEST + HEAD)?;
+        let Some(head) =
+            Head::read(here).filter(|head| stream.part.head.is_none_or(|last| head.follows(&last)))
+        else {
+            let Some((next, head, lost)) = behind_gap(bytes, at, end)? else { break };
+            stream.lose(lost);
+            if stream.part.head.is_some_and(|last| !head.follows(&last)) {
+                stream.end_part(false);
+            }
+            stream.part.head = Some(head);
+            at = next;
+            continue;
+        };
+        if here.len() < head.len {
+            cut = true;
             break;
         }
-        reader.seek_relative(at.cast_signed() - read.cast_signed())?;
-        reader.read_exact(&mut head)?;
-        read = at + 4;
-        let Some(length) = frame(head) else {
-            if frames == 0 && lost < LOST_MOST {
-                (at, lost) = (at + 1, lost + 1);
-                continue;
-            }
-            if TAGS.iter().any(|tag| head.starts_with(tag)) {
-                break;
-            }
-            // What is no frame is not ours to judge.
-            return Ok(None);
-        };
-        if at + length > whole {
-            return Ok((frames > 0).then_some("the file ends in the middle of its audio"));
+        let next = Head::read(&here[head.len..]).is_some_and(|next| next.follows(&head));
+        if !next
+            && at + (head.len as u64) < end
+            && let Some(other) = begins_within(bytes, at, end, &head)?
+        {
+            // It was cut where another stream was joined to it.
+            stream.lose(head.len as u64);
+            at = other;
+            continue;
         }
-        if frames == 0 && declared.is_none() {
-            let mut body = vec![0; (length as usize - 4).min(64)];
-            reader.read_exact(&mut body)?;
-            read += body.len() as u64;
-            declared = Some(count(&body));
-            // A frame that only says how many follow is none of them.
-            frames += u64::from(declared == Some(None));
+        stream.take(&head, &window(bytes, at, end, head.len)?[..head.len])?;
+        at += head.len as u64;
+    }
+    stream.end_part(cut);
+    if stream.hearing.is_empty() {
+        return Err(if is_free(bytes.at(from, HEAD)?) {
+            Fail::Unsupported("its frames leave their rate open".into())
         } else {
-            frames += 1;
-        }
-        at += length;
+            Fail::Broken("none of its frames can be decoded".into())
+        });
     }
-    let fewer = declared.flatten().is_some_and(|declared| frames + SPARE < declared);
-    Ok(fewer.then_some("there is less audio than the header says"))
+    Ok(match (stream.missing_ms, stream.open) {
+        (0, true) => End::Open,
+        (0, false) => End::Whole,
+        (missing, _) => End::Short(missing),
+    })
 }
 
-/// Bytes that are searched for the first frame.
-const LOST_MOST: u32 = 1 << 16;
-/// What stands behind the audio: tags of all kinds, and padding.
-const TAGS: [&[u8]; 5] = [b"TAG", b"APET", b"LYRI", b"ID3", b"\0\0\0\0"];
-/// Frames that a header may count too many.
-const SPARE: u64 = 8;
-
-/// Where a tag at the beginning ends.
-fn skip_tag(reader: &mut BufReader<File>) -> io::Result<u64> {
-    let mut head = [0; 10];
-    let read = reader.read(&mut head)?;
-    reader.seek(SeekFrom::Start(0))?;
-    if read < 10 || !head.starts_with(b"ID3") {
-        return Ok(0);
-    }
-    let size = head[6..10].iter().fold(0, |size, byte| size << 7 | u64::from(byte & 0x7f));
-    Ok(10 + size)
-}
-
-/// How many frames the first one says there are: in a Xing, Info or VBRI header.
-fn count(body: &[u8]) -> Option<u64> {
-    let number = |at: usize| Some(u32::from_be_bytes(body.get(at..at + 4)?.try_into().ok()?));
-    // Behind the side information, whose length depends on version and channels.
-    for at in [32, 17, 9, 34, 19, 11] {
-        match body.get(at..at + 4) {
-            Some(b"Xing" | b"Info") => {
-                return (number(at + 4)? & 1 == 1).then(|| number(at + 8)).flatten().map(u64::from);
-            }
-            Some(b"VBRI") => return number(at + 14).map(u64::from),
-            _ => {}
+/// Where frames go on behind what is none of them, and how many bytes of audio are lost in between.
+fn behind_gap(bytes: &mut Bytes, at: u64, end: u64) -> io::Result<Option<(u64, Head, u64)>> {
+    let (mut here, mut tagged) = (at, false);
+    for _ in 0..TAGS_MOST {
+        tagged |= is_tag(window(bytes, here, end, HEAD)?);
+        match behind_tag(bytes, here)? {
+            Some(next) if next < end => here = next,
+            _ => break,
         }
     }
-    None
-}
-
-/// The length of a frame of layer III, by its header; none where it is no header, or leaves its rate open.
-fn frame(head: [u8; 4]) -> Option<u64> {
-    const ONE: [u32; 16] = [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0];
-    const TWO: [u32; 16] = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0];
-    let [a, b, c, _] = head;
-    let layer = (b >> 1) & 3;
-    if a != 0xff || b & 0xe0 != 0xe0 || layer != 1 {
-        return None;
-    }
-    let rate = [44_100, 48_000, 32_000].get(usize::from((c >> 2) & 3))?;
-    let (rates, rate, samples) = match (b >> 3) & 3 {
-        3 => (ONE, *rate, 1152),
-        2 => (TWO, rate / 2, 576),
-        0 => (TWO, rate / 4, 576),
-        _ => return None,
+    let found = match search(bytes, here, end, end)? {
+        None if here > at => search(bytes, at + 1, end, end)?,
+        found => found,
     };
-    let bits = rates[usize::from(c >> 4)] * 1000;
-    if bits == 0 {
-        return None;
+    let Some(next) = found else { return Ok(None) };
+    let frame = window(bytes, next, end, LONGEST)?;
+    let Some(head) = Head::read(frame) else { return Ok(None) };
+    // What stands between two files that were joined is none of their audio.
+    let lost = if tagged || head.announced(frame).is_some() { 0 } else { next - at };
+    Ok(Some((next, head, lost)))
+}
+
+/// Where other frames begin within one.
+fn begins_within(bytes: &mut Bytes, at: u64, end: u64, head: &Head) -> io::Result<Option<u64>> {
+    let window = window(bytes, at, end, head.len + ROW)?;
+    let ends = at + window.len() as u64 >= end;
+    let within = HEAD.min(head.len)..head.len;
+    let found = within.into_iter().find(|n| window[*n] == 0xff && is_row(&window[*n..], ends, false));
+    Ok(found.map(|n| at + n as u64))
+}
+
+/// A decoder of such frames.
+fn new_decoder(head: &Head) -> Result<Box<dyn AudioDecoder>, Fail> {
+    if !head.is_decoded_here() {
+        return Err(Fail::Unsupported("this kind of AAC is not decoded here".into()));
     }
-    Some(u64::from(samples / 8 * bits / rate + u32::from(c >> 1 & 1)))
+    let mut params = AudioCodecParameters::new();
+    params.for_codec(head.codec).with_sample_rate(head.rate).with_channels(channels(head.channels));
+    symphonia::default::get_codecs()
+        .make_audio_decoder(&params, &AudioDecoderOptions::default())
+        .map_err(|error| unreadable(&error))
+}
+
+/// Frames that are decoded.
+struct Stream<'a> {
+    hearing: &'a mut Hearing,
+    decoder: Option<(Head, Box<dyn AudioDecoder>)>,
+    part: Part,
+    missing_ms: u64,
+    /// Whether it ends within a frame, and nothing says how many more there were.
+    open: bool,
+}
+
+/// A file that is joined to others, or the only one.
+#[derive(Default)]
+struct Part {
+    head: Option<Head>,
+    announced: Announced,
+    frames: u64,
+    bytes: u64,
+}
+
+impl Stream<'_> {
+    fn take(&mut self, head: &Head, frame: &[u8]) -> Result<(), Fail> {
+        if let Some(announced) = head.announced(frame) {
+            self.end_part(false);
+            self.part = Part { head: Some(*head), announced, frames: 0, bytes: frame.len() as u64 };
+            return Ok(());
+        }
+        self.part.head = Some(*head);
+        self.part.frames += 1;
+        self.part.bytes += frame.len() as u64;
+        let samples = Duration::from(u64::from(head.samples));
+        let packet = PacketRef::new(0, Timestamp::ZERO, samples, &frame[head.skipped..]);
+        let fits = |(last, _): &(Head, _)| head.follows(last) && head.channels == last.channels;
+        let decoder = match &mut self.decoder {
+            Some(decoder) if fits(decoder) => decoder,
+            decoder => decoder.insert((*head, new_decoder(head)?)),
+        };
+        match decoder.1.decode_ref(&packet) {
+            Ok(buffer) => self.hearing.hear_buffer(&buffer),
+            Err(Error::Unsupported(why)) if self.hearing.is_empty() => {
+                return Err(Fail::Unsupported(why.to_owned()));
+            }
+            Err(_) => self.hearing.miss(u64::from(head.samples), head.rate),
+        }
+        if self.hearing.is_too_long() { Err(NotAudio::too_long().into()) } else { Ok(()) }
+    }
+
+    /// Takes in that so many bytes of audio are not there.
+    fn lose(&mut self, bytes: u64) {
+        if let Some(head) = self.part.head {
+            self.hearing.miss(bytes / head.len.max(1) as u64 * u64::from(head.samples), head.rate);
+        }
+    }
+
+    /// Compares what a part announced with what there was.
+    fn end_part(&mut self, cut: bool) {
+        let Part { head, announced, frames, bytes } = std::mem::take(&mut self.part);
+        let Some(head) = head else { return };
+        if let Some(decoder) = &mut self.decoder {
+            decoder.1.reset();
+        }
+        if frames * u64::from(head.samples) > announced.padding {
+            self.hearing.trim(announced.padding);
+        }
+        let spare = if cut { 0 } else { SPARE };
+        let short = announced.frames.filter(|frames| *frames > 0).map(|all| all.saturating_sub(frames));
+        let whole = !cut && announced.bytes.is_some_and(|all| all > 0 && bytes >= all);
+        match short {
+            Some(short) if short > spare && !whole => {
+                let ms = u128::from(short) * u128::from(head.samples) * 1000 / u128::from(head.rate);
+                self.missing_ms += ms as u64;
+            }
+            None => self.open |= cut,
+            Some(_) if cut => self.missing_ms += 1 + u64::from(head.samples) * 1000 / u64::from(head.rate),
+            Some(_) => {}
+        }
+    }
 }

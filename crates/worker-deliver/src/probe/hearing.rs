@@ -1,14 +1,25 @@
 //! What is to be heard in samples: how loud they are, where there are none to speak of, and where they are clipped.
 
+use symphonia::core::audio::GenericAudioBufferRef;
+
 use crate::sidecar::Sound;
 
 /// Listens to samples as they come.
+#[derive(Default)]
 pub(super) struct Hearing {
+    /// Samples a second: of what is heard now, and of the first.
     rate: u32,
+    first_rate: u32,
     channels: usize,
+    /// How long it has played and how much of it is missed, in ns, up to where the rate changed last.
+    played_ns: u128,
+    missed_ns: u128,
     frames: u64,
     missed: u64,
+    /// Frames that are heard, and still none of the audio.
+    trimmed_ns: u128,
     samples: u64,
+    buffer: Vec<f32>,
     peak: f32,
     squares: f64,
     /// The part of a twentieth of a second that is being heard: its frames and its loudest sample.
@@ -28,31 +39,27 @@ const SILENCE: f32 = 0.001;
 const FULL: f32 = 0.9995;
 /// So many in a row are clipped and no mere peak.
 const ROW: u32 = 3;
+/// The longest that is listened to, in seconds, and in samples of all channels.
+pub(super) const LONGEST_S: u64 = 3600;
+const SAMPLES_MOST: u64 = 8 * 48_000 * LONGEST_S;
 /// Parts of a waveform.
 const PEAKS: usize = 200;
 
 impl Hearing {
-    pub(super) fn new(rate: u32) -> Self {
-        Self {
-            rate,
-            channels: 0,
-            frames: 0,
-            missed: 0,
-            samples: 0,
-            peak: 0.0,
-            squares: 0.0,
-            part: (0, 0.0),
-            parts: Vec::new(),
-            loud: Vec::new(),
-            clipped: 0,
-        }
+    /// Takes in what a decoder gives.
+    pub(super) fn hear_buffer(&mut self, decoded: &GenericAudioBufferRef<'_>) {
+        let mut samples = std::mem::take(&mut self.buffer);
+        decoded.copy_to_vec_interleaved(&mut samples);
+        self.hear(&samples, decoded.num_planes(), decoded.spec().rate());
+        self.buffer = samples;
     }
 
     /// Takes in interleaved samples of so many channels.
-    pub(super) fn hear(&mut self, samples: &[f32], channels: usize) {
-        if channels == 0 {
+    pub(super) fn hear(&mut self, samples: &[f32], channels: usize, rate: u32) {
+        if channels == 0 || rate == 0 || samples.len() < channels {
             return;
         }
+        self.turn_to(rate);
         self.channels = self.channels.max(channels);
         self.loud.resize(self.channels, 0);
         let each = (self.rate / PARTS).max(1);
@@ -89,8 +96,31 @@ impl Hearing {
     }
 
     /// Takes in that so many frames cannot be decoded.
-    pub(super) fn miss(&mut self, frames: u64) {
-        self.missed = self.missed.saturating_add(frames);
+    pub(super) fn miss(&mut self, frames: u64, rate: u32) {
+        if rate > 0 {
+            self.turn_to(rate);
+            self.missed = self.missed.saturating_add(frames);
+        }
+    }
+
+    /// Takes in that so many frames of what was heard are none of the audio.
+    pub(super) fn trim(&mut self, frames: u64) {
+        self.trimmed_ns += nanos(frames, self.rate);
+    }
+
+    fn turn_to(&mut self, rate: u32) {
+        if self.rate == rate {
+            return;
+        }
+        if self.part.0 > 0 {
+            self.end_part();
+        }
+        self.played_ns += nanos(std::mem::take(&mut self.frames), self.rate);
+        self.missed_ns += nanos(std::mem::take(&mut self.missed), self.rate);
+        self.rate = rate;
+        if self.first_rate == 0 {
+            self.first_rate = rate;
+        }
     }
 
     fn end_part(&mut self) {
@@ -99,20 +129,25 @@ impl Hearing {
         self.parts.push(loudest);
     }
 
-    pub(super) const fn frames(&self) -> u64 {
-        self.frames
+    /// Whether nothing is heard yet.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.samples == 0
     }
 
-    pub(super) const fn missed(&self) -> u64 {
-        self.missed
+    /// How long it has played.
+    pub(super) fn played_ms(&self) -> u64 {
+        let played = self.played_ns + nanos(self.frames, self.rate);
+        (played.saturating_sub(self.trimmed_ns) / 1_000_000) as u64
     }
 
-    pub(super) const fn samples(&self) -> u64 {
-        self.samples
+    /// How much of it could not be decoded.
+    pub(super) fn missed_ms(&self) -> u64 {
+        ((self.missed_ns + nanos(self.missed, self.rate)) / 1_000_000) as u64
     }
 
-    pub(super) fn seconds(&self) -> u64 {
-        (self.frames + self.missed) / u64::from(self.rate)
+    /// Whether it plays for longer than anything that is listened to: a few bytes can stand for days of silence.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.samples > SAMPLES_MOST || (self.played_ms() + self.missed_ms()) / 1000 > LONGEST_S
     }
 
     /// All in all.
@@ -124,16 +159,21 @@ impl Hearing {
         let silent = self.parts.iter().filter(|loudest| **loudest < SILENCE).count();
         let mean = (self.squares / self.samples.max(1) as f64).sqrt() as f32;
         Sound {
-            rate: self.rate,
+            rate: self.first_rate,
             channels: u16::try_from(self.channels).unwrap_or(u16::MAX),
             peak_db: decibels(self.peak),
             mean_db: decibels(mean),
             silent: share(silent as u64, self.parts.len() as u64),
             clipped: share(self.clipped, self.samples),
-            damaged: share(self.missed, self.missed.saturating_add(self.frames)),
+            damaged: share(self.missed_ms(), self.missed_ms() + self.played_ms()),
             peaks: waveform(&self.parts),
         }
     }
+}
+
+/// How long so many frames play.
+fn nanos(frames: u64, rate: u32) -> u128 {
+    u128::from(frames) * 1_000_000_000 / u128::from(rate.max(1))
 }
 
 /// The loudest of samples, and the sum of their squares. Of eight at a time, so that the processor can do them together.
@@ -172,9 +212,9 @@ mod tests {
     use super::*;
 
     fn heard(samples: &[f32], channels: usize) -> Sound {
-        let mut hearing = Hearing::new(1000);
+        let mut hearing = Hearing::default();
         // In pieces of odd length, as they come.
-        samples.chunks(channels * 37).for_each(|piece| hearing.hear(piece, channels));
+        samples.chunks(channels * 37).for_each(|piece| hearing.hear(piece, channels, 1000));
         hearing.heard()
     }
 
@@ -199,8 +239,8 @@ mod tests {
             piece in 1..50_usize,
         ) {
             let whole = samples.len() / channels * channels;
-            let mut hearing = Hearing::new(100);
-            samples[..whole].chunks(channels * piece).for_each(|piece| hearing.hear(piece, channels));
+            let mut hearing = Hearing::default();
+            samples[..whole].chunks(channels * piece).for_each(|piece| hearing.hear(piece, channels, 100));
             let rows = |channel: usize| {
                 let loud: Vec<bool> =
                     samples[..whole].iter().skip(channel).step_by(channels).map(|sample| sample.abs() >= FULL).collect();

@@ -15,8 +15,9 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::task::TaskTracker;
 
 use super::bucket::Bucket;
-use super::{Mode, Stored, content_type};
+use super::{Mode, Stored};
 use crate::fetch::no_room;
+use crate::formats::content_type;
 
 /// Files larger than this are put in parts of it.
 const PART: u64 = 8 << 20;

@@ -3,6 +3,7 @@
 
 mod buckets;
 mod corpora;
+mod files;
 mod guard;
 mod hostile;
 mod retention;
@@ -16,7 +17,7 @@ fn probed(bytes: &[u8]) -> Result<songmill_worker_deliver::Probed, NotAudio> {
     std::fs::create_dir_all(&folder).unwrap();
     let file = tempfile::Builder::new().tempfile_in(&folder).unwrap();
     std::fs::write(file.path(), bytes).unwrap();
-    probe(file.path())
+    probe(file.path(), None)
 }
 
 fn wav(millis: u32) -> Vec<u8> {
@@ -44,11 +45,11 @@ fn audio_is_known_by_its_bytes_and_its_length_is_counted() {
 #[test]
 fn what_is_no_audio_is_refused_with_what_it_is() {
     assert_eq!(probed(b""), Err(NotAudio::Empty));
-    assert_eq!(probed(b"<!doctype html><html>404"), Err(NotAudio::Other("a page of HTML or XML")));
-    assert_eq!(probed(br#"{"error":"expired"}"#), Err(NotAudio::Other("JSON")));
-    assert_eq!(probed(b"not found\n"), Err(NotAudio::Other("text")));
+    assert_eq!(probed(b"<!doctype html><html>404"), Err(NotAudio::Placeholder("a page of HTML or XML")));
+    assert_eq!(probed(br#"{"error":"expired"}"#), Err(NotAudio::Placeholder("JSON")));
+    assert_eq!(probed(b"not found\n"), Err(NotAudio::Placeholder("text")));
     assert_eq!(probed(b"PK\x03\x04zip"), Err(NotAudio::Other("a zip archive")));
-    assert!(matches!(probed(&wav(1500)[..44]), Err(NotAudio::Damaged(_) | NotAudio::Silent)));
+    assert!(matches!(probed(&wav(1500)[..44]), Err(NotAudio::Damaged(_))));
     assert!(probed(b"fLaC but nothing more").is_err());
     assert!(probed(b"ID3\x04\0\0\0\0\0\0").is_err());
 }
