@@ -30,6 +30,10 @@ pub struct Books {
     pub made_twice: u64,
     /// Tasks that vendors made for one job beyond the first: none ever fails there, so each job needs one.
     pub paid_twice: u64,
+    /// Jobs that failed or are held although their song was made and could be had: it was misread.
+    pub misread: usize,
+    /// Jobs that are held because workers died over them; chance may hit one of a thousand.
+    pub poisoned: usize,
     /// Files that no completed job names.
     pub files_without_job: usize,
     /// Files that a completed job names and that are not there, or whose hash is another.
@@ -57,7 +61,11 @@ impl Books {
             let state = result["state"].as_str().unwrap_or("gone");
             *books.states.entry(state.to_owned()).or_default() += 1;
             match result["fault"]["code"].as_str() {
-                Some(code) => *books.reasons.entry(format!("{state}: {code}")).or_default() += 1,
+                Some(code) => {
+                    *books.reasons.entry(format!("{state}: {code}")).or_default() += 1;
+                    books.misread += usize::from(MISREAD.contains(&code));
+                    books.poisoned += usize::from(code == "poisoned");
+                }
                 None => books.unreasoned += usize::from(state != "completed"),
             }
         }
@@ -128,11 +136,24 @@ impl Books {
             && self.unreasoned == 0
             && self.made_twice == 0
             && self.paid_twice == 0
+            && self.misread == 0
+            && self.poisoned * 1000 <= self.jobs
             && self.files_without_job == 0
             && self.jobs_without_file == 0
             && self.breaches.is_empty()
     }
 }
+
+/// Why a job fails or is held whose song was made: whatever vendors do in the fire, all audio is good and can be had.
+const MISREAD: [&str; 7] = [
+    "output_unreadable",
+    "output_lost",
+    "output_encoded",
+    "audio_unfit",
+    "not_audio",
+    "address_refused",
+    "store_refused",
+];
 
 /// The job that a task was made for: its id stands in the address or id that marks the task. SenseAudio knows no marks;
 /// there the words tell jobs apart, and the simulator's token begins with their hash.
@@ -169,6 +190,8 @@ impl fmt::Display for Books {
         row("tasks at the vendors'", self.tasks)?;
         row("tasks created per attempt above 1 (must be 0)", self.made_twice)?;
         row("tasks created per job above 1 (must be 0)", self.paid_twice)?;
+        row("songs that were made and were misread (must be 0)", self.misread as u64)?;
+        row("jobs held as poisoned (at most 1 of 1,000)", self.poisoned as u64)?;
         row("files without a job (must be 0)", self.files_without_job as u64)?;
         row("jobs without a file (must be 0)", self.jobs_without_file as u64)?;
         row("what the audit complains of (must be 0)", self.breaches.len() as u64)?;
