@@ -24,7 +24,7 @@ use crate::probe::{Ffmpeg, NotAudio, Probed, probe};
 use crate::provenance::{Made, Provenance, hex};
 use crate::storage::{Mode, Storage};
 use crate::tags::{Tags, second_name};
-use crate::verdict::{Asked, Checks, Oddity};
+use crate::verdict::{Asked, Checks, Finding};
 
 /// What collecting needs.
 pub(crate) struct Collector {
@@ -154,8 +154,8 @@ impl Collector {
         };
         let judged = self.checks.judge(&probed, asked);
         let may_be_made_anew = lease.job.may_be_made_anew(&self.store.policy(), self.store.now());
-        if let Some(oddity) = judged.unusable.or(judged.remake.filter(|_| may_be_made_anew)) {
-            return Err(Stopped::Unfit(unfit(&oddity)));
+        if let Some(finding) = judged.unusable.or(judged.remake.filter(|_| may_be_made_anew)) {
+            return Err(Stopped::Unfit(unfit(&finding)));
         }
         let mut flags = judged.flags;
         let (mut format, mut sha256) = (probed.format, original.clone());
@@ -287,8 +287,8 @@ fn still_ours(lease: &Lease) -> Result<(), Stopped> {
     if lease.is_held_for(Duration::ZERO) { Ok(()) } else { Err(Stopped::LeaseLost(LeaseLost(lease.job.id))) }
 }
 
-fn unfit(oddity: &Oddity) -> Fault {
-    let words = format!("{}: {}", oddity.flag.as_str(), oddity.words);
+fn unfit(finding: &Finding) -> Fault {
+    let words = format!("{}: {}", finding.flag.as_str(), finding.words);
     Fault::new(FaultKind::Unknown, "audio_unfit", words)
 }
 
