@@ -206,10 +206,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A length in seconds, a number or a text of one, in ms.
+/// A length in seconds, a number or a text of one, in ms; a song of a thousand seconds would be one in ms.
 fn millis(seconds: &Value) -> Option<u64> {
     let seconds = seconds.as_f64().or_else(|| seconds.as_str()?.trim().parse().ok())?;
-    (seconds > 0.0 && seconds < 1e6).then(|| (seconds * 1000.0).round() as u64)
+    (seconds > 0.0 && seconds < 1000.0).then(|| (seconds * 1000.0).round() as u64)
 }
 
 /// Whether a text may be a list or an object in JSON.

@@ -23,7 +23,7 @@ use crate::probe::{Ffmpeg, NotAudio, Probed, probe};
 use crate::provenance::{Made, Provenance, hex};
 use crate::storage::{Mode, Storage};
 use crate::tags::{Tags, second_name};
-use crate::verdict::{Asked, Checks, Judged};
+use crate::verdict::{Asked, Assessment, Checks};
 
 mod pick;
 
@@ -248,7 +248,7 @@ impl Collector {
 
 /// Why audio is not stored now, where that is so.
 fn objection(
-    judged: &Judged,
+    judged: &Assessment,
     accept: Accept,
     accept_open_end: bool,
     may_be_made_anew: bool,
@@ -256,17 +256,17 @@ fn objection(
     if accept == Accept::Any {
         return Ok(());
     }
-    let doubt = judged.doubt.as_ref().filter(|_| accept.is_whole() && !accept_open_end);
+    let maybe_cut = judged.maybe_cut.as_ref().filter(|_| accept.is_whole() && !accept_open_end);
     let remake = judged.remake.as_ref().filter(|_| accept.is_whole() && may_be_made_anew);
-    let (oddity, defect) = match (&judged.unusable, doubt, remake) {
+    let (finding, defect) = match (&judged.unusable, maybe_cut, remake) {
         // What is cut short may be whole in a moment.
-        (Some(oddity), ..) if oddity.flag == Flag::Damaged => (oddity, Defect::NotReady),
-        (Some(oddity), ..) => (oddity, Defect::Unusable),
-        (None, Some(oddity), _) => (oddity, Defect::Doubtful),
-        (None, None, Some(oddity)) => (oddity, Defect::Unusable),
+        (Some(finding), ..) if finding.flag == Flag::Damaged => (finding, Defect::NotReady),
+        (Some(finding), ..) => (finding, Defect::Unusable),
+        (None, Some(finding), _) => (finding, Defect::Doubtful),
+        (None, None, Some(finding)) => (finding, Defect::Unusable),
         (None, None, None) => return Ok(()),
     };
-    let words = format!("{}: {}", oddity.flag.as_str(), oddity.words);
+    let words = format!("{}: {}", finding.flag.as_str(), finding.words);
     Err(Stopped::Rejected(Fault::new(FaultKind::Unknown, "audio_unfit", words), defect))
 }
 

@@ -85,27 +85,27 @@ pub enum NotAudio {
     TooLong(u64),
 }
 
-/// What follows from a file that is no audio.
+/// What callers can do about a file that is not audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instead {
+pub enum NotAudioClass {
     /// The audio may come later at the same address.
-    PerhapsLater,
+    NotReady,
     /// It is another kind of file, and always will be.
-    AnotherKind,
+    OtherKind,
     /// It is meant to be audio, and broken.
     Broken,
-    /// It is our own limit or disk, and no fault of the file's.
-    Ours,
+    /// Our own limit or disk is in the way: it is no fault of the file's.
+    OurLimit,
 }
 
 impl NotAudio {
-    /// What follows from it.
-    pub const fn instead(&self) -> Instead {
+    /// What callers can do about it.
+    pub const fn class(&self) -> NotAudioClass {
         match self {
-            Self::Empty | Self::Placeholder(_) => Instead::PerhapsLater,
-            Self::Other(_) => Instead::AnotherKind,
-            Self::Unknown | Self::Damaged(_) => Instead::Broken,
-            Self::Unread(_) | Self::TooLong(_) => Instead::Ours,
+            Self::Empty | Self::Placeholder(_) => NotAudioClass::NotReady,
+            Self::Other(_) => NotAudioClass::OtherKind,
+            Self::Unknown | Self::Damaged(_) => NotAudioClass::Broken,
+            Self::Unread(_) | Self::TooLong(_) => NotAudioClass::OurLimit,
         }
     }
 

@@ -15,7 +15,7 @@ pub enum Verdict {
     /// It is taken, and flagged.
     Flag,
     /// It is made anew, which is paid for, as long as the job has attempts left; then it is flagged, but for damaged
-    /// audio, of which nobody has any use.
+    /// audio, which is unusable.
     Regenerate,
 }
 
@@ -73,23 +73,23 @@ pub struct Asked<'a> {
     pub vendor_ms: Option<u64>,
 }
 
-/// What is thought of a piece of audio.
+/// What the checks find in a piece of audio.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Judged {
+pub struct Assessment {
     /// All that is odd about it; what is stored has these flags.
     pub flags: Vec<Flag>,
-    /// Why nobody has any use for it: it is silent, broken, or no song by its length.
-    pub unusable: Option<Oddity>,
+    /// Why it is certainly unusable: it is silent, broken, or no song by its length.
+    pub unusable: Option<Finding>,
     /// Why it should be made anew, by checks that are set so.
-    pub remake: Option<Oddity>,
+    pub remake: Option<Finding>,
     /// Why it may not be whole, though nothing proves it: another download may bring more. If that brings the same, it
     /// is what there is.
-    pub doubt: Option<Oddity>,
+    pub maybe_cut: Option<Finding>,
 }
 
 /// What is odd about a piece of audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Oddity {
+pub struct Finding {
     /// Its flag.
     pub flag: Flag,
     /// What was found, in words.
@@ -100,9 +100,9 @@ pub struct Oddity {
 const MISSING_MOST: u64 = 250;
 
 impl Checks {
-    /// What is thought of audio.
-    pub fn judge(&self, probed: &Probed, asked: Asked<'_>) -> Judged {
-        let mut judged = Judged::default();
+    /// Checks audio.
+    pub fn judge(&self, probed: &Probed, asked: Asked<'_>) -> Assessment {
+        let mut judged = Assessment::default();
         if !probed.checked {
             judged.flags.push(Flag::Unchecked);
             return judged;
@@ -125,7 +125,7 @@ impl Checks {
         judged
     }
 
-    fn judge_damage(&self, probed: &Probed, asked: Asked<'_>, judged: &mut Judged) {
+    fn judge_damage(&self, probed: &Probed, asked: Asked<'_>, judged: &mut Assessment) {
         if self.damage == Verdict::Accept {
             return;
         }
@@ -153,14 +153,14 @@ impl Checks {
             judged.flag(Flag::Damaged);
             format!("it plays for {:.1} s where the vendor says {:.1} s", seconds(plays), seconds(ms))
         });
-        let open = (probed.end == End::Open).then(|| "it ends within its audio".to_owned());
+        let open = (probed.end == End::Open).then(|| "audio ends in the middle of a frame".to_owned());
         if judged.unusable.is_none() {
-            let doubt = |words| Oddity { flag: Flag::Damaged, words };
-            judged.doubt = by_vendor.or(open).map(doubt);
+            let finding = |words| Finding { flag: Flag::Damaged, words };
+            judged.maybe_cut = by_vendor.or(open).map(finding);
         }
     }
 
-    fn judge_length(&self, probed: &Probed, asked: Asked<'_>, judged: &mut Judged) {
+    fn judge_length(&self, probed: &Probed, asked: Asked<'_>, judged: &mut Assessment) {
         let (plays, asked_s) = (probed.duration_ms as f32 / 1000.0, asked.seconds);
         let least = self.min_duration.get();
         if u128::from(probed.duration_ms) < least.as_millis() {
@@ -176,7 +176,7 @@ impl Checks {
     }
 }
 
-impl Judged {
+impl Assessment {
     fn flag(&mut self, flag: Flag) {
         if !self.flags.contains(&flag) {
             self.flags.push(flag);
@@ -185,7 +185,7 @@ impl Judged {
 
     fn reject(&mut self, flag: Flag, words: String) {
         self.flag(flag);
-        self.unusable.get_or_insert(Oddity { flag, words });
+        self.unusable.get_or_insert(Finding { flag, words });
     }
 
     fn find(&mut self, flag: Flag, verdict: Verdict, words: impl FnOnce() -> String) {
@@ -194,7 +194,7 @@ impl Judged {
             Verdict::Flag => self.flag(flag),
             Verdict::Regenerate => {
                 self.flag(flag);
-                self.remake.get_or_insert_with(|| Oddity { flag, words: words() });
+                self.remake.get_or_insert_with(|| Finding { flag, words: words() });
             }
         }
     }
@@ -211,7 +211,7 @@ mod tests {
 
     fn judged(probed: &Probed, asked: Asked<'_>) -> (Vec<Flag>, Option<Flag>) {
         let judged = Checks::default().judge(probed, asked);
-        (judged.flags, judged.unusable.map(|oddity| oddity.flag))
+        (judged.flags, judged.unusable.map(|finding| finding.flag))
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_of_a_second_less_is_flagged_and_more_is_of_no_use() {
+    fn a_quarter_of_a_second_less_is_flagged_and_more_is_unusable() {
         let short = |ms| judged(&Probed { end: End::Short(ms), ..song(30_000) }, Asked::default());
         assert_eq!(short(26), (vec![Flag::Damaged], None));
         assert_eq!(short(250), (vec![Flag::Damaged], None));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_decoded_is_flagged_up_to_a_share_and_of_no_use_beyond() {
+    fn what_cannot_be_decoded_is_flagged_up_to_a_share_and_unusable_beyond() {
         let damaged = |damaged| {
             judged(&Probed { sound: Sound { damaged, ..Sound::default() }, ..song(30_000) }, Asked::default())
         };
@@ -242,7 +242,7 @@ mod tests {
             let asked = Asked { vendor_ms: Some(vendor_ms), ..Asked::default() };
             let judged = Checks::default().judge(&song(1800), asked);
             assert_eq!(judged.unusable, None, "the vendor's figure may be wrong");
-            (judged.flags, judged.doubt.is_some())
+            (judged.flags, judged.maybe_cut.is_some())
         };
         assert_eq!(by_vendor(3000), (vec![Flag::Damaged], true));
         assert_eq!(by_vendor(2000), (vec![Flag::Damaged], true));
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shorter_than_any_song_is_of_no_use_even_as_a_part() {
+    fn what_is_shorter_than_any_song_is_unusable_even_as_a_part() {
         for part in [None, Some("vocal")] {
             let asked = Asked { part, ..Asked::default() };
             assert_eq!(judged(&song(999), asked), (vec![Flag::TooShort], Some(Flag::TooShort)));
@@ -260,17 +260,17 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_within_its_audio_is_doubted_where_nothing_proves_more() {
+    fn audio_that_ends_in_the_middle_of_a_frame_may_be_cut_where_nothing_proves_it() {
         let open = Probed { end: End::Open, ..song(9000) };
         let checks = Checks::default();
         let asked = |seconds| checks.judge(&open, Asked { seconds, ..Asked::default() });
-        assert!(asked(0).doubt.is_some() && asked(0).unusable.is_none());
-        assert!(asked(10).doubt.is_some() && asked(10).flags == [Flag::Damaged]);
+        assert!(asked(0).maybe_cut.is_some() && asked(0).unusable.is_none());
+        assert!(asked(10).maybe_cut.is_some() && asked(10).flags == [Flag::Damaged]);
         assert!(asked(10).unusable.is_none(), "what was asked for proves nothing");
     }
 
     #[test]
-    fn silence_is_of_no_use_but_in_a_stem() {
+    fn silence_is_unusable_but_in_a_stem() {
         let silent = Probed { sound: Sound { silent: 1.0, ..Sound::default() }, ..song(9000) };
         assert_eq!(judged(&silent, Asked::default()), (vec![Flag::Silent], Some(Flag::Silent)));
         let stem = Asked { part: Some("vocal"), ..Asked::default() };
@@ -282,14 +282,14 @@ mod tests {
         let long = |length| {
             let checks = Checks { length, ..Checks::default() };
             let judged = checks.judge(&song(90_000), Asked { seconds: 30, ..Asked::default() });
-            (judged.flags, judged.remake.map(|oddity| oddity.flag), judged.unusable)
+            (judged.flags, judged.remake.map(|finding| finding.flag), judged.unusable)
         };
         assert_eq!(long(Verdict::Accept), (vec![], None, None));
         assert_eq!(long(Verdict::Flag), (vec![Flag::TooLong], None, None));
         assert_eq!(long(Verdict::Regenerate), (vec![Flag::TooLong], Some(Flag::TooLong), None));
         let cut = Probed { end: End::Short(9000), ..song(9000) };
         let damage = |damage| Checks { damage, ..Checks::default() }.judge(&cut, Asked::default());
-        assert_eq!(damage(Verdict::Accept), Judged::default());
+        assert_eq!(damage(Verdict::Accept), Assessment::default());
         assert_eq!(damage(Verdict::Flag).flags, [Flag::Damaged]);
         assert!(damage(Verdict::Flag).unusable.is_none() && damage(Verdict::Regenerate).unusable.is_some());
     }

@@ -8,7 +8,7 @@ use songmill_core::{Extra, ExtraReason, Fault, FaultKind, JobId, Output};
 use songmill_store::Lease;
 
 use super::Fetched;
-use crate::probe::{Instead, NotAudio};
+use crate::probe::{NotAudio, NotAudioClass};
 
 /// What a task gave, sorted.
 pub(crate) struct Picked {
@@ -65,14 +65,14 @@ impl From<NotAudio> for Stopped {
     /// Our own disk is no fault of the file's; a page, or half of a file, may be the whole one in a moment.
     fn from(not: NotAudio) -> Self {
         let fault = |kind| Fault::new(kind, "not_audio", not.to_string());
-        match (not.instead(), &not) {
+        match (not.class(), &not) {
             (_, NotAudio::Unread(error)) => Fault::new(FaultKind::Locked, "storage_refused", error).into(),
             // Our own limit: another song would not be shorter.
-            (Instead::Ours, _) => fault(FaultKind::Locked).into(),
-            (Instead::PerhapsLater | Instead::Broken, _) => {
+            (NotAudioClass::OurLimit, _) => fault(FaultKind::Locked).into(),
+            (NotAudioClass::NotReady | NotAudioClass::Broken, _) => {
                 Self::Rejected(fault(FaultKind::Unknown), Defect::NotReady)
             }
-            (Instead::AnotherKind, _) => Self::Rejected(fault(FaultKind::Unknown), Defect::Unusable),
+            (NotAudioClass::OtherKind, _) => Self::Rejected(fault(FaultKind::Unknown), Defect::Unusable),
         }
     }
 }

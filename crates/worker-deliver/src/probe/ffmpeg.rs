@@ -20,7 +20,7 @@ pub struct Ffmpeg {
 }
 
 /// What it decoded.
-pub(super) struct Decoded {
+pub(super) struct Judgement {
     pub(super) probed: Probed,
     /// Whether it complained of nothing.
     pub(super) clean: bool,
@@ -97,7 +97,7 @@ impl Ffmpeg {
     }
 
     /// Decodes a file. Blocks.
-    pub(super) fn decode(&self, path: &Path, format: Option<&'static str>) -> Result<Decoded, Refusal> {
+    pub(super) fn decode(&self, path: &Path, format: Option<&'static str>) -> Result<Judgement, Refusal> {
         let unable = |error: io::Error| Refusal::Unable(error.to_string());
         let mut child = self.command(path).spawn().map_err(unable)?;
         let (Some(samples), Some(words)) = (child.stdout.take(), child.stderr.take()) else {
@@ -148,7 +148,7 @@ impl Ffmpeg {
         };
         let clean = !["rror", "nvalid", "corrupt"].iter().any(|word| words.contains(word));
         let probed = Probed { format, duration_ms, checked: true, end, sound: hearing.heard() };
-        Ok(Decoded { probed, clean })
+        Ok(Judgement { probed, clean })
     }
 
     fn command(&self, path: &Path) -> Command {

@@ -10,7 +10,7 @@ use symphonia::core::packet::PacketRef;
 use symphonia::core::units::{Duration, Timestamp};
 
 use super::bytes::Bytes;
-use super::head::{Announced, HEAD, Head, LONGEST, is_free};
+use super::head::{Announcement, HEAD, Head, LONGEST, is_free};
 use super::hearing::Hearing;
 use super::tag::behind_tag;
 use super::{End, Fail, NotAudio, channels, unreadable};
@@ -209,7 +209,7 @@ struct Stream<'a> {
 #[derive(Default)]
 struct Part {
     head: Option<Head>,
-    announced: Announced,
+    announced: Announcement,
     frames: u64,
     bytes: u64,
 }

@@ -29,7 +29,7 @@ pub(super) const LONGEST: usize = 8191;
 
 /// What a frame says that stands before others and has no sound: how many follow, and in how many bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Announced {
+pub(super) struct Announcement {
     pub(super) frames: Option<u64>,
     pub(super) bytes: Option<u64>,
     /// Samples that the encoder has put before and behind the audio.
@@ -111,7 +111,7 @@ impl Head {
     }
 
     /// What a frame announces, if it does nothing else.
-    pub(super) fn announced(&self, frame: &[u8]) -> Option<Announced> {
+    pub(super) fn announced(&self, frame: &[u8]) -> Option<Announcement> {
         if self.xing == 0 {
             return None;
         }
@@ -120,7 +120,7 @@ impl Head {
         // There is no sound in it: behind its head and checksum stands nothing.
         let is_empty = |to: usize| frame.get(6..to).is_some_and(|side| side.iter().all(|byte| *byte == 0));
         if frame.get(36..40) == Some(b"VBRI") && is_empty(36) {
-            return Some(Announced { frames: number(50), bytes: number(46), padding: 0 });
+            return Some(Announcement { frames: number(50), bytes: number(46), padding: 0 });
         }
         let at = self.xing;
         if !matches!(frame.get(at..at + 4), Some(b"Xing" | b"Info")) || !is_empty(at) {
@@ -142,7 +142,7 @@ impl Head {
             let [.., a, b, c] = [lame[21], lame[22], lame[23]];
             (u64::from(a) << 4 | u64::from(b) >> 4) + (u64::from(b & 0x0f) << 8 | u64::from(c))
         });
-        Some(Announced { frames, bytes, padding })
+        Some(Announcement { frames, bytes, padding })
     }
 }
 

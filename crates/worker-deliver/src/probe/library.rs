@@ -22,7 +22,7 @@ use super::repair::View;
 use super::{End, Fail, NotAudio, unreadable};
 
 /// What a file of such a kind turned out to be.
-pub(super) struct Played {
+pub(super) struct Playback {
     pub(super) end: End,
     /// Whether there are pictures beside the sound.
     pub(super) film: bool,
@@ -34,7 +34,7 @@ pub(super) fn decode(
     container: Container,
     view: View,
     hearing: &mut Hearing,
-) -> Result<Played, Fail> {
+) -> Result<Playback, Fail> {
     let cut = view.cut;
     let mut reader = open(path, container, view)?;
     let film = has_film(&*reader);
@@ -81,7 +81,7 @@ pub(super) fn decode(
     let cut_ms =
         cut.map(|(missing, there)| u128::from(hearing.played_ms()) * u128::from(missing) / u128::from(there));
     if let Some(ms) = cut_ms {
-        return Ok(Played { end: End::Short((ms as u64).max(1)), film });
+        return Ok(Playback { end: End::Short((ms as u64).max(1)), film });
     }
     let lacking = declared_ms.map_or(0, |all| all.saturating_sub(hearing.played_ms() + hearing.missed_ms()));
     let end = match (lacking, ended_badly) {
@@ -93,7 +93,7 @@ pub(super) fn decode(
         (lacking, true) => End::Short(lacking.max(1)),
         (_, false) => End::Whole,
     };
-    Ok(Played { end, film })
+    Ok(Playback { end, film })
 }
 
 /// Samples between the last packet and this one, in a track that says how many it has.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use songmill_core::Flag;
-use songmill_worker_deliver::{Asked, Checks, Ffmpeg, Instead, NotAudio, Probed, probe};
+use songmill_worker_deliver::{Asked, Checks, Ffmpeg, NotAudio, NotAudioClass, Probed, probe};
 
 mod by_ffmpeg;
 mod by_hand;
@@ -33,12 +33,12 @@ pub(crate) enum Bytes {
 pub(crate) enum Becomes {
     /// It is stored as this format; it plays so many ms, and has these flags.
     Stored(&'static str, u64, &'static [Flag]),
-    /// It is audio of no use, for this reason.
+    /// It is unusable audio, for this reason.
     Unusable(&'static str, Flag),
     /// It is stored without being decoded; with ffmpeg it is known to play so many ms.
     Unchecked(&'static str, u64),
     /// It is refused.
-    Refused(Instead),
+    Refused(NotAudioClass),
 }
 
 /// By how much a length may differ, in ms: encoders fill up their last frames.
@@ -82,12 +82,12 @@ fn complaint(becomes: Becomes, found: &Result<Probed, NotAudio>) -> Option<Strin
                 && (!flags.is_empty() || probed.sound.peak_db.is_some_and(|peak| (-12.0..-2.0).contains(&peak)))
         }
         (Becomes::Unusable(format, flag), Ok(probed)) => {
-            probed.format == format && judged(probed).unusable.is_some_and(|oddity| oddity.flag == flag)
+            probed.format == format && judged(probed).unusable.is_some_and(|finding| finding.flag == flag)
         }
         (Becomes::Unchecked(format, _), Ok(probed)) => {
             (probed.format, probed.checked) == (format, false) && judged(probed).flags == [Flag::Unchecked]
         }
-        (Becomes::Refused(instead), Err(not)) => not.instead() == instead,
+        (Becomes::Refused(class), Err(not)) => not.class() == class,
         _ => false,
     };
     let shown = match found {
@@ -189,7 +189,7 @@ fn table() -> String {
                 (format!("stored, `{format}`"), seconds(ms), flags.join(", "))
             }
             Becomes::Unusable(format, flag) => {
-                (format!("of no use, `{format}`"), String::new(), format!("`{}`", flag.as_str()))
+                (format!("unusable, `{format}`"), String::new(), format!("`{}`", flag.as_str()))
             }
             Becomes::Unchecked(format, 0) => {
                 (format!("stored, `{format}`"), String::new(), "`unchecked`".into())
@@ -197,12 +197,12 @@ fn table() -> String {
             Becomes::Unchecked(format, ms) => {
                 (format!("stored, `{format}`"), seconds(ms), "`unchecked`, none with ffmpeg".into())
             }
-            Becomes::Refused(instead) => {
-                let why = match instead {
-                    Instead::PerhapsLater => "refused: fetched again, it may not be ready",
-                    Instead::AnotherKind => "refused: another kind of file",
-                    Instead::Broken => "refused: broken",
-                    Instead::Ours => "refused by our own limits",
+            Becomes::Refused(class) => {
+                let why = match class {
+                    NotAudioClass::NotReady => "refused: perhaps not ready, downloaded again",
+                    NotAudioClass::OtherKind => "refused: another kind of file",
+                    NotAudioClass::Broken => "refused: broken",
+                    NotAudioClass::OurLimit => "refused by our own limits",
                 };
                 (why.into(), String::new(), String::new())
             }

@@ -59,7 +59,7 @@ proptest! {
 
     #[test]
     fn no_bytes_break_the_probe(
-        head in prop::sample::select(vec![&b"RIFF\0\0\0\0WAVEfmt "[..], b"fLaC\0\0\0\x22", b"ID3\x04", b"\xff\xfb\x90\x64", b""]),
+        head in prop::sample::select(vec![&b"RIFF\0\0\0\0WAVEfmt "[..], b"fLaC\0\0\0\x22", b"ID3\x04", b"\xff\xfb\x90\x64", b"", b"OggS\0\x02", b"\x1a\x45\xdf\xa3\x93", b"caff\0\x01\0\0desc\0\0\0\0\0\0\0\x20", b"\0\0\0\x18ftypM4A ", b".snd\0\0\0\x18", b"FORM\0\0\0\0AIFFCOMM\0\0\0\x12\0\x01", b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0", b"\xff\xf1\x50\x80"]),
         tail in prop::collection::vec(any::<u8>(), 0..2000),
     ) {
         let _ = probed(&[head, &tail].concat());

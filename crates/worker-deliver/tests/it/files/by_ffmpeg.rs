@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use songmill_core::Flag::Damaged;
-use songmill_worker_deliver::Instead::{AnotherKind, Broken};
+use songmill_worker_deliver::NotAudioClass::{Broken, OtherKind};
 
 use super::Becomes::{self, Refused, Stored, Unchecked, Unusable};
 use super::made::{Wav, id3, id3v1, junk, little, tone};
@@ -123,7 +123,7 @@ pub(super) fn files() -> Vec<File> {
             "a film without sound",
             "-f lavfi -i color=black:s=64x64:r=10:d=1 -map 1:v -c:v mpeg4",
             "mp4",
-            Refused(AnotherKind),
+            Refused(OtherKind),
         ),
         file("AAC in ADTS", "-c:a aac", "aac", whole("aac")),
         then(file("AAC in ADTS behind an ID3v2 tag", "-c:a aac", "aac", whole("aac")), |aac| {
@@ -186,7 +186,7 @@ pub(super) fn files() -> Vec<File> {
             "a film of Theora without sound",
             "-f lavfi -i color=black:s=64x64:r=10:d=1 -map 1:v -c:v libtheora",
             "ogv",
-            Refused(AnotherKind),
+            Refused(OtherKind),
         ),
         file(
             "ogg with a film of Theora",
