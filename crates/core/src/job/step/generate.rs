@@ -7,7 +7,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::id::TaskId;
 use crate::job::event::{Accepted, Event, Via};
 use crate::job::state::{Attempt, Ended, State};
-use crate::report::Report;
+use crate::report::{RawAnswer, Report};
 use crate::time::{Span, Timestamp};
 
 /// How often in a row the vendor may deny knowing a task before it counts as gone.
@@ -112,11 +112,17 @@ impl Turn<'_> {
 
     fn still_pending(&mut self, of: Following, asked: Timestamp) -> Changed {
         self.job.strikes = 0;
-        if self.is_given_up(of.attempt) {
-            return self.give_up(of.attempt, &of.task);
-        }
-        if self.is_late(of.attempt) && of.stops < STOP_TRIES {
-            return self.stop_overdue(of);
+        match (self.is_given_up(of.attempt), self.has_succeeded()) {
+            // The vendor has said already that it succeeded: it is not stopped, and what it made is waited for.
+            (true, true) => {
+                let answer = RawAnswer::new("the task, which had succeeded, is said to be under way");
+                return self.output_unreadable(of.attempt, Some(of.task), &answer, Via::Poll { asked });
+            }
+            (true, false) => return self.give_up(of.attempt, &of.task),
+            (false, false) if self.is_late(of.attempt) && of.stops < STOP_TRIES => {
+                return self.stop_overdue(of);
+            }
+            (false, _) => {}
         }
         let polls = of.polls.saturating_add(1);
         self.job.due =

@@ -19,10 +19,19 @@ impl Turn<'_> {
             Event::Found { attempt, task } if self.is_current(*attempt) => {
                 self.found(self.earlier(*attempt), task)
             }
-            Event::Reported { attempt, task: Some(task), report: Report::Pending, .. }
-                if self.is_current(*attempt) =>
-            {
-                self.found(self.earlier(*attempt), task)
+            Event::Reported { attempt, vendor, task: Some(task), report, .. } if self.is_current(*attempt) => {
+                let changed = self.late_report(*attempt, vendor, Some(task), report);
+                match report {
+                    // It exists, though it does not show yet what it made.
+                    Report::Pending | Report::Unreadable(_) | Report::Done(_) if changed == Changed::No => {
+                        self.found(self.earlier(*attempt), task)
+                    }
+                    Report::Pending
+                    | Report::Unreadable(_)
+                    | Report::Done(_)
+                    | Report::Failed(_)
+                    | Report::Canceled => changed,
+                }
             }
             Event::Reported { attempt, vendor, task, report, .. } => {
                 self.late_report(*attempt, vendor, task.as_ref(), report)
@@ -40,6 +49,12 @@ impl Turn<'_> {
         let HeldFor { attempt, task, fault, .. } = of;
         match event {
             Event::Resolved(choice) => self.resolved(attempt, task.is_some(), &fault, choice),
+            // Of an earlier vendor's attempt only a product is of use here.
+            Event::Reported { attempt: number, .. } | Event::Heard { attempt: number }
+                if *number < self.job.first =>
+            {
+                self.late(event)
+            }
             Event::CancelAsked => self.cancel("while it was held"),
             Event::Accepted { attempt: number, accepted } if *number == attempt.number && task.is_none() => {
                 self.accepted(attempt, accepted)
@@ -54,7 +69,9 @@ impl Turn<'_> {
                     (Some(task), Report::Done(_) | Report::Failed(_) | Report::Canceled) => {
                         self.ended(attempt, Some(task), report, *via)
                     }
-                    (None, Report::Pending) if said.is_none() => self.look_for_held(attempt),
+                    (None, Report::Pending | Report::Unreadable(_)) if said.is_none() => {
+                        self.look_for_held(attempt)
+                    }
                     (None, report) => self.reported_first(attempt, None, said.as_ref(), (report, *via)),
                 }
             }
@@ -162,8 +179,9 @@ impl Turn<'_> {
                     return Changed::No;
                 }
                 self.job.note(self.now, "reported", words);
-                self.job.retrieval = Retrieval::default();
-                // One of an earlier vendor's is booked with this one: better there than nowhere.
+                // One of an earlier vendor's is booked with this one: better there than nowhere. One that was known
+                // is booked already.
+                self.job.retrieval = Retrieval { booked: true, ..Retrieval::default() };
                 if self.confirm(number) {
                     self.book(vendor, &selected.outputs);
                 }
