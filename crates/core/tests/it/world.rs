@@ -357,6 +357,8 @@ impl World {
     fn shown(&mut self, attempt: u32, now: Timestamp) -> Report {
         match self.truth(attempt, now) {
             Report::Done(_) if self.tape.chance(40) => unreadable(),
+            // A replica that is behind.
+            Report::Done(_) if self.tape.chance(20) => Report::Pending,
             report => report,
         }
     }

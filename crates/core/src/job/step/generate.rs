@@ -44,6 +44,12 @@ impl Turn<'_> {
             Event::Reported {
                 attempt, task: Some(task), via: Via::Poll { .. } | Via::List { .. }, ..
             } if *attempt == at && *task != of.task => Changed::No,
+            // A callback that names another task says nothing of this one: it is polled.
+            Event::Reported { attempt, task: Some(task), via: Via::Callback, .. }
+                if *attempt == at && *task != of.task =>
+            {
+                self.nudged(of)
+            }
             Event::Reported { attempt, report, via, .. } if *attempt == at => match (report, via) {
                 (Report::Pending, Via::Poll { asked } | Via::List { asked }) => {
                     self.still_pending(of, *asked)
@@ -56,11 +62,7 @@ impl Turn<'_> {
             Event::Reported { attempt, vendor, task, report, .. } => {
                 self.late_report(*attempt, vendor, task.as_ref(), report)
             }
-            Event::Heard { attempt } if *attempt == at && of.nudged < self.now => {
-                self.job.state = Following { nudged: self.now, ..of }.into();
-                self.job.due = self.now;
-                Changed::Yes
-            }
+            Event::Heard { attempt } if *attempt == at => self.nudged(of),
             Event::PollFailed { attempt, fault } if *attempt == at => self.poll_failed(of, fault),
             Event::Accepted { attempt, accepted: Accepted::Done(product) } if *attempt == at => {
                 self.finish(of.attempt, Some(of.task), product.clone(), Via::Callback)
@@ -73,6 +75,16 @@ impl Turn<'_> {
             Event::Poisoned { claims } => self.poisoned_over(of.attempt, &of.task, *claims),
             _ => Changed::No,
         }
+    }
+
+    /// Something has happened: the task is polled now.
+    fn nudged(&mut self, of: Following) -> Changed {
+        if of.nudged >= self.now {
+            return Changed::No;
+        }
+        self.job.state = Following { nudged: self.now, ..of }.into();
+        self.job.due = self.now;
+        Changed::Yes
     }
 
     /// The task of the submission that the job is with has ended.

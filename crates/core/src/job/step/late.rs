@@ -64,6 +64,10 @@ impl Turn<'_> {
             }
             Event::Reported { attempt: number, task: said, report, via, .. } if *number == attempt.number => {
                 match (task, report) {
+                    // It says nothing of the task that is held for: that is polled.
+                    (Some(task), _) if said.as_ref().is_some_and(|said| *said != task) => {
+                        self.look_again(attempt, task)
+                    }
                     // It is held because nothing could be read: another such answer is no news.
                     (Some(_), Report::Pending | Report::Unreadable(_)) => Changed::No,
                     (Some(task), Report::Done(_) | Report::Failed(_) | Report::Canceled) => {
