@@ -3,7 +3,9 @@
 use songmill_core::job::{Choice, Defect, OnUnusable, StateName, StepKind};
 use songmill_core::{Event, FaultKind, Report, State};
 
-use crate::story::{Story, accepted, called_back, done, fault, polled, rejected, stored, submit_failed, task};
+use crate::story::{
+    Story, accepted, called_back, done, fault, polled, rejected, stored, submit_failed, task,
+};
 
 fn resubmit() -> Event {
     Event::Resolved(Choice::Resubmit)
@@ -116,7 +118,11 @@ fn what_is_heard_of_an_earlier_vendors_attempt_that_is_held_is_that_vendors() {
     story.policy.jobs.on_unusable = OnUnusable::Hold;
     story.tell(Event::Claimed).tell(submit_failed(1, FaultKind::Rejected)).is(StateName::Queued);
     story.tell(called_back(1, done())).is(StateName::Collecting);
-    story.tell(rejected(Defect::Unusable)).until_due().tell(rejected(Defect::Unusable)).held_for("test_fault");
+    story
+        .tell(rejected(Defect::Unusable))
+        .until_due()
+        .tell(rejected(Defect::Unusable))
+        .held_for("test_fault");
     story.ignores(Event::Heard { attempt: 1 });
     story.tell(called_back(1, done())).is(StateName::Collecting);
     let State::Collecting { origin, .. } = &story.job.state else { panic!() };

@@ -8,8 +8,8 @@ use songmill_core::{
 };
 
 use crate::story::{
-    Story, accepted, called_back, collect_failed, done, listed, poll_failed, polled, stored, submit_failed, task,
-    unreadable, vendor,
+    Story, accepted, called_back, collect_failed, done, listed, poll_failed, polled, stored, submit_failed,
+    task, unreadable, vendor,
 };
 
 fn songs(outputs: Vec<Output>) -> Report {

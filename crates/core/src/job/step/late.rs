@@ -19,7 +19,9 @@ impl Turn<'_> {
             Event::Found { attempt, task } if self.is_current(*attempt) => {
                 self.found(self.earlier(*attempt), task)
             }
-            Event::Reported { attempt, vendor, task: Some(task), report, .. } if self.is_current(*attempt) => {
+            Event::Reported { attempt, vendor, task: Some(task), report, .. }
+                if self.is_current(*attempt) =>
+            {
                 let changed = self.late_report(*attempt, vendor, Some(task), report);
                 match report {
                     // It exists, though it does not show yet what it made.
