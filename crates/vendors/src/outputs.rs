@@ -230,7 +230,7 @@ impl<'a> Reader<'a> {
             false => is_named && is_audio_key && is_one_word,
         };
         if was_due || is_song {
-            self.push(Output::unusable(&masked(text)), place, false);
+            self.push(Output::unusable(&shown(text)), place, false);
         } else if has_scheme(text) && is_one_word {
             self.extra(text, place, ExtraReason::NotAudio);
         }
@@ -264,7 +264,7 @@ impl<'a> Reader<'a> {
     }
 
     fn extra(&mut self, text: &str, place: &Place<'a>, reason: ExtraReason) {
-        self.extra.push(Extra::new(&masked(text), place.key, reason));
+        self.extra.push(Extra::new(&shown(text), place.key, reason));
     }
 
     /// Where something is certainly audio, addresses under other keys that say nothing are not taken for songs.
@@ -284,6 +284,15 @@ impl<'a> Reader<'a> {
         audio.sort_by_key(|output| output.part.is_some());
         Outputs { audio, extra }
     }
+}
+
+/// The beginning of a text, as it is listed.
+fn shown(text: &str) -> String {
+    let mut end = text.len().min(ADDRESS_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    masked(&text[..end])
 }
 
 /// A length in seconds, a number or a text of one, in ms.

@@ -255,6 +255,30 @@ fn our_own_callback_address_is_not_shown() {
     let callback = "https://we.example/callbacks/replicate/0123456789/1/k1.secret";
     let (_, extra) = lines(&json!({ "audio": A, "webhook": callback }));
     assert_eq!(extra, ["not_audio webhook https://we.example/callbacks/replicate/0123456789/1/***"]);
+    for slash in ["/", "\\/", "\\u002F", "%2F", "%2f"] {
+        let text = "x/callbacks/replicate/0123456789/1/k1.secret y".replace('/', slash);
+        let expected = "x/callbacks/replicate/0123456789/1/*** y".replace('/', slash);
+        assert_eq!(masked(&text), expected);
+        let answer = crate::tolerant::raw_answer(format!("{{\"webhook\":\"{text}\"}}").as_bytes(), &[]);
+        assert!(!answer.as_str().contains("secret"), "{}", answer.as_str());
+    }
+}
+
+#[test]
+fn deep_and_huge_answers_are_read_at_once() {
+    let begun = std::time::Instant::now();
+    let mut deep = json!(A);
+    for _ in 0..60 {
+        deep = json!({ "audio": [deep, { "url": "" }] });
+    }
+    read(&deep);
+    read(&json!("[".repeat(1 << 20)));
+    read(&json!({ "audio": "http ".repeat(1 << 18) }));
+    read(&json!({ "audio": "https://a/ ".repeat(1 << 16) }));
+    read(&json!("/callbacks/".repeat(1 << 17)));
+    let keys: Object = (0..20_000).map(|n| (format!("audio_{n}"), json!(format!("ftp://{n}")))).collect();
+    assert_eq!(read(&Value::Object(keys)).audio.len(), 200);
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
 
 proptest::proptest! {
