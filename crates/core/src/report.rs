@@ -148,16 +148,20 @@ impl ExtraReason {
     }
 }
 
+/// How many bytes of all of them together at full length; the others are cut shorter.
+const EXTRAS_BYTES: usize = 16_000;
 /// How many extra outputs are listed.
 const EXTRAS: usize = 100;
 /// How many characters of each.
 const EXTRA_CHARS: usize = 500;
+/// How many characters of its name.
+const NAME_CHARS: usize = 64;
 
 impl Extra {
     /// An output that is not delivered; what goes past 500 characters is cut off.
     pub fn new(value: &str, name: Option<&str>, reason: ExtraReason) -> Self {
-        let short = |text: &str| text.chars().take(EXTRA_CHARS).collect();
-        Self { value: short(value), name: name.map(short), reason }
+        let short = |text: &str, most| text.chars().take(most).collect();
+        Self { value: short(value, EXTRA_CHARS), name: name.map(|name| short(name, NAME_CHARS)), reason }
     }
 }
 
@@ -169,8 +173,13 @@ impl Extras {
 
     /// Lists one more, or counts it.
     pub fn push(&mut self, extra: Extra) {
+        let size = |extra: &Extra| extra.value.len() + extra.name.as_ref().map_or(0, String::len);
+        let has_room = || self.files.iter().map(size).sum::<usize>() < EXTRAS_BYTES;
         if self.files.len() < EXTRAS {
-            self.files.push(extra);
+            // What is listed no more at full length still stands for itself.
+            let most = if has_room() { EXTRA_CHARS } else { NAME_CHARS };
+            let value = extra.value.chars().take(most).collect();
+            self.files.push(Extra { value, ..extra });
         } else {
             self.more = self.more.saturating_add(1);
         }

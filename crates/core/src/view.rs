@@ -308,6 +308,9 @@ impl JobView {
     /// Takes out what the owner and the vendors said.
     pub fn erase(&mut self) {
         (self.title, self.custom_id) = (None, None);
+        // Faults and the history stand in it; and the caller's id of a request is any text.
+        self.waits_for.clear();
+        (self.request_id, self.traceparent) = (None, None);
         self.failed_over.iter_mut().for_each(|left| left.because.clear());
         (self.extra, self.vendor_answer) = (Vec::new(), None);
         self.changes.iter_mut().for_each(|change| change.examples.clear());

@@ -125,25 +125,15 @@ impl Bench {
                 return Some(Event::LookFailed { attempt: number, fault });
             }
         };
-        let task = match &leader.state {
-            State::Generating { attempt, task, .. } | State::Canceling { attempt, task, .. }
-                if attempt.number == packed.attempt =>
-            {
-                Some(task.clone())
-            }
-            State::Collecting { origin, .. } | State::Completed { origin, .. }
-                if origin.attempt.number == packed.attempt =>
-            {
-                origin.task.clone()
-            }
-            State::Uncertain { attempt, doubt } if attempt.number == packed.attempt && doubt.heard => {
-                let words = format!("job {}, which was submitted for it, has been called back", packed.job);
+        match shared(&leader.state, packed.attempt) {
+            Shared::Task(task) => Some(Event::Found { attempt: number, task }),
+            Shared::Exists => {
+                let words = format!("job {}, which was submitted for it, is in doubt about it", packed.job);
                 let fault = Fault::new(FaultKind::Unavailable, "look_up_incomplete", words);
-                return Some(Event::LookFailed { attempt: number, fault });
+                Some(Event::LookFailed { attempt: number, fault })
             }
-            _ => None,
-        };
-        task.map(|task| Event::Found { attempt: number, task })
+            Shared::Unknown => None,
+        }
     }
 
     async fn poll(&self, lease: &Lease, attempt: Attempt, task: &TaskId) -> Event {
@@ -190,6 +180,39 @@ impl Bench {
             Err(stopped) => Event::CancelFailed { attempt: number, fault: stopped.into_fault() },
         }
     }
+}
+
+/// What a job knows of a submission that others share.
+#[derive(Debug, PartialEq)]
+enum Shared {
+    Task(TaskId),
+    /// It must be taken to exist, or an operator is asked.
+    Exists,
+    Unknown,
+}
+
+/// What a job in this state knows of this submission of its own.
+fn shared(state: &State, number: u32) -> Shared {
+    let task = match state {
+        State::Generating { attempt, task, .. } | State::Canceling { attempt, task, .. }
+            if attempt.number == number =>
+        {
+            Some(task)
+        }
+        State::Collecting { origin, .. } | State::Completed { origin, .. }
+            if origin.attempt.number == number =>
+        {
+            origin.task.as_ref()
+        }
+        State::Uncertain { attempt, doubt } if attempt.number == number && doubt.heard => {
+            return Shared::Exists;
+        }
+        State::Held { of, .. } if of.attempt.number == number => {
+            return of.task.clone().map_or(Shared::Exists, Shared::Task);
+        }
+        _ => None,
+    };
+    task.cloned().map_or(Shared::Unknown, Shared::Task)
 }
 
 impl Submits for To {
@@ -257,4 +280,34 @@ impl Stopped {
 
 fn unreadable(error: &serde_json::Error) -> Fault {
     Fault::new(FaultKind::Rejected, "request_unreadable", error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use songmill_core::job::{Doubt, HeldFor};
+
+    use super::*;
+
+    #[test]
+    fn what_the_job_that_was_submitted_knows_of_a_shared_task_is_known_to_the_others() {
+        let attempt = Attempt { number: 3, since: Timestamp::default() };
+        let fault = || Fault::new(FaultKind::Unknown, "output_unreadable", "");
+        let held = |task| State::Held {
+            at: Timestamp::default(),
+            of: HeldFor { attempt, task, fault: fault(), answer: None },
+        };
+        let uncertain =
+            |heard| State::Uncertain { attempt, doubt: Doubt { fault: fault(), looks: 0, heard, fails: 0 } };
+        let task = TaskId::new("t").unwrap();
+        for (state, known) in [
+            (held(Some(task.clone())), Shared::Task(task)),
+            (held(None), Shared::Exists),
+            (uncertain(true), Shared::Exists),
+            (uncertain(false), Shared::Unknown),
+            (State::Queued, Shared::Unknown),
+        ] {
+            assert_eq!(shared(&state, 3), known, "{state:?}");
+            assert_eq!(shared(&state, 2), Shared::Unknown, "another submission");
+        }
+    }
 }

@@ -65,6 +65,11 @@ impl Retrieval {
         }
     }
 
+    /// The output can be read: should it not be again, it is waited for anew.
+    pub(super) fn readable(&mut self) {
+        (self.unreadable, self.unreadable_since) = (0, Timestamp::default());
+    }
+
     /// Counts one more download of what may not be ready yet.
     pub(super) fn count_not_ready(&mut self, now: Timestamp) {
         self.not_ready = self.not_ready.saturating_add(1);

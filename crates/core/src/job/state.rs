@@ -95,7 +95,6 @@ pub enum Accept {
 
 impl Accept {
     /// Whether all of it must be good.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
     pub const fn is_whole(&self) -> bool {
         matches!(self, Self::Whole)
     }

@@ -1,9 +1,11 @@
 //! When an operator must choose.
 
-use songmill_core::job::{Choice, StateName};
+use songmill_core::job::{Choice, Defect, OnUnusable, StateName, StepKind};
 use songmill_core::{Event, FaultKind, Report, State};
 
-use crate::story::{Story, accepted, called_back, done, fault, polled, stored, submit_failed, task};
+use crate::story::{
+    Story, accepted, called_back, done, fault, polled, rejected, stored, submit_failed, task,
+};
 
 fn resubmit() -> Event {
     Event::Resolved(Choice::Resubmit)
@@ -89,4 +91,40 @@ fn a_failed_job_can_be_tried_again_and_a_completed_one_cannot() {
     assert_eq!((story.job.paid, story.job.strikes, story.job.first), (0, 0, 2));
     // Audio is taken even of the attempt before.
     story.tell(called_back(1, done())).tell(stored()).is(StateName::Completed).ignores(Event::RetryAsked);
+}
+
+#[test]
+fn a_callback_that_names_another_task_has_the_own_one_looked_at_and_says_nothing_of_it() {
+    let other = |report| match called_back(1, report) {
+        Event::Reported { attempt, vendor, report, via, .. } => {
+            Event::Reported { attempt, vendor, task: Some(task("other")), report, via }
+        }
+        event => event,
+    };
+    for report in [done(), Report::Failed(fault(FaultKind::Unavailable)), Report::Canceled] {
+        for mut story in [Story::generating(), Story::held_overdue()] {
+            story.tell(other(report.clone())).is(StateName::Generating).is_due_in(0..=0);
+            assert!(matches!(&story.job.state, State::Generating { task: own, .. } if *own == task("t1")));
+        }
+        let mut story = Story::generating();
+        story.wait(3600).tell(polled(1, Report::Pending)).is(StateName::Canceling);
+        story.ignores(other(report.clone())).tell(Event::CancelAsked).ignores(other(report));
+    }
+}
+
+#[test]
+fn what_is_heard_of_an_earlier_vendors_attempt_that_is_held_is_that_vendors() {
+    let mut story = Story::with(&[("a", &[StepKind::Song]), ("b", &[StepKind::Song])], |_| {});
+    story.policy.jobs.on_unusable = OnUnusable::Hold;
+    story.tell(Event::Claimed).tell(submit_failed(1, FaultKind::Rejected)).is(StateName::Queued);
+    story.tell(called_back(1, done())).is(StateName::Collecting);
+    story
+        .tell(rejected(Defect::Unusable))
+        .until_due()
+        .tell(rejected(Defect::Unusable))
+        .held_for("test_fault");
+    story.ignores(Event::Heard { attempt: 1 });
+    story.tell(called_back(1, done())).is(StateName::Collecting);
+    let State::Collecting { origin, .. } = &story.job.state else { panic!() };
+    assert_eq!(origin.vendor, crate::story::vendor("a"));
 }

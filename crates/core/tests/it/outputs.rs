@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use songmill_core::job::{Choice, Packed, StateName, StepKind};
+use songmill_core::job::{Choice, OnUnknown, Packed, StateName, StepKind};
 use songmill_core::{
-    Event, ExtraReason, FaultKind, JobId, Output, Product, RawAnswer, Report, State, Timestamp,
+    Event, ExtraReason, FaultKind, JobId, Money, Output, Price, Product, RawAnswer, Report, State, Timestamp,
 };
 
 use crate::story::{
-    Story, accepted, called_back, collect_failed, done, listed, polled, stored, task, unreadable,
+    Story, accepted, called_back, collect_failed, done, listed, poll_failed, polled, stored, submit_failed,
+    task, unreadable, vendor,
 };
 
 fn songs(outputs: Vec<Output>) -> Report {
@@ -189,4 +190,100 @@ fn what_was_downloaded_once_more_is_booked_once() {
     story.tell(collect_failed(FaultKind::Rejected)).tell(polled(1, done()));
     assert_eq!(story.job.spent, spent);
     assert!(story.job.retrieval.unreadable_since == Timestamp::default());
+}
+
+#[test]
+fn a_task_that_is_heard_to_have_succeeded_while_the_job_waits_in_the_queue_is_followed() {
+    let own_is_missing = songs(vec![at("x"), Output::unusable("")]);
+    for report in [unreadable(), songs(vec![]), own_is_missing] {
+        let mut story = Story::new();
+        let into = Packed { job: JobId::derive("t", "leader"), attempt: 7, own: 1, place: 1 };
+        story.tell(Event::Claimed).tell(Event::Packed { attempt: 1, into });
+        story.tell(submit_failed(1, FaultKind::Unavailable)).is(StateName::Queued);
+        story.tell(called_back(1, report.clone())).is(StateName::Generating);
+        assert_eq!((story.job.submissions, story.job.paid), (1, 1), "{report:?}");
+    }
+    // The same without a task: it exists, and is looked up.
+    let mut story = Story::new();
+    let Event::Reported { attempt, vendor, report, via, .. } = called_back(1, unreadable()) else { panic!() };
+    story.tell(Event::Claimed).tell(Event::Reported { attempt, vendor, task: None, report, via });
+    assert!(matches!(&story.job.state, State::Uncertain { doubt, .. } if doubt.heard));
+}
+
+#[test]
+fn no_policy_for_doubts_pays_again_for_a_task_that_has_succeeded() {
+    for on_unknown in [OnUnknown::Resubmit, OnUnknown::Fail, OnUnknown::Hold] {
+        for gone in [true, false] {
+            let mut story = Story::with(&[("a", &[StepKind::Song])], |policy| policy.on_unknown = on_unknown);
+            story.tell(Event::Claimed).tell(accepted(1, "t1")).tell(polled(1, done()));
+            story.wait(3 * 3600).tell(collect_failed(FaultKind::Rejected)).is(StateName::Generating);
+            if gone {
+                for _ in 0..3 {
+                    story.until_due().tell(poll_failed(1, FaultKind::Rejected));
+                }
+                story.held_for("output_lost");
+            } else {
+                // It is said to be under way again: a replica that is behind.
+                let (polls, took) = poll_while(&mut story, &Report::Pending);
+                assert!(polls >= 6 && took >= Duration::from_secs(120), "{polls} polls, {took:?}");
+                story.held_for("output_unreadable");
+            }
+            assert_eq!((story.job.submissions, story.job.paid), (1, 1), "{on_unknown:?}");
+            story.tell(called_back(1, songs(vec![at("fresh.mp3")]))).is(StateName::Collecting);
+        }
+    }
+}
+
+#[test]
+fn a_task_that_has_succeeded_is_never_asked_to_stop() {
+    let mut story = Story::collecting();
+    story.wait(3600).tell(collect_failed(FaultKind::Rejected));
+    story.until_due().tell(polled(1, Report::Pending)).is(StateName::Generating);
+    story.until_due().tell(polled(1, done())).is(StateName::Collecting);
+}
+
+#[test]
+fn the_address_that_failed_is_known_again_whatever_stands_beside_it() {
+    let packed = Packed { job: JobId::derive("t", "leader"), attempt: 7, own: 1, place: 1 };
+    let beside_bad = songs(vec![at("1.mp3"), Output::unusable("ftp://a/2.mp3")]);
+    let many = songs((0..9).map(|n| at(&format!("{n}.mp3"))).collect());
+    let shared = songs(vec![at("theirs.mp3"), at("ours.mp3")]);
+    for (into, report) in [(None, beside_bad), (None, many), (Some(packed), shared)] {
+        let mut story = Story::new();
+        story.tell(Event::Claimed);
+        if let Some(into) = into {
+            story.tell(Event::Packed { attempt: 1, into });
+        }
+        story.tell(accepted(1, "t1")).tell(polled(1, report.clone())).is(StateName::Collecting);
+        story.tell(collect_failed(FaultKind::Rejected)).is(StateName::Generating);
+        story.ignores(listed(1, report.clone())).ignores(called_back(1, report));
+    }
+}
+
+#[test]
+fn an_output_that_could_be_read_is_waited_for_anew_when_it_cannot_be_read_any_more() {
+    let mut story = Story::generating();
+    for _ in 0..6 {
+        story.until_due().tell(polled(1, unreadable())).is(StateName::Generating);
+    }
+    story.until_due().tell(polled(1, done())).wait(600).tell(collect_failed(FaultKind::Rejected));
+    let (polls, took) = poll_while(&mut story, &unreadable());
+    assert!(polls >= 6 && took >= Duration::from_secs(120), "{polls} polls, {took:?}");
+}
+
+#[test]
+fn a_late_song_that_is_known_already_is_booked_once() {
+    let mut story = Story::new();
+    let prices = std::collections::BTreeMap::from([(vendor("a"), Price { song: 0.5, ..Price::default() })]);
+    story.policy.money = Money { prices, ..Money::default() };
+    story.job.price = story.policy.price(&story.job);
+    story.tell(Event::Claimed).tell(accepted(1, "t1")).tell(polled(1, done()));
+    story.job.retrieval.refreshes = 5;
+    story.tell(collect_failed(FaultKind::Rejected)).held_for("output_lost");
+    story.tell(Event::Resolved(Choice::Resubmit)).is(StateName::Queued);
+    let two = || songs(vec![at("1.mp3"), at("2.mp3")]);
+    story.tell(called_back(1, two())).is(StateName::Collecting);
+    let spent = story.job.spent;
+    story.tell(collect_failed(FaultKind::Rejected)).tell(polled(1, two())).is(StateName::Collecting);
+    assert_eq!(story.job.spent, spent);
 }

@@ -1,8 +1,11 @@
 //! The record in Redis: small, and the same when it comes back.
 
 use proptest::prelude::*;
-use songmill_core::job::{Route, StateName, StepKind};
-use songmill_core::{BatchName, Job, JobId, Stage, Timestamp};
+use songmill_core::job::{Route, StateName, StepKind, Trace};
+use songmill_core::view::JobView;
+use songmill_core::{
+    BatchName, Event, Extra, ExtraReason, Extras, Fault, FaultKind, Job, JobId, Stage, Timestamp,
+};
 
 use crate::fuzz::{events, run, settings};
 use crate::story::{START, Story, vendor};
@@ -56,4 +59,32 @@ proptest! {
             assert_eq!(&read, job);
         });
     }
+}
+
+#[test]
+fn nothing_of_what_was_said_is_left_in_an_erased_view() {
+    const MARK: &str = "marker";
+    let mut story = crate::story::Story::new();
+    story.job.trace = Some(Box::new(Trace { request_id: MARK.into(), traceparent: Some(MARK.into()) }));
+    let fault = Fault::new(FaultKind::Rejected, "test_fault", MARK);
+    story.tell(Event::Claimed).tell(Event::SubmitFailed { attempt: 1, fault }).failed_with("test_fault");
+    let mut view = JobView::of(&story.job, Some(MARK.into()), story.now);
+    assert!(view.waits_for.contains(MARK));
+    view.erase();
+    assert!(!format!("{view:?}").contains(MARK), "{view:?}");
+}
+
+#[test]
+fn extra_outputs_make_no_record_large() {
+    let mut extra = Extras::default();
+    for _ in 0..500 {
+        let long = "春".repeat(10_000);
+        extra.push(Extra::new(&long, Some(&long), ExtraReason::NotRequested));
+    }
+    let bytes = serde_json::to_vec(&extra).unwrap().len();
+    assert!(extra.files.len() == 100 && extra.more == 400 && bytes < 64_000, "{bytes}");
+    let address = format!("https://a.example/{}", "x".repeat(400));
+    let mut few = Extras::default();
+    few.push(Extra::new(&address, None, ExtraReason::NotRequested));
+    assert_eq!(few.files[0].value, address);
 }

@@ -116,11 +116,14 @@ impl World {
             "due before now"
         );
         if let State::Collecting { origin, .. } = &self.job.state
-            && matches!(is, StateName::Queued | StateName::Failed | StateName::Uncertain)
+            && (matches!(is, StateName::Queued | StateName::Failed | StateName::Uncertain)
+                || after.job.ended.contains(&origin.attempt.number))
         {
             let number = origin.attempt.number;
             let is_unusable = matches!(event, Event::QualityRejected { .. } | Event::Poisoned { .. });
-            let is_replaced = is == StateName::Uncertain || origin.vendor != *self.job.vendor();
+            // A later submission is looked for, or an operator is asked what became of it.
+            let is_replaced =
+                matches!(is, StateName::Uncertain | StateName::Held) || origin.vendor != *self.job.vendor();
             assert!(is_unusable || is_replaced, "paid for again without need\n{}", self.log.join("\n"));
             self.tasks.iter_mut().filter(|task| task.attempt == number).for_each(|task| task.wasted = true);
         }
@@ -357,6 +360,8 @@ impl World {
     fn shown(&mut self, attempt: u32, now: Timestamp) -> Report {
         match self.truth(attempt, now) {
             Report::Done(_) if self.tape.chance(40) => unreadable(),
+            // A replica that is behind.
+            Report::Done(_) if self.tape.chance(20) => Report::Pending,
             report => report,
         }
     }

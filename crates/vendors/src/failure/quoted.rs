@@ -58,7 +58,26 @@ fn end(chars: &[char], open: usize, close: char) -> Option<usize> {
             && (!matches!(close, '\'' | '’') || !chars.get(at + 1).is_some_and(|c| c.is_alphanumeric()))
     };
     let cut_off = (!matches!(close, '\'' | '’')).then_some(chars.len());
-    (open + 1..chars.len()).find(is_end).or(cut_off)
+    outer_end(chars, open, close, is_end).or_else(|| (open + 1..chars.len()).find(is_end)).or(cut_off)
+}
+
+/// Where a quotation ends in which others stand; none where they are not all closed.
+fn outer_end(chars: &[char], open: usize, close: char, is_end: impl Fn(&usize) -> bool) -> Option<usize> {
+    let mut depth = 1;
+    for at in open + 1..chars.len() {
+        let begins = chars[at] == chars[open]
+            && chars[at - 1].is_whitespace()
+            && chars.get(at + 1).is_some_and(|c| c.is_alphanumeric());
+        if begins || (chars[open] != close && chars[at] == chars[open]) {
+            depth += 1;
+        } else if is_end(&at) {
+            depth -= 1;
+        }
+        if depth == 0 {
+            return Some(at);
+        }
+    }
+    None
 }
 
 /// Whether what is before a quotation says that it is the message of an exception: `RuntimeError(`.

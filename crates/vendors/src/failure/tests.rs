@@ -73,6 +73,8 @@ fn words_that_a_vendor_quotes_decide_nothing() {
         "lost \"sensitive words that were cut o",
         "it broke at 'don't flag my sensitive words'",
         "crashed on sensitive hearts",
+        "failed on \"she said \"hello\" and sensitive words came\"",
+        "合成「他说「敏感词」然后走了违规」时出错",
         "crashed on her sensitive heart and out of memory",
     ] {
         again(words);
@@ -94,6 +96,10 @@ fn of_several_phrases_the_first_decides_and_of_two_in_one_place_the_longer() {
         "The input or output was flagged as sensitive. Please try again with different inputs. (E005) (x)",
     );
     content_refused("Rejected by content moderation after a timeout");
+    content_refused("Our moderation service has rejected this prompt");
+    content_refused("审核服务拒绝了该内容");
+    content_refused("the prompt \"x\" was flagged because of \"y\"");
+    again("moderation service unavailable");
 }
 
 #[test]

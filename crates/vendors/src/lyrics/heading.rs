@@ -121,7 +121,10 @@ pub(super) fn alone(line: &str) -> Option<Option<Heading>> {
         .unwrap_or(bare)
         .trim_matches(AROUND)
         .trim_end_matches([':', '：']);
-    let is_word = inner == line && AS_WORDS.contains(&inner.to_lowercase().as_str());
+    let lower = inner.to_lowercase();
+    let name =
+        ORDINALS.iter().find_map(|first| lower.strip_prefix(first)?.strip_prefix(' ')).unwrap_or(&lower);
+    let is_word = inner == line && AS_WORDS.contains(&name);
     exactly(inner).filter(|_| !is_word).map(Some)
 }
 
@@ -239,6 +242,9 @@ fn is_number(word: &str) -> bool {
     ];
     word.chars().all(char::is_numeric) || WORDS.contains(&word)
 }
+
+/// Those of them that may be words of songs as well.
+const ORDINALS: [&str; 8] = ["final", "last", "first", "second", "third", "fourth", "repeat", "double"];
 
 /// What may stand before a name without changing what it is.
 const BEFORE: [&str; 15] = [

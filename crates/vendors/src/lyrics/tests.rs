@@ -296,3 +296,14 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_line_that_may_be_words_is_sung_with_an_ordinal_before_it_too() {
+    let grammar = Grammar { played: &["inst-short"], half_width: true, final_stop: true, tokens: None };
+    for line in ["Final silence", "Last break", "First rap", "Second couplet"] {
+        let written = write("lyrics", &format!("{line}\nfalls"), &grammar, Voice::Sings).unwrap();
+        assert!(written.text.contains(line), "{line}: {}", written.text);
+    }
+    let heading = write("lyrics", "Guitar solo\nLast chorus\nla", &grammar, Voice::Sings).unwrap();
+    assert_eq!(heading.text, "[inst-short] ; [chorus] la.");
+}

@@ -60,18 +60,26 @@ const ONE_SONG: [&str; 34] = [
 ];
 
 /// Parts of a song, by words in their keys.
-const PARTS: [(&str, &str); 11] = [
+const PARTS: [(&str, &str); 19] = [
     ("vocals", "vocal"),
     ("vocal", "vocal"),
     ("voice", "vocal"),
     ("acapella", "vocal"),
+    ("acappella", "vocal"),
     ("bgm", "bgm"),
     ("instrumental", "bgm"),
+    ("instrumentals", "bgm"),
     ("accompaniment", "bgm"),
     ("karaoke", "bgm"),
+    ("backing", "bgm"),
+    ("drum", "drums"),
     ("drums", "drums"),
+    ("percussion", "drums"),
     ("bass", "bass"),
+    ("guitar", "guitar"),
+    ("piano", "piano"),
     ("stem", "stem"),
+    ("stems", "stem"),
 ];
 
 /// Words in keys of what is no audio.
@@ -107,7 +115,7 @@ const OTHER: [&str; 28] = [
 ];
 
 /// Words in keys of audio.
-const AUDIO: [&str; 16] = [
+const AUDIO: [&str; 13] = [
     "audio",
     "song",
     "songs",
@@ -120,10 +128,29 @@ const AUDIO: [&str; 16] = [
     "flac",
     "ogg",
     "m4a",
-    "clip",
-    "clips",
-    "stream",
     "recording",
+];
+
+/// The same, where no other word of the key tells: a stream may be one of pictures.
+const WEAK_AUDIO: [&str; 3] = ["clip", "clips", "stream"];
+
+/// Words with which keys begin under which an answer repeats what was requested: audio there is no output.
+const REPEATED: [&str; 8] =
+    ["input", "inputs", "request", "prompt", "reference", "ref", "params", "parameters"];
+
+/// Keys of one song's addresses that may be a page about it, unless their ending says that they are audio.
+const PAGES: [&str; 11] = [
+    "song_url",
+    "song",
+    "music_url",
+    "music",
+    "download_url",
+    "url",
+    "uri",
+    "href",
+    "link",
+    "track_url",
+    "play_url",
 ];
 
 /// Keys that say nothing of a song though they may hold addresses.
@@ -134,10 +161,54 @@ const AUDIO_ENDINGS: [&str; 24] = [
     "aifc", "caf", "wma", "weba", "mka", "amr", "au", "w64", "rf64", "alac",
 ];
 
-const OTHER_ENDINGS: [&str; 30] = [
-    "png", "jpg", "jpeg", "gif", "webp", "avif", "svg", "bmp", "tif", "tiff", "ico", "mid", "midi", "json",
-    "txt", "pdf", "zip", "gz", "tar", "srt", "lrc", "vtt", "xml", "musicxml", "mxl", "html", "htm", "csv",
-    "md", "yaml",
+const OTHER_ENDINGS: [&str; 47] = [
+    "png",
+    "jpg",
+    "jpeg",
+    "gif",
+    "webp",
+    "avif",
+    "svg",
+    "bmp",
+    "tif",
+    "tiff",
+    "ico",
+    "heic",
+    "mid",
+    "midi",
+    "json",
+    "txt",
+    "pdf",
+    "zip",
+    "gz",
+    "tar",
+    "srt",
+    "lrc",
+    "vtt",
+    "xml",
+    "musicxml",
+    "mxl",
+    "html",
+    "htm",
+    "csv",
+    "md",
+    "yaml",
+    "yml",
+    "toml",
+    "log",
+    "tsv",
+    "npy",
+    "npz",
+    "pt",
+    "pth",
+    "pkl",
+    "safetensors",
+    "ckpt",
+    "m3u8",
+    "m3u",
+    "pls",
+    "mpd",
+    "ass",
 ];
 
 /// Where a key stands among those of one song; none for others.
@@ -146,14 +217,48 @@ pub(super) fn rank(key: &str) -> Option<usize> {
     ONE_SONG.iter().position(|known| *known == key)
 }
 
-/// What a key says of what stands under it, given what those above say; and which part of a song it names.
+/// Whether a key of one song's addresses may stand for a page about it.
+pub(super) fn may_be_page(key: &str) -> bool {
+    PAGES.contains(&&*snake(key))
+}
+
+/// Whether what a stream is addressed by stands under a key: it may be what there is until the song is whole.
+pub(super) fn is_stream(key: &str) -> bool {
+    snake(key).contains("stream")
+}
+
+/// Whether an answer repeats under a key what was requested.
+pub(super) fn is_repeated(key: &str) -> bool {
+    snake(key).split(SEPARATORS).next().is_some_and(|word| REPEATED.contains(&word))
+}
+
+/// Whether a key says that audio is addressed under it, and not only named or described.
+pub(super) fn is_address_of_audio(key: &str) -> bool {
+    const DESCRIBES: [&str; 8] = ["name", "filename", "path", "format", "type", "codec", "title", "id"];
+    let is_audio = kind_of_key(key, Kind::Unknown).0 == Kind::Audio;
+    is_audio && !snake(key).split(SEPARATORS).any(|word| DESCRIBES.contains(&word))
+}
+
+const SEPARATORS: [char; 4] = ['_', '-', '.', ' '];
+
+/// What a key says of what stands under it, given what those above say; and which part of a song it names. Of several
+/// words the last decides: `cover_audio` is audio, and `audio_cover` a picture.
 pub(super) fn kind_of_key(key: &str, above: Kind) -> (Kind, Option<&'static str>) {
     let key = snake(key);
-    let words = || key.split(['_', '-', '.', ' ']);
+    let words = || key.split(SEPARATORS);
     let part = words().find_map(|word| PARTS.iter().find(|(name, _)| *name == word)).map(|(_, part)| *part);
-    let kind = if words().any(|word| OTHER.contains(&word)) || CONTROL.contains(&&*key) {
+    let is_without = words().any(|word| matches!(word, "no" | "without" | "minus" | "off"));
+    let part = if is_without && part == Some("vocal") { Some("bgm") } else { part };
+    let kind_of_word = |word: &str| match word {
+        _ if OTHER.contains(&word) => Some(Kind::Other),
+        _ if AUDIO.contains(&word) || PARTS.iter().any(|(name, _)| *name == word) => Some(Kind::Audio),
+        _ => None,
+    };
+    let kind = if CONTROL.contains(&&*key) {
         Kind::Other
-    } else if part.is_some() || words().any(|word| AUDIO.contains(&word)) {
+    } else if let Some(kind) = words().filter_map(kind_of_word).next_back() {
+        kind
+    } else if words().any(|word| WEAK_AUDIO.contains(&word)) {
         Kind::Audio
     } else {
         above
@@ -161,16 +266,25 @@ pub(super) fn kind_of_key(key: &str, above: Kind) -> (Kind, Option<&'static str>
     (kind, part.filter(|_| kind == Kind::Audio))
 }
 
+/// The part that a key names which says nothing by itself, beside keys that name parts.
+pub(super) fn other_part(key: &str) -> Option<&'static str> {
+    matches!(&*snake(key), "other" | "others" | "rest").then_some("other")
+}
+
 /// What the ending of an address's path says; without one it is what its key says.
 pub(super) fn kind_of_path(url: &str, by_key: Kind) -> Kind {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    let name = path.rsplit('/').next().unwrap_or_default();
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    let ending = split_ending(url).map(|(_, ending)| ending.to_ascii_lowercase());
     match ending.as_deref() {
         Some(ending) if AUDIO_ENDINGS.contains(&ending) => Kind::Audio,
         Some(ending) if OTHER_ENDINGS.contains(&ending) => Kind::Other,
         _ => by_key,
     }
+}
+
+/// An address without its query and the ending of its file, and that ending.
+pub(super) fn split_ending(url: &str) -> Option<(&str, &str)> {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    path.rsplit_once('.').filter(|(_, ending)| !ending.contains('/'))
 }
 
 /// A key in `snake_case`, whatever its own form.

@@ -61,10 +61,15 @@ fn creating(settings: &Arc<Settings>, request: http::Request<Bytes>, step: StepK
 
 /// Lyrics may come at once; whatever has a task is followed.
 fn accepted(body: &Object, step: StepKind) -> Result<Accepted, Fault> {
-    if step == StepKind::Lyrics
-        && let Some(lyrics) = product(&Value::Object(body.clone()), step)
-    {
-        return Ok(Accepted::Done(lyrics));
+    if step == StepKind::Lyrics {
+        // Beside a task only what is said to be the answer: words elsewhere may be of anything.
+        let given =
+            ["data", "response"].iter().filter_map(|key| body.get(*key)).find_map(|it| product(it, step));
+        let alone = || product(&Value::Object(body.clone()), step);
+        let is_task = text(body, &["task_id"]).is_some();
+        if let Some(lyrics) = given.or_else(|| (!is_task).then(alone).flatten()) {
+            return Ok(Accepted::Done(lyrics));
+        }
     }
     let id = text(body, &["task_id"]).ok_or_else(|| {
         // Elsewhere on this host errors come with a status of success: their words are worth keeping.

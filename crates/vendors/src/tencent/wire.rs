@@ -6,7 +6,7 @@ use songmill_core::{Extra, ExtraReason, Fault, Output, Outputs, Source, TaskId};
 
 use crate::address::normalized;
 use crate::outputs;
-use crate::tolerant::{Object, garbled, int, is_empty, text};
+use crate::tolerant::{Object, garbled, int, is_empty, masked, text};
 
 /// The body of every request.
 #[derive(Serialize)]
@@ -136,11 +136,15 @@ fn outputs(job: &Object, content_id: &str) -> Outputs {
         songs(result.get("textBgmGeneration").unwrap_or(result), &mut |song| {
             let output = placed(song, store, folder);
             if outputs::is_no_audio(output.source.as_str()) {
-                found.extra.push(Extra::new(output.source.as_str(), None, ExtraReason::NotAudio));
+                found.extra.push(Extra::new(&masked(output.source.as_str()), None, ExtraReason::NotAudio));
             } else if found.audio.len() < MOST {
                 found.audio.push(output);
             } else {
-                found.extra.push(Extra::new(output.source.as_str(), None, ExtraReason::NotRequested));
+                found.extra.push(Extra::new(
+                    &masked(output.source.as_str()),
+                    None,
+                    ExtraReason::NotRequested,
+                ));
             }
         });
     }
@@ -165,7 +169,12 @@ fn songs(result: &Value, found: &mut dyn FnMut(&str)) {
             Some(name) => found(name),
             // It has the place of a name, which is not there yet.
             None if song.iter().any(|(key, value)| NAMES.contains(&&**key) && is_empty(value)) => found(""),
-            None => song.values().filter(|value| !value.is_string()).for_each(|value| songs(value, found)),
+            None => {
+                let may_hold = |value: &&Value| {
+                    value.as_str().is_none_or(|text| text.trim_start().starts_with(['[', '{']))
+                };
+                song.values().filter(may_hold).for_each(|value| songs(value, found));
+            }
         },
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }

@@ -63,6 +63,8 @@ fn lyrics_are_taken_at_once_or_followed() {
         Accepted::Done(Product::Lyrics(written))
     );
     assert_eq!(lyrics(json!({ "task_id": "bcee6b21" })), Accepted::Task(task_id("bcee6b21")));
+    let said = json!({ "task_id": "bcee6b21", "message": { "content": "queued" } });
+    assert_eq!(lyrics(said), Accepted::Task(task_id("bcee6b21")), "words of the answer are no lyrics");
     let body = json!({ "task_id": "b", "status": "SUCCESS", "response": { "data": [{ "text": "[verse] la", "title": "La" }] } });
     assert!(polled(StepKind::Lyrics, &body).contains(r#"Lyrics { text: "[verse] la", title: Some("La") }"#));
 }

@@ -231,6 +231,11 @@ fn every_state_is_understood_as_number_text_or_name() {
     assert!(polled(&job(json!(4), &json!({ "message": "no model" }))).contains("no model"));
     assert!(polled(&job(json!(3), &json!({}))).contains("Unreadable"));
     assert!(polled(&done()).contains(r#"Object { store: "store-1", key: "songmill/x/a.mp3" }"#));
+    let mut as_text = done();
+    as_text["outputs"][0]["smartContentResult"] =
+        json!({ "songs": json!([{ "songName": "a.mp3" }]).to_string(), "note": "two songs" });
+    assert!(polled(&as_text).contains(r#"key: "songmill/x/a.mp3""#), "{}", polled(&as_text));
+    assert!(!polled(&as_text).contains("two songs"));
     let gone = reply(200, r#"{"requestId":"r","errorResponse":{"message":"job not found"}}"#);
     assert_eq!(outcome(vendor().poll(&task(&task_id("x"))), gone), "rejected task_gone: job not found");
 }

@@ -92,6 +92,7 @@ impl Turn<'_> {
     pub(super) fn collect(&mut self, origin: Origin, selected: Selected) -> Changed {
         let Selected { outputs, extra, .. } = selected;
         self.job.strikes = 0;
+        self.job.retrieval.readable();
         self.count_others();
         // The queue is in the order of these moments: first what expires first.
         let expires = outputs.iter().filter_map(|output| output.expires).min();

@@ -220,6 +220,11 @@ impl Turn<'_> {
         if self.job.cancel_asked {
             return self.cancel("it is not known whether the vendor charges for it");
         }
+        if let Some(task) = task.filter(|_| self.has_succeeded()) {
+            // That it succeeded is known: no policy for doubts pays for it again, or gives it up.
+            let lost = Fault::new(FaultKind::Unknown, "output_lost", fault.to_string());
+            return self.hold(attempt, Some(task), &lost);
+        }
         let policy = self.policy.vendor(self.job.vendor());
         match policy.on_unknown {
             OnUnknown::Hold => self.hold(attempt, task, fault),

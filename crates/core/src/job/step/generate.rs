@@ -7,7 +7,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::id::TaskId;
 use crate::job::event::{Accepted, Event, Via};
 use crate::job::state::{Attempt, Ended, State};
-use crate::report::Report;
+use crate::report::{RawAnswer, Report};
 use crate::time::{Span, Timestamp};
 
 /// How often in a row the vendor may deny knowing a task before it counts as gone.
@@ -44,6 +44,12 @@ impl Turn<'_> {
             Event::Reported {
                 attempt, task: Some(task), via: Via::Poll { .. } | Via::List { .. }, ..
             } if *attempt == at && *task != of.task => Changed::No,
+            // A callback that names another task says nothing of this one: it is polled.
+            Event::Reported { attempt, task: Some(task), via: Via::Callback, .. }
+                if *attempt == at && *task != of.task =>
+            {
+                self.nudged(of)
+            }
             Event::Reported { attempt, report, via, .. } if *attempt == at => match (report, via) {
                 (Report::Pending, Via::Poll { asked } | Via::List { asked }) => {
                     self.still_pending(of, *asked)
@@ -56,11 +62,7 @@ impl Turn<'_> {
             Event::Reported { attempt, vendor, task, report, .. } => {
                 self.late_report(*attempt, vendor, task.as_ref(), report)
             }
-            Event::Heard { attempt } if *attempt == at && of.nudged < self.now => {
-                self.job.state = Following { nudged: self.now, ..of }.into();
-                self.job.due = self.now;
-                Changed::Yes
-            }
+            Event::Heard { attempt } if *attempt == at => self.nudged(of),
             Event::PollFailed { attempt, fault } if *attempt == at => self.poll_failed(of, fault),
             Event::Accepted { attempt, accepted: Accepted::Done(product) } if *attempt == at => {
                 self.finish(of.attempt, Some(of.task), product.clone(), Via::Callback)
@@ -73,6 +75,16 @@ impl Turn<'_> {
             Event::Poisoned { claims } => self.poisoned_over(of.attempt, &of.task, *claims),
             _ => Changed::No,
         }
+    }
+
+    /// Something has happened: the task is polled now.
+    fn nudged(&mut self, of: Following) -> Changed {
+        if of.nudged >= self.now {
+            return Changed::No;
+        }
+        self.job.state = Following { nudged: self.now, ..of }.into();
+        self.job.due = self.now;
+        Changed::Yes
     }
 
     /// The task of the submission that the job is with has ended.
@@ -112,11 +124,17 @@ impl Turn<'_> {
 
     fn still_pending(&mut self, of: Following, asked: Timestamp) -> Changed {
         self.job.strikes = 0;
-        if self.is_given_up(of.attempt) {
-            return self.give_up(of.attempt, &of.task);
-        }
-        if self.is_late(of.attempt) && of.stops < STOP_TRIES {
-            return self.stop_overdue(of);
+        match (self.is_given_up(of.attempt), self.has_succeeded()) {
+            // The vendor has said already that it succeeded: it is not stopped, and what it made is waited for.
+            (true, true) => {
+                let answer = RawAnswer::new("the task, which had succeeded, is said to be under way");
+                return self.output_unreadable(of.attempt, Some(of.task), &answer, Via::Poll { asked });
+            }
+            (true, false) => return self.give_up(of.attempt, &of.task),
+            (false, false) if self.is_late(of.attempt) && of.stops < STOP_TRIES => {
+                return self.stop_overdue(of);
+            }
+            (false, _) => {}
         }
         let polls = of.polls.saturating_add(1);
         self.job.due =

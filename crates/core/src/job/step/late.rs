@@ -19,10 +19,21 @@ impl Turn<'_> {
             Event::Found { attempt, task } if self.is_current(*attempt) => {
                 self.found(self.earlier(*attempt), task)
             }
-            Event::Reported { attempt, task: Some(task), report: Report::Pending, .. }
+            Event::Reported { attempt, vendor, task: Some(task), report, .. }
                 if self.is_current(*attempt) =>
             {
-                self.found(self.earlier(*attempt), task)
+                let changed = self.late_report(*attempt, vendor, Some(task), report);
+                match report {
+                    // It exists, though it does not show yet what it made.
+                    Report::Pending | Report::Unreadable(_) | Report::Done(_) if changed == Changed::No => {
+                        self.found(self.earlier(*attempt), task)
+                    }
+                    Report::Pending
+                    | Report::Unreadable(_)
+                    | Report::Done(_)
+                    | Report::Failed(_)
+                    | Report::Canceled => changed,
+                }
             }
             Event::Reported { attempt, vendor, task, report, .. } => {
                 self.late_report(*attempt, vendor, task.as_ref(), report)
@@ -40,6 +51,12 @@ impl Turn<'_> {
         let HeldFor { attempt, task, fault, .. } = of;
         match event {
             Event::Resolved(choice) => self.resolved(attempt, task.as_ref(), &fault, choice),
+            // Of an earlier vendor's attempt only a product is of use here.
+            Event::Reported { attempt: number, .. } | Event::Heard { attempt: number }
+                if *number < self.job.first =>
+            {
+                self.late(event)
+            }
             Event::CancelAsked => self.cancel("while it was held"),
             Event::Accepted { attempt: number, accepted } if *number == attempt.number && task.is_none() => {
                 self.accepted(attempt, accepted)
@@ -49,12 +66,18 @@ impl Turn<'_> {
             }
             Event::Reported { attempt: number, task: said, report, via, .. } if *number == attempt.number => {
                 match (task, report) {
+                    // It says nothing of the task that is held for: that is polled.
+                    (Some(task), _) if said.as_ref().is_some_and(|said| *said != task) => {
+                        self.look_again(attempt, task)
+                    }
                     // It is held because nothing could be read: another such answer is no news.
                     (Some(_), Report::Pending | Report::Unreadable(_)) => Changed::No,
                     (Some(task), Report::Done(_) | Report::Failed(_) | Report::Canceled) => {
                         self.ended(attempt, Some(task), report, *via)
                     }
-                    (None, Report::Pending) if said.is_none() => self.look_for_held(attempt),
+                    (None, Report::Pending | Report::Unreadable(_)) if said.is_none() => {
+                        self.look_for_held(attempt)
+                    }
                     (None, report) => self.reported_first(attempt, None, said.as_ref(), (report, *via)),
                 }
             }
@@ -177,8 +200,9 @@ impl Turn<'_> {
                     return Changed::No;
                 }
                 self.job.note(self.now, "reported", words);
-                self.job.retrieval = Retrieval::default();
-                // One of an earlier vendor's is booked with this one: better there than nowhere.
+                // One of an earlier vendor's is booked with this one: better there than nowhere. One that was known
+                // is booked already.
+                self.job.retrieval = Retrieval { booked: true, ..Retrieval::default() };
                 if self.confirm(number) {
                     self.book(vendor, &selected.outputs);
                 }

@@ -43,10 +43,10 @@ impl Turn<'_> {
         outputs: Outputs,
         via: Via,
     ) -> Changed {
-        if self.is_stale(&outputs.audio, via) {
+        let selected = self.selected(attempt.number, outputs);
+        if self.is_stale(&selected.outputs, via) {
             return Changed::No;
         }
-        let selected = self.selected(attempt.number, outputs);
         if selected.outputs.is_empty() {
             let answer = RawAnswer::new(&listed(&selected.extra));
             return self.output_unreadable(attempt, task, &answer, via);
@@ -146,6 +146,11 @@ impl Turn<'_> {
             return self.hold_with(attempt, task.as_ref(), &fault, Some(answer.clone()));
         }
         self.wait_for_output(attempt, task, via)
+    }
+
+    /// Whether the vendor has said of the task that is followed that it succeeded.
+    pub(super) fn has_succeeded(&self) -> bool {
+        !self.job.retrieval.is_new()
     }
 
     /// Whether the output of the task was waited for this long.

@@ -53,6 +53,9 @@ impl Turn<'_> {
                 self.job.state = State::Canceling { attempt, task, tries, because };
                 Changed::Yes
             }
+            Event::Reported { attempt, task: Some(task), .. } if *attempt == at && *task != of.task => {
+                Changed::No
+            }
             Event::Reported { attempt, report, .. } if *attempt == at => match report {
                 Report::Pending => Changed::No,
                 Report::Done(_) | Report::Unreadable(_) | Report::Failed(_) | Report::Canceled => {
@@ -71,6 +74,9 @@ impl Turn<'_> {
             Event::CancelFailed { attempt, fault } if *attempt == at => {
                 self.alert_if_ours(fault);
                 self.look_after_stop(of, Some(fault))
+            }
+            Event::Reported { attempt, task: Some(task), .. } if *attempt == at && *task != of.task => {
+                Changed::No
             }
             Event::Reported { attempt, report, via, .. } if *attempt == at => {
                 self.ended(of.attempt, Some(of.task), report, *via)

@@ -147,7 +147,7 @@ impl Turn<'_> {
     ) -> Changed {
         match (report, task) {
             (Report::Pending, Some(task)) => self.found(attempt, task),
-            (Report::Pending, None) => self.heard(attempt, doubt),
+            (Report::Pending | Report::Unreadable(_), None) => self.heard(attempt, doubt),
             (Report::Done(_) | Report::Unreadable(_) | Report::Failed(_) | Report::Canceled, task) => {
                 self.count_paid();
                 self.confirm(attempt.number);
