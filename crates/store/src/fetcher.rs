@@ -3,20 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use songmill_core::Event;
+use songmill_core::{Event, JobId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Claimant, Claims, LONGEST_SLEEP, Wanted};
 use crate::held::{RETRY_FIRST, RETRY_MOST, Shared, chain};
-use crate::isolation::{ALONE, GROUP, Isolation, NEARLY_ALONE, Place};
+use crate::isolation::{ALONE, Isolation, NEARLY_ALONE, Place, few};
 use crate::lease::Lease;
+use crate::queue::QueueSettings;
 
 /// The most jobs asked for in one claim.
 const CLAIM_CHUNK: usize = 128;
-/// How many leases suspects may take before other jobs are claimed beside them.
-const PATIENCE: u32 = 5;
+/// The part of a lease that a queue's other jobs are waited for before suspects are claimed: most work ends sooner, and
+/// what waits for its turn at the vendor may not end soon at all.
+const DRAIN: u32 = 3;
 
 /// What a fetcher works with.
 pub(crate) struct Fetcher {
@@ -31,6 +33,12 @@ pub(crate) struct Fetcher {
 struct Claiming {
     claimant: Claimant,
     wait: Duration,
+}
+
+/// Suspects that are worked on.
+struct Apart {
+    _place: Place,
+    suspects: Vec<JobId>,
 }
 
 /// The queue is to be stopped.
@@ -50,17 +58,20 @@ impl Fetcher {
         let isolation = store.isolation();
         let bell = store.wake().bell(&store.keys().queue(self.shared.stage, &self.shared.vendor));
         let mut claiming = Claiming { claimant: Claimant::new(), wait: RETRY_FIRST };
+        // Suspects under way, with the place that they have.
+        let mut apart: Option<Apart> = None;
         loop {
             let slots = self.free_slots(isolation).await?;
+            apart = apart.filter(|apart| self.shared.has_any(&apart.suspects));
             let asked = slots.len();
             let alone = self.shared.count() == 0 && !isolation.is_occupied();
             let wanted = Wanted { most: asked, lease, suspects: false, alone };
             let Some(claims) = self.claim(&mut claiming, wanted).await? else { continue };
             let (next, full) = (self.sleep(&claims), claims.leases.len() == asked);
-            let suspects = claims.suspects;
+            let suspects = claims.suspects && apart.is_none();
             self.hand_out(claims, slots).await?;
             if suspects && let Some(place) = isolation.try_enter() {
-                self.isolate(place, &mut claiming).await?;
+                apart = self.isolate(place, &mut claiming).await?;
                 continue;
             }
             if full {
@@ -70,9 +81,8 @@ impl Fetcher {
                 () = self.stop.cancelled() => return Err(Stopped),
                 () = bell.notified() => {}
                 () = tokio::time::sleep(next) => {}
-                place = isolation.enter(), if suspects => {
-                    self.isolate(place, &mut claiming).await?;
-                }
+                () = self.shared.freed.notified(), if apart.is_some() => {}
+                place = isolation.enter(), if suspects => apart = self.isolate(place, &mut claiming).await?,
             }
         }
     }
@@ -85,7 +95,8 @@ impl Fetcher {
                 () = self.stop.cancelled() => return Err(Stopped),
                 slot = self.slots.clone().acquire_owned() => slot.expect("the semaphore is never closed"),
             };
-            let most = isolation.room_beside(self.shared.count()).min(CLAIM_CHUNK);
+            let few = few(self.shared.settings.concurrency);
+            let most = isolation.room_beside(self.shared.count(), few).min(CLAIM_CHUNK);
             if most > 0 {
                 let mut slots = vec![first];
                 self.more_slots(&mut slots, most);
@@ -154,25 +165,30 @@ impl Fetcher {
         Err(Stopped)
     }
 
-    /// Works on suspects: first the queue's other jobs are ended, then nothing else is claimed until these are.
-    async fn isolate(&self, place: Place, claiming: &mut Claiming) -> Going<()> {
-        let lease = self.shared.settings.lease.get();
-        self.until(|shared| shared.count() == 0, lease).await?;
+    /// Has suspects worked on: first the queue's other jobs are ended, then nothing else is claimed until these are. Those
+    /// that take too long keep the place, so that no other suspects are beside them.
+    async fn isolate(&self, place: Place, claiming: &mut Claiming) -> Going<Option<Apart>> {
+        let QueueSettings { concurrency, lease } = self.shared.settings;
+        let lease = lease.get();
+        self.until(|shared| shared.count() == 0, lease / DRAIN).await?;
         place.occupy();
         let mut slots = Vec::new();
-        self.more_slots(&mut slots, GROUP);
+        self.more_slots(&mut slots, few(concurrency));
         let others = self.shared.count();
         if slots.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let alone = others <= NEARLY_ALONE;
-        let wanted = Wanted { most: slots.len(), lease, suspects: true, alone };
-        if let Some(claims) = self.claim(claiming, wanted).await? {
-            let suspects: Vec<_> = claims.leases.iter().map(|lease| lease.job.id).collect();
-            self.hand_out(claims, slots).await?;
-            self.until(|shared| !shared.has_any(&suspects), lease * PATIENCE).await?;
+        let wanted = Wanted { most: slots.len(), lease, suspects: true, alone: others <= NEARLY_ALONE };
+        let Some(claims) = self.claim(claiming, wanted).await? else { return Ok(None) };
+        let suspects: Vec<_> = claims.leases.iter().map(|lease| lease.job.id).collect();
+        if !suspects.is_empty() {
+            let Shared { stage, vendor, .. } = &*self.shared;
+            tracing::debug!(%stage, %vendor, suspects = suspects.len(), others, "jobs that were lost before are worked on apart");
         }
-        Ok(())
+        self.hand_out(claims, slots).await?;
+        self.until(|shared| !shared.has_any(&suspects), lease).await?;
+        place.vacate();
+        Ok(self.shared.has_any(&suspects).then_some(Apart { _place: place, suspects }))
     }
 
     /// Waits until this is so of the jobs that the process has, or has waited for so long.

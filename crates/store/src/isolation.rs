@@ -11,12 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 pub(crate) const ALONE: u32 = 5;
 /// As how many of them counts work that failed while its worker lived.
 pub(crate) const FAILURE: u32 = 2;
-/// Suspects that are claimed together, the first time.
-pub(crate) const GROUP: usize = 8;
 /// Other jobs of a queue that a suspect counts as alone with: those whose work does not end.
 pub(crate) const NEARLY_ALONE: usize = 2;
-/// Jobs that each of the other queues of the process may have while suspects are worked on.
-const BESIDE: usize = 8;
+/// Few of the jobs that a queue may work on at once: so many suspects are claimed together the first time, and so many
+/// jobs each of the other queues may have meanwhile.
+pub(crate) fn few(concurrency: usize) -> usize {
+    (concurrency / 32).max(8)
+}
 
 /// The place for suspects, of which a process has one.
 #[derive(Debug)]
@@ -56,9 +57,9 @@ impl Isolation {
         *self.occupied.borrow()
     }
 
-    /// How many more jobs another queue may claim that has so many.
-    pub(crate) fn room_beside(&self, held: usize) -> usize {
-        if self.is_occupied() { BESIDE.saturating_sub(held) } else { usize::MAX }
+    /// How many more jobs another queue may claim that has so many, where few may be beside suspects.
+    pub(crate) fn room_beside(&self, held: usize, few: usize) -> usize {
+        if self.is_occupied() { few.saturating_sub(held) } else { usize::MAX }
     }
 
     /// Waits until no suspects are worked on. Cancel-safe.
@@ -73,6 +74,11 @@ impl Place {
     /// Says that suspects are worked on from now on.
     pub(crate) fn occupy(&self) {
         self.occupied.send_replace(true);
+    }
+
+    /// Says that others need not be few any more.
+    pub(crate) fn vacate(&self) {
+        self.occupied.send_replace(false);
     }
 }
 

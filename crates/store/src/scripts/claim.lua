@@ -26,14 +26,16 @@ end
 local MOST_LEFT = 512
 local count, left = 0, 0
 
+local alike
+
 local function wanted(claims)
   if (claims >= SUSPECT) ~= apart then return false end
-  -- Suspects of the first time are claimed a few together, those that were lost once more one by one.
-  if claims > SUSPECT then
-    if count > 0 then return false end
-    most = 1
+  if not apart then return true end
+  if not alike then
+    -- Suspects that were lost twice are claimed a few together, with each loss more an eighth as many, in the end alone.
+    alike, most = claims, math.max(1, math.floor(most / 8 ^ (claims - SUSPECT)))
   end
-  return true
+  return claims == alike
 end
 
 local exhausted = false
