@@ -11,7 +11,7 @@ use songmill_core::{Fault, FaultKind};
 use url::Url;
 
 use self::reply::sorted;
-use crate::guard::{Guard, GuardedResolver, Refused, SystemNames, uri};
+use crate::guard::{Guard, GuardedResolver, Refused, SystemNames, as_written, uri};
 use crate::incoming::Incoming;
 use crate::settings::Settings;
 
@@ -57,14 +57,15 @@ impl Fetcher {
 
     /// Fetches an address into an empty file.
     pub(crate) async fn fetch(&self, url: &str, into: &mut Incoming) -> Result<(), Fault> {
-        let url = self.guard.check(url).map_err(|refused| refuse(&refused))?;
-        self.limits.fetch(&Address { fetcher: self, url }, into).await
+        let checked = self.guard.check(url).map_err(|refused| refuse(&refused))?;
+        self.limits.fetch(&Address { fetcher: self, written: url, url: checked }, into).await
     }
 }
 
 /// An address that the guard let through.
 struct Address<'a> {
     fetcher: &'a Fetcher,
+    written: &'a str,
     url: Url,
 }
 
@@ -73,8 +74,9 @@ impl Target for Address<'_> {
     async fn open(&self, rest: Option<Rest<'_>>) -> Result<Reply, Fault> {
         let Fetcher { client, guard, redirects, .. } = self.fetcher;
         let mut url = self.url.clone();
+        let mut written = as_written(self.written.as_bytes(), &url);
         for _ in 0..=*redirects {
-            let to = uri(&url).ok_or_else(|| refuse(&Refused::Invalid))?;
+            let to = written.take().or_else(|| uri(&url)).ok_or_else(|| refuse(&Refused::Invalid))?;
             let reply = client.get(to, HeaderMap::new(), rest).await?;
             let location = match reply.head.status {
                 // It was not asked whether it had changed.
@@ -83,7 +85,10 @@ impl Target for Address<'_> {
                 _ => None,
             };
             match location.map(|to| to.as_bytes().trim_ascii()).filter(|to| !to.is_empty()) {
-                Some(to) => url = guard.follow(&url, to).map_err(|refused| refuse(&refused))?,
+                Some(to) => {
+                    url = guard.follow(&url, to).map_err(|refused| refuse(&refused))?;
+                    written = as_written(to, &url);
+                }
                 None => return sorted(reply, rest.is_some()),
             }
         }

@@ -129,6 +129,24 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// An address with its path and query as they were written, where nothing in them must be encoded and it leads to the
+/// same place: a signature is over each of their bytes, and browsers' reading of dots and quotes would break it.
+pub(crate) fn as_written(address: &[u8], url: &Url) -> Option<Uri> {
+    let may_stand = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(byte);
+    let written = Uri::try_from(address.trim_ascii()).ok().filter(|_| address.iter().all(may_stand))?;
+    let read = uri(url)?;
+    let port = |uri: &Uri| uri.port_u16().or(url.port_or_known_default());
+    let is_same = written.scheme() == read.scheme()
+        && written.host().zip(read.host()).is_some_and(|(own, known)| own.eq_ignore_ascii_case(known))
+        && port(&written) == port(&read);
+    if !is_same {
+        return None;
+    }
+    let mut parts = read.into_parts();
+    parts.path_and_query = written.into_parts().path_and_query;
+    Uri::from_parts(parts).ok()
+}
+
 /// An address as the client that fetches takes it. Paths and queries are taken as browsers write them; hosts that no name
 /// server knows are not, nor what is longer than 64 KiB.
 pub(crate) fn uri(url: &Url) -> Option<Uri> {

@@ -9,7 +9,8 @@ fn to(target: &str) -> String {
 
 /// Asks a server of this machine although the guard refuses it; what it answers is judged as ever.
 async fn first_hop_let_through(fetcher: &Fetcher, base: &str) -> Result<Reply, Fault> {
-    Address { fetcher, url: Url::parse(&format!("{base}/a")).unwrap() }.open(None).await
+    let written = format!("{base}/a");
+    Address { fetcher, written: &written, url: Url::parse(&written).unwrap() }.open(None).await
 }
 
 #[tokio::test]
