@@ -205,7 +205,17 @@ impl Collector {
             (file, sha256, bytes) = tagged.await?;
         }
         let output = output.clone();
-        Ok(Piece::Audio(Fetched { file, place, output, probed, flags, original, format, bytes, sha256 }))
+        Ok(Piece::Audio(Box::new(Fetched {
+            file,
+            place,
+            output,
+            probed,
+            flags,
+            original,
+            format,
+            bytes,
+            sha256,
+        })))
     }
 
     /// Stores a piece of audio, and beside it what is known of it.

@@ -22,7 +22,7 @@ pub(crate) struct Picked {
 
 /// A file that was downloaded.
 pub(super) enum Piece {
-    Audio(Fetched),
+    Audio(Box<Fetched>),
     /// A picture, a score or the like, and what it is.
     Other(String),
 }
@@ -93,7 +93,7 @@ pub(super) async fn pick(
             picked.extra.push(Extra::new(output.source.as_str(), output.part.as_deref(), reason));
         };
         match piece {
-            Ok(Piece::Audio(fetched)) => picked.good.push(fetched),
+            Ok(Piece::Audio(fetched)) => picked.good.push(*fetched),
             Ok(Piece::Other(what)) => {
                 leave(ExtraReason::NotAudio);
                 other = other.or(Some(what));
@@ -131,7 +131,7 @@ mod tests {
     use crate::sidecar::Sound;
 
     fn audio(part: Option<&str>) -> Result<Piece, Stopped> {
-        Ok(Piece::Audio(Fetched {
+        Ok(Piece::Audio(Box::new(Fetched {
             file: tempfile::NamedTempFile::new().unwrap().into_temp_path(),
             place: 0,
             output: output(part),
@@ -147,7 +147,7 @@ mod tests {
             format: "mp3",
             bytes: 1,
             sha256: String::new(),
-        }))
+        })))
     }
 
     fn output(part: Option<&str>) -> Output {
