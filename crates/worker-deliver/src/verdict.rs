@@ -14,7 +14,7 @@ pub enum Verdict {
     Accept,
     /// It is taken, and flagged.
     Flag,
-    /// It is made anew, which is paid for, as long as the job has attempts left; then it is flagged, but for damaged
+    /// It is made again, which is paid for, as long as the job may be remade; then it is flagged, but for damaged
     /// audio, which is unusable.
     Regenerate,
 }
@@ -33,7 +33,7 @@ pub struct Checks {
     pub longest: f32,
     /// Where much of it is silent.
     pub silence: Verdict,
-    /// From which part on that is much; wholly silent audio is always made anew.
+    /// From which part on that is much; wholly silent audio is unusable.
     pub silent_most: f32,
     /// Where much of it is clipped.
     pub clipping: Verdict,
