@@ -167,7 +167,7 @@ impl Fetcher {
 
     /// Has suspects worked on: first the queue's other jobs are ended, then nothing else is claimed until these are. Those
     /// that take too long keep the place, so that no other suspects are beside them.
-    async fn isolate(&self, place: Place, claiming: &mut Claiming) -> Going<Option<Apart>> {
+    async fn isolate(&self, mut place: Place, claiming: &mut Claiming) -> Going<Option<Apart>> {
         let QueueSettings { concurrency, lease } = self.shared.settings;
         let lease = lease.get();
         self.until(|shared| shared.count() == 0, lease / DRAIN).await?;

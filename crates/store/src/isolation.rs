@@ -1,9 +1,10 @@
 //! Suspects: jobs that two workers in a row have not come back with. One of them may kill whoever has it, so a process
 //! works on few of them at a time and on little else, and the others are soon known to be innocent (ADR 22).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 
 /// Claims of a job alone that its workers must not have come back from before it is `poisoned`. Kills that have nothing to
 /// do with it meet it so often by chance in no fire that a fleet works under; and what kills beside it is a suspect
@@ -19,42 +20,75 @@ pub(crate) fn few(concurrency: usize) -> usize {
     (concurrency / 32).max(8)
 }
 
+/// After suspects were worked on, others are worked on so many times as long before the next ones are: however many
+/// suspects there are, they take a quarter of the time.
+const REST: u32 = 3;
+
 /// The place for suspects, of which a process has one.
 #[derive(Debug)]
 pub(crate) struct Isolation {
     place: Arc<Semaphore>,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
     occupied: watch::Sender<bool>,
+    /// Until when the place is left alone.
+    rest: Mutex<Option<Instant>>,
+}
+
+impl State {
+    fn rest(&self) -> Option<Instant> {
+        let rest = *self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        rest.filter(|until| *until > Instant::now())
+    }
 }
 
 /// Whoever has it may work on suspects.
 #[derive(Debug)]
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
-    occupied: watch::Sender<bool>,
+    state: Arc<State>,
+    /// Since when others are kept few; none when they are not.
+    since: Option<Instant>,
 }
 
 impl Default for Isolation {
     fn default() -> Self {
-        Self { place: Arc::new(Semaphore::new(1)), occupied: watch::Sender::new(false) }
+        let state = State { occupied: watch::Sender::new(false), rest: Mutex::default() };
+        Self { place: Arc::new(Semaphore::new(1)), state: Arc::new(state) }
     }
 }
 
 impl Isolation {
     /// Waits for the place. Cancel-safe.
     pub(crate) async fn enter(&self) -> Place {
-        let permit = self.place.clone().acquire_owned().await.expect("the semaphore is never closed");
-        Place { _permit: permit, occupied: self.occupied.clone() }
+        loop {
+            let permit = self.place.clone().acquire_owned().await.expect("the semaphore is never closed");
+            match self.state.rest() {
+                None => return self.entered(permit),
+                Some(until) => {
+                    drop(permit);
+                    tokio::time::sleep_until(until).await;
+                }
+            }
+        }
     }
 
     /// The place, if nobody has it.
     pub(crate) fn try_enter(&self) -> Option<Place> {
         let permit = self.place.clone().try_acquire_owned().ok()?;
-        Some(Place { _permit: permit, occupied: self.occupied.clone() })
+        self.state.rest().is_none().then(|| self.entered(permit))
+    }
+
+    fn entered(&self, permit: OwnedSemaphorePermit) -> Place {
+        Place { _permit: permit, state: self.state.clone(), since: Some(Instant::now()) }
     }
 
     /// Whether suspects are worked on.
     pub(crate) fn is_occupied(&self) -> bool {
-        *self.occupied.borrow()
+        *self.state.occupied.borrow()
     }
 
     /// How many more jobs another queue may claim that has so many, where few may be beside suspects.
@@ -64,7 +98,7 @@ impl Isolation {
 
     /// Waits until no suspects are worked on. Cancel-safe.
     pub(crate) async fn over(&self) {
-        let mut occupied = self.occupied.subscribe();
+        let mut occupied = self.state.occupied.subscribe();
         // The sender is ours.
         let _ = occupied.wait_for(|occupied| !occupied).await;
     }
@@ -73,17 +107,20 @@ impl Isolation {
 impl Place {
     /// Says that suspects are worked on from now on.
     pub(crate) fn occupy(&self) {
-        self.occupied.send_replace(true);
+        self.state.occupied.send_replace(true);
     }
 
     /// Says that others need not be few any more.
-    pub(crate) fn vacate(&self) {
-        self.occupied.send_replace(false);
+    pub(crate) fn vacate(&mut self) {
+        let Some(since) = self.since.take() else { return };
+        let rest = Instant::now() + since.elapsed() * REST;
+        *self.state.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
+        self.state.occupied.send_replace(false);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.occupied.send_replace(false);
+        self.vacate();
     }
 }
