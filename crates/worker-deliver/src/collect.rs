@@ -19,7 +19,7 @@ use crate::kept::Kept;
 use crate::listeners::Listeners;
 use crate::naming::{Layout, Named};
 use crate::objects::Objects;
-use crate::probe::{Ffmpeg, NotAudio, Probed, probe};
+use crate::probe::{End, Ffmpeg, NotAudio, Probed, probe};
 use crate::provenance::{Made, Provenance, hex};
 use crate::storage::{Mode, Storage};
 use crate::tags::{Tags, second_name};
@@ -177,7 +177,8 @@ impl Collector {
         };
         let judged = self.checks.judge(&probed, asked);
         let may_be_made_anew = lease.job.may_be_made_anew(&self.store.policy(), self.store.now());
-        objection(&judged, accept, lease.job.retrieval.accept_open_end, may_be_made_anew)?;
+        let is_settled = lease.job.retrieval.accept_open_end;
+        objection(&judged, probed.end, accept, is_settled, may_be_made_anew)?;
         let mut flags = judged.flags;
         let (mut format, mut sha256) = (probed.format, original.clone());
         if self.convert.is_on() {
@@ -259,18 +260,21 @@ impl Collector {
 /// Why audio is not stored now, where that is so.
 fn objection(
     judged: &Assessment,
+    end: End,
     accept: Accept,
-    accept_open_end: bool,
+    is_settled: bool,
     may_be_made_anew: bool,
 ) -> Result<(), Stopped> {
     if accept == Accept::Any {
         return Ok(());
     }
-    let maybe_cut = judged.maybe_cut.as_ref().filter(|_| accept.is_whole() && !accept_open_end);
+    let maybe_cut = judged.maybe_cut.as_ref().filter(|_| accept.is_whole() && !is_settled);
     let remake = judged.remake.as_ref().filter(|_| accept.is_whole() && may_be_made_anew);
     let (finding, defect) = match (&judged.unusable, maybe_cut, remake) {
-        // What is cut short may be whole in a moment.
-        (Some(finding), ..) if finding.flag == Flag::Damaged => (finding, Defect::NotReady),
+        // What is cut short, or may be, may be whole in a moment.
+        (Some(finding), ..) if end != End::Whole || finding.flag != Flag::Silent => {
+            (finding, Defect::NotReady)
+        }
         (Some(finding), ..) => (finding, Defect::Unusable),
         (None, Some(finding), _) => (finding, Defect::Doubtful),
         (None, None, Some(finding)) => (finding, Defect::Unusable),

@@ -30,6 +30,8 @@ pub struct Books {
     pub made_twice: u64,
     /// Tasks that vendors made for one job beyond the first: none ever fails there, so each job needs one.
     pub paid_twice: u64,
+    /// Those jobs, and their histories.
+    pub histories: Vec<String>,
     /// Jobs that failed or are held although their song was made and could be had: it was misread.
     pub misread: usize,
     /// Jobs that are held because workers died over them; chance may hit one of a thousand.
@@ -97,6 +99,11 @@ impl Books {
                 *jobs.entry(job_of(token)?).or_default() += count.as_u64().unwrap_or(0);
             }
             self.paid_twice += jobs.values().map(|count| count - 1).sum::<u64>();
+            for (job, count) in jobs.iter().filter(|(_, count)| **count > 1) {
+                let shown =
+                    world.json(&["job", "show", job]).map_or_else(|_| String::new(), |job| job.to_string());
+                self.histories.push(format!("{vendor} made {count} tasks for {job}: {shown}"));
+            }
         }
         Ok(())
     }
@@ -190,13 +197,14 @@ impl fmt::Display for Books {
         row("tasks at the vendors'", self.tasks)?;
         row("tasks created per attempt above 1 (must be 0)", self.made_twice)?;
         row("tasks created per job above 1 (must be 0)", self.paid_twice)?;
+        let histories = &self.histories;
         row("songs that were made and were misread (must be 0)", self.misread as u64)?;
         row("jobs held as poisoned (at most 1 of 1,000)", self.poisoned as u64)?;
         row("files without a job (must be 0)", self.files_without_job as u64)?;
         row("jobs without a file (must be 0)", self.jobs_without_file as u64)?;
         row("what the audit complains of (must be 0)", self.breaches.len() as u64)?;
-        for breach in &self.breaches {
-            writeln!(f, "  {breach}")?;
+        for line in self.breaches.iter().chain(histories) {
+            writeln!(f, "  {line}")?;
         }
         Ok(())
     }

@@ -148,6 +148,20 @@ fn by_policy_unusable_audio_is_held_or_stored_as_it_is() {
     assert_eq!(accept(&story), Accept::Any);
     story.tell(stored()).is(StateName::Completed);
     Story::held_in_doubt().ignores(Event::Resolved(Choice::Store));
+    // What an operator has stored is never paid for again, whatever the policy.
+    let mut story = with_policy(OnUnusable::Hold);
+    reject(&mut story, 1, Defect::Unusable, &done());
+    story.policy.jobs.on_unusable = OnUnusable::Remake;
+    story.tell(Event::Resolved(Choice::Store)).tell(polled(1, done()));
+    for _ in 0..40 {
+        match story.job.state {
+            State::Collecting { .. } => story.wait(30).tell(rejected(Defect::NotReady)),
+            State::Generating { .. } => story.wait(30).tell(polled(1, done())),
+            _ => break,
+        };
+    }
+    story.held_for("test_fault");
+    assert_eq!(story.job.submissions, 1);
 
     let mut story = with_policy(OnUnusable::Store);
     reject(&mut story, 1, Defect::Unusable, &done());

@@ -235,19 +235,23 @@ impl Turn<'_> {
             return self.attempt_failed(attempt, fault);
         }
         match policy {
+            // It was to be stored as it is, and is nothing that can be stored.
+            _ if of.accept == Accept::Any => self.hold_unusable(of, fault),
             OnUnusable::Remake if self.job.may_be_made_anew(self.policy, self.now) => {
                 self.remake(attempt, fault)
             }
             OnUnusable::Remake => self.attempt_lost(attempt, fault),
-            OnUnusable::Store if of.accept != Accept::Any => {
+            OnUnusable::Store => {
                 self.job.note(self.now, "stored_as_it_is", fault.to_string());
                 self.again(Bringing { accept: Accept::Any, tries: 0, ..of }, self.now)
             }
-            OnUnusable::Store | OnUnusable::Hold => {
-                let task = of.origin.task.filter(|_| of.origin.vendor == *self.job.vendor());
-                self.hold_with(attempt, task.as_ref(), fault, None)
-            }
+            OnUnusable::Hold => self.hold_unusable(of, fault),
         }
+    }
+
+    fn hold_unusable(&mut self, of: Bringing, fault: &Fault) -> Changed {
+        let task = of.origin.task.filter(|_| of.origin.vendor == *self.job.vendor());
+        self.hold_with(of.origin.attempt, task.as_ref(), fault, None)
     }
 
     /// Has the same vendor make the song again, which is paid for.
