@@ -8,6 +8,7 @@ use songmill_core::{JobId, Stage, Timestamp, VendorName};
 
 use crate::commit::COMMIT_CHUNK;
 use crate::connection::StoreError;
+use crate::held::chain;
 use crate::isolation::FAILURE;
 use crate::lease::{Fence, Lease, Watch};
 use crate::record::decode;
@@ -130,7 +131,10 @@ impl Store {
                 }
             }
         }
-        self.not_suspected(&unreadable).await?;
+        if let Err(error) = self.not_suspected(&unreadable).await {
+            // They are told apart again when they are claimed next.
+            tracing::warn!(%stage, %vendor, error = %chain(&error), "jobs that cannot be read may become suspects");
+        }
         Ok(claims)
     }
 

@@ -67,7 +67,7 @@ impl Fetcher {
             let alone = self.shared.count() == 0 && !isolation.is_occupied();
             let wanted = Wanted { most: asked, lease, suspects: false, alone };
             let Some(claims) = self.claim(&mut claiming, wanted).await? else { continue };
-            let (next, full) = (self.sleep(&claims), claims.leases.len() == asked);
+            let (next, full) = (self.sleep(&claims), claims.leases.len() >= asked);
             let suspects = claims.suspects && apart.is_none();
             self.hand_out(claims, slots).await?;
             if suspects && let Some(place) = isolation.try_enter() {
@@ -142,9 +142,14 @@ impl Fetcher {
     /// Hands jobs to the worker; those that killed enough workers have their outcome.
     async fn hand_out(&self, claims: Claims, mut slots: Vec<OwnedSemaphorePermit>) -> Going<()> {
         let most_claims = self.shared.store.policy().jobs.claims;
-        let mut unbegun = Vec::new();
+        let (mut unbegun, mut without_slot) = (Vec::new(), Vec::new());
         for lease in claims.leases {
-            let (lease, slot) = (Arc::new(lease), slots.pop().expect("no more jobs than slots"));
+            let lease = Arc::new(lease);
+            // What a claim took whose reply was lost may be more than there is room for now.
+            let Some(slot) = slots.pop() else {
+                without_slot.push(lease);
+                continue;
+            };
             self.shared.hold(&lease, slot);
             if lease.claims > most_claims && lease.alone >= ALONE {
                 let poisoned = Event::Poisoned { claims: lease.claims - 1 };
@@ -155,14 +160,12 @@ impl Fetcher {
                 unbegun.push(lease);
             }
         }
-        if unbegun.is_empty() {
-            return Ok(());
-        }
-        // The worker is closing: what it will not begin goes back.
-        if let Some(outcomes) = self.outcomes.upgrade() {
+        let is_closing = !unbegun.is_empty();
+        unbegun.append(&mut without_slot);
+        if let Some(outcomes) = self.outcomes.upgrade().filter(|_| !unbegun.is_empty()) {
             self.shared.give_back(unbegun, &outcomes).await;
         }
-        Err(Stopped)
+        if is_closing { Err(Stopped) } else { Ok(()) }
     }
 
     /// Has suspects worked on: first the queue's other jobs are ended, then nothing else is claimed until these are. Those
@@ -179,7 +182,12 @@ impl Fetcher {
             return Ok(None);
         }
         let wanted = Wanted { most: slots.len(), lease, suspects: true, alone: others <= NEARLY_ALONE };
-        let Some(claims) = self.claim(claiming, wanted).await? else { return Ok(None) };
+        // Until there is a reply: the next claim would hand out what this one took, among all others.
+        let claims = loop {
+            if let Some(claims) = self.claim(claiming, wanted).await? {
+                break claims;
+            }
+        };
         let suspects: Vec<_> = claims.leases.iter().map(|lease| lease.job.id).collect();
         if !suspects.is_empty() {
             let Shared { stage, vendor, .. } = &*self.shared;

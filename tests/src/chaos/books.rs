@@ -99,10 +99,11 @@ impl Books {
                 *jobs.entry(job_of(token)?).or_default() += count.as_u64().unwrap_or(0);
             }
             self.paid_twice += jobs.values().map(|count| count - 1).sum::<u64>();
+            if jobs.values().any(|count| *count > 1) {
+                self.histories.extend(submitted_again(world, results, vendor)?);
+            }
             for (job, count) in jobs.iter().filter(|(_, count)| **count > 1) {
-                let shown =
-                    world.json(&["job", "show", job]).map_or_else(|_| String::new(), |job| job.to_string());
-                self.histories.push(format!("{vendor} made {count} tasks for {job}: {shown}"));
+                self.histories.push(format!("{vendor} made {count} tasks for {job}"));
             }
         }
         Ok(())
@@ -174,6 +175,16 @@ fn job_of(token: &str) -> Result<&str> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The jobs that a vendor was sent more than once, with what happened to them: a vendor that knows no marks does not
+/// say which job a task was made for.
+fn submitted_again(world: &World, results: &[Value], vendor: &str) -> Result<Vec<String>> {
+    let again = results.iter().filter(|result| submissions(std::slice::from_ref(*result), vendor) > 1);
+    again
+        .filter_map(|result| result["id"].as_str())
+        .map(|id| Ok(format!("{vendor} was sent this more than once: {}", world.json(&["job", "show", id])?)))
+        .collect()
 }
 
 /// Submissions that our records of a vendor's jobs know of.

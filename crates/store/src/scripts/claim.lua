@@ -45,7 +45,7 @@ repeat
   exhausted = #ids < asked
   for _, id in ipairs(ids) do
     local known = claim:read(id)
-    local claims = tonumber(known[3] or 0)
+    local claims = tonumber(known[3]) or 0
     if not known[1] then
       redis.call('ZREM', queue, id)
     elseif count < most and wanted(claims) then

@@ -77,8 +77,10 @@ local function lane_in(record)
 end
 
 -- The tree above a vendor's lanes, while a claim goes through it: only what it comes by is read, and written back at
--- its end. `more` says afterwards that there was more to look at than was read. A lane that `waits` keeps its place.
+-- its end. `more` says afterwards that there was more to look at than was read. A lane that `waits` keeps its place:
+-- others may stand behind it, and are read until so many were.
 local Tree = {}
+local MOST_READ, PAGE = 512, 64
 
 local function tree_of(queue, most, weights)
   local share = share_of(queue)
@@ -88,13 +90,19 @@ local function tree_of(queue, most, weights)
   return tree
 end
 
--- Reads a node's first children.
+-- A node with its first children.
 function Tree:open(key, path)
-  local found = redis.call('ZRANGE', key, 0, self.most - 1, 'WITHSCORES')
-  local node = { key = key, path = path, kids = {}, cut = #found >= 2 * self.most, gone = {} }
-  for i = 1, #found, 2 do node.kids[#node.kids + 1] = { name = found[i], far = tonumber(found[i + 1]) } end
+  local node = { key = key, path = path, kids = {}, read = 0, gone = {} }
+  self:read(node, self.most)
   self.opened[#self.opened + 1] = node
   return node
+end
+
+-- Reads the next children of a node.
+function Tree:read(node, most)
+  local found = redis.call('ZRANGE', node.key, node.read, node.read + most - 1, 'WITHSCORES')
+  node.read, node.cut = node.read + most, #found >= 2 * most
+  for i = 1, #found, 2 do node.kids[#node.kids + 1] = { name = found[i], far = tonumber(found[i + 1]) } end
 end
 
 -- What is below a child: a node, or a lane.
@@ -120,6 +128,7 @@ function Tree:pick(next_of, node)
   node = node or self.root
   while true do
     local first
+    if #node.kids == 0 and node.cut and node.waits and node.read < MOST_READ then self:read(node, PAGE) end
     for i, kid in ipairs(node.kids) do
       if not first or kid.far < node.kids[first].far then first = i end
     end

@@ -110,7 +110,7 @@ local function next_of(lane)
     local id = lane.ids[lane.at]
     local job = claim:read(id)
     if job[1] then
-      local suspect = tonumber(job[7] or 0) >= SUSPECT
+      local suspect = (tonumber(job[7]) or 0) >= SUSPECT
       if suspect ~= apart then
         -- Its lane waits for it, or for its time; the others do not.
         lane.waits = true
@@ -141,9 +141,8 @@ local weights = {
     return redis.call('HGET', ARGV[7] .. (tenant == 'default' and '' or tenant .. '/') .. name, 'weight')
   end,
 }
--- A suspect may stand behind lanes of others.
 if apart then allowed = 1 end
-local tree = tree_of(queue, apart and 128 or most, weights)
+local tree = tree_of(queue, most, weights)
 local begun, count = {}, 0
 while count < allowed do
   local id, job = tree:pick(next_of)
@@ -175,7 +174,8 @@ if count > 0 then
 end
 
 if tree.more or (count == allowed and count == tonumber(ARGV[1])) then
-  claim.out[2] = now
+  -- Lanes that wait for a suspect stand before the others until it is taken.
+  claim.out[2] = count == 0 and claim.out[4] == 1 and now + 100 or now
 elseif count == allowed then
   -- There may be more, but not yet: for a probe's end, for room, or for the next one that may be submitted.
   if probing then

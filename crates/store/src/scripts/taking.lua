@@ -24,14 +24,14 @@ function Taking:hand_out(id, version, claims, began, known)
   local out = self.out
   local n = #out
   out[n + 1], out[n + 2], out[n + 3] = id, version, claims
-  out[n + 4], out[n + 5] = self.of.losses == 'a' and known[7] or 0, began
+  out[n + 4], out[n + 5] = self.of.losses == 'a' and tonumber(known[7]) or 0, began
   out[n + 6], out[n + 7] = known[1], self.of.request and known[8] or ''
 end
 
 -- A job that was read is taken; `began` where a submission begins.
 function Taking:take(id, known, began)
   local job = self.of.prefix .. id
-  local version, claims = known[2] + 1, (known[3] or 0) + 1
+  local version, claims = (tonumber(known[2]) or 0) + 1, (tonumber(known[3]) or 0) + 1
   if began then
     redis.call('HSET', job, 'v', version, 'c', claims, 'x', began)
   else
@@ -51,7 +51,7 @@ function Taking:again(queue)
     local known = self:read(id)
     if known[2] == version then
       redis.call('ZADD', queue, 'XX', now + self.of.lease, id)
-      self:hand_out(id, version, known[3], known[4] or 0, known)
+      self:hand_out(id, version, tonumber(known[3]) or 0, known[4] or 0, known)
     end
   end
   self.out[2] = now

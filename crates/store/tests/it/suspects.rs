@@ -54,10 +54,20 @@ struct Process {
 
 impl Process {
     fn start(store: &Store, stages: &[Stage], concurrency: usize, scene: &Scene) -> Self {
+        Self::start_with(store, stages, concurrency, LEASE, scene)
+    }
+
+    fn start_with(
+        store: &Store,
+        stages: &[Stage],
+        concurrency: usize,
+        lease: Duration,
+        scene: &Scene,
+    ) -> Self {
         scene.busy.store(0, Ordering::SeqCst);
         let mut process = Self { workers: vec![], stops: vec![], under_way: vec![] };
         for stage in stages {
-            let settings = QueueSettings { concurrency, lease: Span::millis(LEASE.as_millis() as u64) };
+            let settings = QueueSettings { concurrency, lease: Span::millis(lease.as_millis() as u64) };
             let queue = StageQueue::start(store.clone(), *stage, vendor(), settings);
             process.stops.push(queue.stop_token());
             process.under_way.push(queue.under_way());
@@ -252,6 +262,54 @@ async fn while_a_suspect_is_worked_on_the_other_queues_of_the_process_have_few_j
     process.kill().await;
     until("all that may be worked on is", async || scene.beside.lock().unwrap().len() == 65).await;
     more.kill().await;
+}
+
+#[tokio::test]
+async fn jobs_behind_lanes_that_wait_for_a_suspect_are_worked_on() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let jobs: Vec<_> = (0..100)
+        .map(|n| {
+            let mut new = new_job(&store, n);
+            (new.job.tenant, new.job.batch) = (format!("t{n:02}").parse().unwrap(), None);
+            new
+        })
+        .collect();
+    store.enqueue(None, &jobs).await.unwrap();
+    let (last, suspects) = jobs.split_last().unwrap();
+    suspects.iter().for_each(|new| {
+        redis.command(&["hset", &format!("{{sm:0}}:j:{}", new.job.id), "k", "2"]);
+    });
+    let scene = Scene::default();
+    scene.hangs.store(true, Ordering::SeqCst);
+    let process = Process::start(&store, &[Stage::Submit], 1, &scene);
+    until("the last is worked on", async || !scene.begun(last.job.id).is_empty()).await;
+    assert_eq!(scene.beside.lock().unwrap().len(), 1, "suspects wait");
+    process.kill().await;
+}
+
+#[tokio::test]
+async fn a_lost_claim_that_is_more_than_there_is_room_for_now_is_worked_on_by_and_by() {
+    let redis = Redis::start(&[]);
+    let (store, patient) = (redis.impatient_store().await, redis.store().await);
+    let (hanging, quick) = (Scene::default(), Scene::default());
+    hanging.hangs.store(true, Ordering::SeqCst);
+    let mut jobs: Vec<_> = (10..60).map(|n| new_job(&patient, n)).collect();
+    jobs.iter_mut().for_each(|new| new.job.due = patient.now() + Duration::from_millis(1600));
+    patient.enqueue(Some(&batch()), &jobs).await.unwrap();
+    let polled = to_poll(&patient, 2).await;
+    redis.command(&["hset", &format!("{{sm:0}}:j:{}", polled[1]), "c", "2"]);
+    // The room becomes small a third of the lease after the suspect is seen, as the other job does not end.
+    let lease = Duration::from_secs(6);
+    let poller = Process::start_with(&store, &[Stage::Poll], 64, lease, &hanging);
+    let submitter = Process::start(&store, &[Stage::Submit], 64, &quick);
+    // They are claimed while nobody hears of it, and the room is small when somebody does.
+    tokio::time::sleep(Duration::from_millis(1400)).await;
+    redis.command(&["client", "pause", "1500", "all"]);
+    until("all are over", async || counts(&patient, StateName::Failed).await == 50).await;
+    assert!(jobs.iter().all(|new| quick.begun(new.job.id).len() == 1), "each is submitted once");
+    submitter.stop().await;
+    poller.kill().await;
 }
 
 #[tokio::test]
