@@ -29,8 +29,8 @@ pub(crate) use chunks::is_exact_wav;
 pub use ffmpeg::Ffmpeg;
 
 use bytes::Bytes;
-use ffmpeg::Refusal;
-use hearing::{Hearing, LONGEST_S};
+use ffmpeg::{Judgement, Refusal};
+use hearing::Hearing;
 use kind::{Container, Kind};
 
 /// What a file turned out to be.
@@ -80,9 +80,6 @@ pub enum NotAudio {
     /// Our own disk does not give it.
     #[error("file cannot be read: {0}")]
     Unread(String),
-    /// It plays for longer than anything that is listened to.
-    #[error("audio plays for more than {0} s")]
-    TooLong(u64),
 }
 
 /// What callers can do about a file that is not audio.
@@ -94,8 +91,8 @@ pub enum NotAudioClass {
     OtherKind,
     /// It is meant to be audio, and broken.
     Broken,
-    /// Our own limit or disk is in the way: it is no fault of the file's.
-    OurLimit,
+    /// Our own disk is in the way: it is no fault of the file's.
+    OurDisk,
 }
 
 impl NotAudio {
@@ -105,12 +102,8 @@ impl NotAudio {
             Self::Empty | Self::Placeholder(_) => NotAudioClass::NotReady,
             Self::Other(_) => NotAudioClass::OtherKind,
             Self::Unknown | Self::Damaged(_) => NotAudioClass::Broken,
-            Self::Unread(_) | Self::TooLong(_) => NotAudioClass::OurLimit,
+            Self::Unread(_) => NotAudioClass::OurDisk,
         }
-    }
-
-    const fn too_long() -> Self {
-        Self::TooLong(LONGEST_S)
     }
 }
 
@@ -121,6 +114,8 @@ enum Fail {
     Unsupported(String),
     /// It is not as it should be.
     Broken(String),
+    /// It plays for longer than anything that is listened to.
+    TooLong,
     /// Nobody can play it.
     Not(NotAudio),
 }
@@ -146,7 +141,7 @@ pub fn probe(path: &Path, ffmpeg: Option<&Ffmpeg>) -> Result<Probed, NotAudio> {
         Kind::Other(name) => return Err(NotAudio::Other(name)),
         Kind::Unknown => {
             let played = ffmpeg.and_then(|ffmpeg| ffmpeg.decode(path, None).ok());
-            return played.map(|played| played.probed).ok_or(NotAudio::Unknown);
+            return played.map(Judgement::believed).ok_or(NotAudio::Unknown);
         }
     };
     match caught(path, move |path| decoded(path, container, start)) {
@@ -231,8 +226,9 @@ fn by_others(
 ) -> Result<Probed, NotAudio> {
     let format = Bytes::open(path).and_then(|mut bytes| container.format(&mut bytes, 0));
     let format = format.map_err(|error| unread(&error))?;
+    let ffmpeg = ffmpeg.filter(|_| !matches!(fail, Fail::TooLong));
     let refused = match ffmpeg.map(|ffmpeg| ffmpeg.decode(path, Some(format))) {
-        Some(Ok(played)) => return Ok(played.probed),
+        Some(Ok(played)) => return Ok(played.believed()),
         Some(Err(Refusal::Nothing(words))) => Some(words),
         Some(Err(Refusal::Unable(words))) => {
             tracing::warn!(%words, "ffmpeg could not judge a file");
@@ -241,6 +237,7 @@ fn by_others(
         None => None,
     };
     match (fail, refused) {
+        (Fail::TooLong, _) => Ok(Probed::unchecked(format)),
         // Frames that follow each other are audio, whoever knows them.
         (Fail::Unsupported(_), None) | (Fail::Unsupported(_), Some(_)) if container == Container::Frames => {
             Ok(Probed::unchecked(format))
@@ -262,6 +259,7 @@ impl From<Fail> for NotAudio {
     fn from(fail: Fail) -> Self {
         match fail {
             Fail::Unsupported(words) | Fail::Broken(words) => Self::Damaged(words),
+            Fail::TooLong => Self::Damaged("it does not end".into()),
             Fail::Not(not) => not,
         }
     }

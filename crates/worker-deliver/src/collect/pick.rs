@@ -67,8 +67,7 @@ impl From<NotAudio> for Stopped {
         let fault = |kind| Fault::new(kind, "not_audio", not.to_string());
         match (not.class(), &not) {
             (_, NotAudio::Unread(error)) => Fault::new(FaultKind::Locked, "storage_refused", error).into(),
-            // Our own limit: another song would not be shorter.
-            (NotAudioClass::OurLimit, _) => fault(FaultKind::Locked).into(),
+            (NotAudioClass::OurDisk, _) => fault(FaultKind::Locked).into(),
             (NotAudioClass::NotReady | NotAudioClass::Broken, _) => {
                 Self::Rejected(fault(FaultKind::Unknown), Defect::NotReady)
             }
@@ -110,7 +109,7 @@ pub(super) async fn pick(
     match (bad, other) {
         (Some(stopped), _) if !has_song => Err(stopped),
         (None, Some(what)) if picked.good.is_empty() => {
-            let fault = Fault::new(FaultKind::Unknown, "not_audio", format!("file is no audio but {what}"));
+            let fault = Fault::new(FaultKind::Unknown, "not_audio", format!("file is not audio but {what}"));
             Err(Stopped::Rejected(fault, Defect::Unusable))
         }
         _ => Ok(picked),

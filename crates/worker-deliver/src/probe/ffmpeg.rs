@@ -130,7 +130,7 @@ impl Ffmpeg {
         }
         if hearing.is_empty() || heard.is_err() {
             let why = words.lines().last().unwrap_or("it says nothing").chars().take(200).collect();
-            let unknown = UNKNOWN.iter().any(|text| words.contains(text));
+            let unknown = complaints(&words).any(|line| UNKNOWN.iter().any(|text| line.contains(text)));
             return Err(if unknown { Refusal::Unable(why) } else { Refusal::Nothing(why) });
         }
         if hearing.is_too_long() {
@@ -146,7 +146,7 @@ impl Ffmpeg {
             ms if ms > SLACK_MS && MEASURED.contains(&format) => End::Short(ms),
             _ => End::Whole,
         };
-        let clean = !["rror", "nvalid", "corrupt"].iter().any(|word| words.contains(word));
+        let clean = !complaints(&words).any(|line| COMPLAINTS.iter().any(|word| line.contains(word)));
         let probed = Probed { format, duration_ms, checked: true, end, sound: hearing.heard() };
         Ok(Judgement { probed, clean })
     }
@@ -170,6 +170,20 @@ impl Ffmpeg {
 const STARTS: Duration = Duration::from_secs(10);
 /// What it says where it knows no more than we do.
 const UNKNOWN: [&str; 3] = ["not found for input stream", "Unknown decoder", "no decoder could be found"];
+
+/// Words of a line that is a complaint.
+const COMPLAINTS: [&str; 3] = ["rror", "nvalid", "corrupt"];
+
+impl Judgement {
+    /// What may be believed of it where our own decoders give up: that all of it was decoded only if it was clean.
+    pub(super) fn believed(self) -> Probed {
+        let end = match self.probed.end {
+            End::Whole if !self.clean => End::Open,
+            end => end,
+        };
+        Probed { end, ..self.probed }
+    }
+}
 
 /// Ends the program, if it has not ended by itself.
 fn end(child: &Mutex<Child>) -> io::Result<()> {
@@ -202,17 +216,23 @@ fn listen(mut pipe: impl Read, hearing: &mut Hearing) -> io::Result<()> {
     Ok(())
 }
 
+/// Lines that are not about what is in the file: those are indented, and hold words of others, as titles.
+fn complaints(words: &str) -> impl Iterator<Item = &str> {
+    words.lines().filter(|line| !line.starts_with([' ', '\t']) && !line.starts_with("Input #"))
+}
+
 /// What it takes the file for, by its own words.
 fn input(words: &str) -> Option<&str> {
-    words.split_once("Input #0, ")?.1.split([',', ' ']).next()
+    words.lines().find_map(|line| line.strip_prefix("Input #0, "))?.split([',', ' ']).next()
 }
 
 /// How long the file says it plays, in ms, unless that is a guess.
 fn length(words: &str) -> Option<u64> {
-    if words.contains("Estimating duration") {
+    if complaints(words).any(|line| line.contains("Estimating duration")) {
         return None;
     }
-    let text = words.split_once("Duration: ")?.1.split(',').next()?;
+    // A title may speak of durations as well, but is indented further.
+    let text = words.lines().find_map(|line| line.strip_prefix("  Duration: "))?.split(',').next()?;
     let mut parts = text.trim().splitn(3, ':');
     let (hours, minutes) = (parts.next()?.parse::<u64>().ok()?, parts.next()?.parse::<u64>().ok()?);
     let seconds = parts.next()?.parse::<f64>().ok()?;
@@ -228,7 +248,12 @@ mod tests {
         let words =
             "Input #0, mov,mp4,m4a,3gp, from 'file:/x':\n  Duration: 00:01:02.50, start: 0.0, bitrate: 1";
         assert_eq!((input(words), length(words)), (Some("mov"), Some(62_500)));
-        assert_eq!(length("Duration: N/A, start"), None);
+        assert_eq!(length("  Duration: N/A, start"), None);
+        let titled = "Input #0, mp3, from 'file:/corrupt':\n  Metadata:\n    title           : Error, Duration: 99:00:00.00\n                    : invalid\n  Duration: 00:00:02.00, start: 0";
+        assert_eq!(length(titled), Some(2000));
+        assert!(complaints(titled).all(|line| COMPLAINTS.iter().all(|word| !line.contains(word))));
+        let complaining = format!("{titled}\n[mp3 @ 0x1] Header corrupt");
+        assert!(complaints(&complaining).any(|line| line.contains("corrupt")));
         assert_eq!(length(&format!("Estimating duration from bitrate\n{words}")), None);
         assert_eq!(input("x: Invalid data found"), None);
     }

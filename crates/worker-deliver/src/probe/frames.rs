@@ -13,7 +13,7 @@ use super::bytes::Bytes;
 use super::head::{Announcement, HEAD, Head, LONGEST, is_free};
 use super::hearing::Hearing;
 use super::tag::behind_tag;
-use super::{End, Fail, NotAudio, channels, unreadable};
+use super::{End, Fail, channels, unreadable};
 
 /// Heads that must follow each other before bytes are taken for frames.
 const IN_A_ROW: usize = 3;
@@ -238,7 +238,7 @@ impl Stream<'_> {
             }
             Err(_) => self.hearing.miss(u64::from(head.samples), head.rate),
         }
-        if self.hearing.is_too_long() { Err(NotAudio::too_long().into()) } else { Ok(()) }
+        if self.hearing.is_too_long() { Err(Fail::TooLong) } else { Ok(()) }
     }
 
     /// Takes in that so many bytes of audio are not there.

@@ -69,7 +69,7 @@ pub(super) fn decode(
             decoder.decode(&packet, hearing)?;
         }
         if hearing.is_too_long() {
-            return Err(NotAudio::too_long().into());
+            return Err(Fail::TooLong);
         }
     }
     if hearing.is_empty() {

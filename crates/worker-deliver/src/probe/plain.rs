@@ -8,7 +8,7 @@ use super::bytes::Bytes;
 use super::chunks::{Coding, Track};
 use super::hearing::Hearing;
 use super::pcm::Sample;
-use super::{End, Fail, NotAudio, channels, frames, unreadable};
+use super::{End, Fail, channels, frames, unreadable};
 
 /// Bytes that are decoded at a time, about.
 const PIECE: usize = 32 << 10;
@@ -57,7 +57,7 @@ fn plain(bytes: &mut Bytes, track: &Track, sample: Sample, hearing: &mut Hearing
         sample.read(read, &mut samples);
         hearing.hear(&samples, usize::from(track.channels), track.rate);
         if hearing.is_too_long() {
-            return Err(NotAudio::too_long().into());
+            return Err(Fail::TooLong);
         }
     }
     Ok(())
@@ -94,7 +94,7 @@ fn blocks(
             Err(_) => hearing.miss(whole as u64 * frames, track.rate),
         }
         if hearing.is_too_long() {
-            return Err(NotAudio::too_long().into());
+            return Err(Fail::TooLong);
         }
         at += (whole * size) as u64;
     }

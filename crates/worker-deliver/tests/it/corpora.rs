@@ -115,7 +115,9 @@ fn a_small_file_that_stands_for_days_of_silence_is_not_listened_to_for_long() {
         flac.extend(sum.to_be_bytes());
     }
     assert!(flac.len() < 40_000);
-    assert!(matches!(probed(&flac), Err(NotAudio::TooLong(_))), "{:?}", probed(&flac));
+    // It is paid for all the same.
+    let found = probed(&flac).unwrap();
+    assert_eq!((found.format, found.duration_ms, found.checked), ("flac", 0, false));
 }
 
 fn crc8(bytes: &[u8]) -> u8 {

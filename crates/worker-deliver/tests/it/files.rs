@@ -202,7 +202,7 @@ fn table() -> String {
                     NotAudioClass::NotReady => "refused: perhaps not ready, downloaded again",
                     NotAudioClass::OtherKind => "refused: another kind of file",
                     NotAudioClass::Broken => "refused: broken",
-                    NotAudioClass::OurLimit => "refused by our own limits",
+                    NotAudioClass::OurDisk => "refused by our own disk",
                 };
                 (why.into(), String::new(), String::new())
             }
