@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use apalis_core::error::BoxDynError;
 use apalis_core::task::Task;
@@ -73,7 +74,12 @@ where
                         job.id = %lease.job.id, stage = %lease.stage, vendor = %lease.vendor, %error,
                         "work on a job failed; the next worker takes it when the lease runs out"
                     );
-                    to.shared.failed(&lease).await;
+                    // Work that fails because its lease ran out is no fault of the job's.
+                    if lease.is_held_for(Duration::ZERO) {
+                        to.shared.failed(&lease).await;
+                    } else {
+                        to.shared.let_go(&lease);
+                    }
                 }
             }
             Ok(())

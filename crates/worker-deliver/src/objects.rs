@@ -131,7 +131,10 @@ impl Target for Object<'_> {
                 (header::HeaderName::from_static("x-amz-content-sha256"), content.to_owned()),
             ] {
                 let unfit = |_| refused("access_key_id or region cannot be sent".into());
-                headers.insert(name, HeaderValue::try_from(value).map_err(unfit)?);
+                let mut value = HeaderValue::try_from(value).map_err(unfit)?;
+                // It is not for logs.
+                value.set_sensitive(true);
+                headers.insert(name, value);
             }
         }
         let reply = self.client.get(self.uri.clone(), headers, rest).await?;

@@ -248,7 +248,9 @@ async fn while_a_suspect_is_worked_on_the_other_queues_of_the_process_have_few_j
     redis.command(&["hset", &suspect, "c", "2"]);
     let scene = Scene::default();
     scene.hangs.store(true, Ordering::SeqCst);
-    let process = Process::start(&store, &[Stage::Poll], 64, &scene);
+    // The others are few for as long as that at the most.
+    let lease = Duration::from_secs(30);
+    let process = Process::start_with(&store, &[Stage::Poll], 64, lease, &scene);
     until("the suspect is worked on", async || scene.begun(jobs[0]).len() == 1).await;
     let others: Vec<_> = (10..110).map(|n| new_job(&store, n)).collect();
     store.enqueue(Some(&batch()), &others).await.unwrap();
