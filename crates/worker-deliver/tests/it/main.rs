@@ -13,9 +13,7 @@ use proptest::prelude::*;
 use songmill_worker_deliver::{NotAudio, Settings, StorageUrl, probe};
 
 fn probed(bytes: &[u8]) -> Result<songmill_worker_deliver::Probed, NotAudio> {
-    let folder = std::env::temp_dir().join(format!("songmill-probe-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = tempfile::Builder::new().tempfile_in(&folder).unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), bytes).unwrap();
     probe(file.path(), None)
 }
