@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
+/// From so many claims in a row without an outcome on a job is a suspect; `taking.lua` says the same.
+pub(crate) const SUSPECT: u32 = 2;
 /// Claims of a job alone that its workers must not have come back from before it is `poisoned`. Kills that have nothing to
 /// do with it meet it so often by chance in no fire that a fleet works under; and what kills beside it is a suspect
 /// itself after two.

@@ -6,6 +6,7 @@ use songmill_core::{Job, Timestamp};
 
 use crate::connection::StoreError;
 use crate::flow::{Bucket, Flow, Gate};
+use crate::isolation::SUSPECT;
 use crate::store::{Store, Stored};
 
 /// Which purse has too little left for a submission, and how it stands, in millionths.
@@ -68,6 +69,11 @@ pub enum Standing {
     },
     /// Whoever has it, until the lease ends.
     Lease(Timestamp),
+    /// A worker to take it apart from others: so many in a row have not come back with it.
+    Apart {
+        /// Claims without an outcome, or submissions that were lost with their worker.
+        lost: u32,
+    },
     /// A worker to take it.
     Worker {
         /// Whether workers have asked for such jobs within the last seconds.
@@ -103,7 +109,12 @@ impl Store {
                 Ok(Standing::Rate { bucket: flow.reads, creates: false })
             }
             (Stage::Resolve | Stage::Poll | Stage::Cancel | Stage::Collect, None) => {
-                Ok(Standing::Worker { any: asked })
+                let is_suspect = stored.claims >= SUSPECT;
+                Ok(if is_suspect {
+                    Standing::Apart { lost: stored.claims }
+                } else {
+                    Standing::Worker { any: asked }
+                })
             }
         }
     }
@@ -122,8 +133,13 @@ impl Store {
         let mut ask = redis::pipe();
         ask.cmd("ZRANK").arg(format!("{queue}:{}", job.lane())).arg(job.id.to_string());
         ask.cmd("ZCARD").arg(self.keys().share(job.vendor()));
-        let (ahead, tenants): (Option<u64>, u64) = ask.query_async(&mut self.connection()).await?;
+        ask.cmd("HGET").arg(self.keys().job(job.id)).arg("k");
+        let (ahead, tenants, lost): (Option<u64>, u64, Option<u32>) =
+            ask.query_async(&mut self.connection()).await?;
         let ahead = ahead.unwrap_or(0);
+        if let Some(lost) = lost.filter(|lost| ahead == 0 && *lost >= SUSPECT) {
+            return Ok(Standing::Apart { lost });
+        }
         if ahead > 0 || (tenants > 1 && flow.ready > 1) {
             return Ok(Standing::Share { ahead, tenants });
         }

@@ -258,6 +258,12 @@ impl Blocked {
                 (Blocker::Share, words, None)
             }
             Standing::Lease(until) => (Blocker::Lease, "a worker has it".into(), Some(until.as_millis())),
+            Standing::Apart { lost } => {
+                let words = format!(
+                    "a worker that does little else meanwhile: {lost} workers in a row did not come back with it"
+                );
+                (Blocker::Worker, words, None)
+            }
             Standing::Worker { any: true } => (Blocker::Worker, "a worker takes it next".into(), None),
             Standing::Worker { any: false } => {
                 let words =

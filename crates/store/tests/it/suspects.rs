@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use songmill_core::job::{StateName, Via};
 use songmill_core::time::Span;
 use songmill_core::{Event, Fault, FaultKind, JobId, Report, Stage, State, Timestamp};
-use songmill_store::{Lease, QueueSettings, StageQueue, Store, UnderWay};
+use songmill_store::{Lease, QueueSettings, StageQueue, Standing, Store, UnderWay};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -286,6 +286,9 @@ async fn jobs_behind_lanes_that_wait_for_a_suspect_are_worked_on() {
     scene.hangs.store(true, Ordering::SeqCst);
     let process = Process::start(&store, &[Stage::Submit], 1, &scene);
     until("the last is worked on", async || !scene.begun(last.job.id).is_empty()).await;
+    let waits = store.load(suspects[0].job.id).await.unwrap().unwrap();
+    let standing = async || store.standing(&waits).await.unwrap();
+    until("it is said why a suspect waits", async || standing().await == Standing::Apart { lost: 2 }).await;
     assert_eq!(scene.beside.lock().unwrap().len(), 1, "suspects wait");
     process.kill().await;
 }
