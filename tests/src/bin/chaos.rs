@@ -14,7 +14,7 @@ fn main() -> Result<ExitCode> {
     };
     let kills = u32::try_from(number("KILLS", 300)?)?;
     let seed = number("SEED", 1)?;
-    let most = Duration::from_secs(120 + 3 * u64::from(kills));
+    let most = Duration::from_secs(120 + 5 * u64::from(kills));
     let outcome = run(Plan { rounds: kills as usize * 5, kills, seed, most })?;
     println!("{outcome}");
     Ok(if outcome.is_well() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
