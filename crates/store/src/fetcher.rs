@@ -176,7 +176,7 @@ impl Fetcher {
         self.until(|shared| shared.count() == 0, lease / DRAIN).await?;
         place.occupy();
         let mut slots = Vec::new();
-        self.more_slots(&mut slots, few(concurrency));
+        self.more_slots(&mut slots, self.shared.store.isolation().together(few(concurrency)));
         let others = self.shared.count();
         if slots.is_empty() {
             return Ok(None);
@@ -195,6 +195,9 @@ impl Fetcher {
         }
         self.hand_out(claims, slots).await?;
         self.until(|shared| !shared.has_any(&suspects), lease).await?;
+        if !suspects.is_empty() {
+            place.ended(!self.shared.has_any(&suspects));
+        }
         place.vacate();
         Ok(self.shared.has_any(&suspects).then_some(Apart { _place: place, suspects }))
     }

@@ -1,6 +1,7 @@
 //! Suspects: jobs that two workers in a row have not come back with. One of them may kill whoever has it, so a process
 //! works on few of them at a time and on little else, and the others are soon known to be innocent (ADR 22).
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -25,6 +26,10 @@ pub(crate) fn few(concurrency: usize) -> usize {
 /// After suspects were worked on, others are worked on so many times as long before the next ones are: however many
 /// suspects there are, they take a quarter of the time.
 const REST: u32 = 3;
+/// The same where the suspects before them came to an end: nothing kills here at present.
+const REST_IN_CALM: u32 = 1;
+/// How often the number of suspects that are claimed together doubles while they come to an end.
+const MOST_DOUBLED: u32 = 2;
 
 /// The place for suspects, of which a process has one.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ struct State {
     occupied: watch::Sender<bool>,
     /// Until when the place is left alone.
     rest: Mutex<Option<Instant>>,
+    /// How many rounds of suspects in a row came to an end.
+    calm: AtomicU32,
 }
 
 impl State {
@@ -52,13 +59,14 @@ impl State {
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
     state: Arc<State>,
-    /// Since when others are kept few; none when they are not.
+    /// Since when others are kept few; none while they are not.
     since: Option<Instant>,
 }
 
 impl Default for Isolation {
     fn default() -> Self {
-        let state = State { occupied: watch::Sender::new(false), rest: Mutex::default() };
+        let state =
+            State { occupied: watch::Sender::new(false), rest: Mutex::default(), calm: AtomicU32::new(0) };
         Self { place: Arc::new(Semaphore::new(1)), state: Arc::new(state) }
     }
 }
@@ -85,7 +93,13 @@ impl Isolation {
     }
 
     fn entered(&self, permit: OwnedSemaphorePermit) -> Place {
-        Place { _permit: permit, state: self.state.clone(), since: Some(Instant::now()) }
+        Place { _permit: permit, state: self.state.clone(), since: None }
+    }
+
+    /// How many suspects may be claimed together: few, and more from round to round while nothing kills, for after a fire
+    /// there are many of them and hardly one is guilty.
+    pub(crate) fn together(&self, few: usize) -> usize {
+        few << self.state.calm.load(Ordering::Relaxed).min(MOST_DOUBLED)
     }
 
     /// Whether suspects are worked on.
@@ -108,14 +122,22 @@ impl Isolation {
 
 impl Place {
     /// Says that suspects are worked on from now on.
-    pub(crate) fn occupy(&self) {
+    pub(crate) fn occupy(&mut self) {
+        self.since = Some(Instant::now());
         self.state.occupied.send_replace(true);
+    }
+
+    /// Says whether the suspects of a round came to an end.
+    pub(crate) fn ended(&self, all: bool) {
+        let calm = if all { self.state.calm.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
+        self.state.calm.store(calm, Ordering::Relaxed);
     }
 
     /// Says that others need not be few any more.
     pub(crate) fn vacate(&mut self) {
         let Some(since) = self.since.take() else { return };
-        let rest = Instant::now() + since.elapsed() * REST;
+        let times = if self.state.calm.load(Ordering::Relaxed) == 0 { REST } else { REST_IN_CALM };
+        let rest = Instant::now() + since.elapsed() * times;
         *self.state.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
         self.state.occupied.send_replace(false);
     }
@@ -124,5 +146,37 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.vacate();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn more_suspects_are_claimed_together_while_they_come_to_an_end() {
+        let isolation = Isolation::default();
+        let place = isolation.enter().await;
+        let mut claimed = Vec::new();
+        for all in [true, true, true, false, true] {
+            claimed.push(isolation.together(8));
+            place.ended(all);
+        }
+        claimed.push(isolation.together(8));
+        assert_eq!(claimed, [8, 16, 32, 32, 8, 16]);
+    }
+
+    #[tokio::test]
+    async fn who_kept_nobody_from_anything_leaves_no_rest_behind() {
+        let isolation = Isolation::default();
+        drop(isolation.enter().await);
+        let mut place = isolation.try_enter().expect("the place is free");
+        place.occupy();
+        tokio::task::yield_now().await;
+        assert_eq!(isolation.room_beside(3, 8), 5);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(place);
+        assert!(isolation.try_enter().is_none(), "others are first");
+        assert_eq!(isolation.room_beside(3, 8), usize::MAX);
     }
 }

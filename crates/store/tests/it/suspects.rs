@@ -171,12 +171,12 @@ async fn of_five_hundred_jobs_only_the_one_that_kills_its_workers_is_poisoned() 
     assert_eq!((counts(&store, StateName::Failed).await, counts(&store, StateName::Held).await), (499, 1));
     let State::Held { of, .. } = store.load(jobs[217]).await.unwrap().unwrap().job.state else { panic!() };
     assert_eq!(&*of.fault.code, "poisoned");
-    // Twice beside others, once with a few, and then alone.
+    // Twice beside others, then with ever fewer, and then alone.
     let begun = scene.begun(jobs[217]);
-    assert!(begun.len() == kills && kills <= 8, "{kills} kills, {begun:?}");
-    assert!(begun[2..].iter().all(|beside| *beside <= 8) && begun.ends_with(&[1; 5]), "{begun:?}");
+    assert!(begun.len() == kills && kills <= 10, "{kills} kills, {begun:?}");
+    assert!(begun[2..].iter().all(|beside| *beside <= 32) && begun.ends_with(&[1; 5]), "{begun:?}");
     let most = jobs.iter().filter(|id| **id != jobs[217]).map(|id| scene.begun(*id).len()).max();
-    assert!(most <= Some(4), "an innocent job was begun {most:?} times");
+    assert!(most <= Some(5), "an innocent job was begun {most:?} times");
     assert_eq!(store.audit().await.unwrap().breaches, []);
 }
 
