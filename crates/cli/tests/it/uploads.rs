@@ -2,12 +2,16 @@
 
 use std::io::Write as _;
 use std::net::{Shutdown, TcpStream};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use crate::raw::{answer, serve, songmill, text, words};
 
-fn lines(count: usize) -> tempfile::NamedTempFile {
-    let mut file = tempfile::Builder::new().suffix(".jsonl").tempfile().unwrap();
+/// A file of requests, in a folder that takes what is written beside it along.
+fn lines(count: usize) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("songs.jsonl");
+    let mut file = std::fs::File::create(&path).unwrap();
     for n in 0..count {
         writeln!(
             file,
@@ -15,15 +19,15 @@ fn lines(count: usize) -> tempfile::NamedTempFile {
         )
         .unwrap();
     }
-    file
+    (folder, path)
 }
 
 fn submit(
     count: usize,
     act: impl Fn(&str, TcpStream) + Send + Sync + 'static,
 ) -> (Option<i32>, String, String) {
-    let (file, server) = (lines(count), serve(act));
-    let args = words(&format!("submit {} --batch b", file.path().display()));
+    let ((_folder, file), server) = (lines(count), serve(act));
+    let args = words(&format!("submit {} --batch b", file.display()));
     let output = songmill(Some(server), &args, Stdio::piped());
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -47,7 +51,7 @@ fn read_whole(connection: &mut TcpStream) {
 
 #[test]
 fn twenty_thousand_lines_to_a_server_that_refuses_the_key_at_once_are_never_submitted() {
-    let file = lines(20_000);
+    let (_folder, file) = lines(20_000);
     let problem = r#"{"type":"t","title":"Unauthorized","status":401,"code":"key","detail":"the key is not valid","request_id":"r"}"#;
     let server = serve(move |_, mut connection| {
         let head =
@@ -55,7 +59,7 @@ fn twenty_thousand_lines_to_a_server_that_refuses_the_key_at_once_are_never_subm
         let all = format!("{head}content-length: {}\r\n\r\n{problem}", problem.len());
         let _ = connection.write_all(all.as_bytes());
     });
-    let args = words(&format!("submit {} --batch b", file.path().display()));
+    let args = words(&format!("submit {} --batch b", file.display()));
     for n in 0..50 {
         let output = songmill(Some(server), &args, Stdio::piped());
         let (out, err) = (text(&output.stdout), text(&output.stderr));
