@@ -60,6 +60,8 @@ impl Fetcher {
         let mut claiming = Claiming { claimant: Claimant::new(), wait: RETRY_FIRST };
         // Suspects under way, with the place that they have.
         let mut apart: Option<Apart> = None;
+        // Since when suspects wait for the place.
+        let mut waiting: Option<Instant> = None;
         loop {
             let slots = self.free_slots(isolation).await?;
             apart = apart.filter(|apart| self.shared.has_any(&apart.suspects));
@@ -70,7 +72,14 @@ impl Fetcher {
             let (next, full) = (self.sleep(&claims), claims.leases.len() >= asked);
             let suspects = claims.suspects && apart.is_none();
             self.hand_out(claims, slots).await?;
-            if suspects && let Some(place) = isolation.try_enter() {
+            waiting = waiting.filter(|_| suspects).or_else(|| suspects.then(Instant::now));
+            // A queue that always finds others to claim has its turn as well.
+            let place = match waiting.filter(|since| since.elapsed() > lease / DRAIN) {
+                Some(_) => Some(self.place(isolation).await?),
+                None => isolation.try_enter().filter(|_| suspects),
+            };
+            if let Some(place) = place {
+                waiting = None;
                 apart = self.isolate(place, &mut claiming).await?;
                 continue;
             }
@@ -82,8 +91,19 @@ impl Fetcher {
                 () = bell.notified() => {}
                 () = tokio::time::sleep(next) => {}
                 () = self.shared.freed.notified(), if apart.is_some() => {}
-                place = isolation.enter(), if suspects => apart = self.isolate(place, &mut claiming).await?,
+                place = isolation.enter(), if suspects => {
+                    waiting = None;
+                    apart = self.isolate(place, &mut claiming).await?;
+                }
             }
+        }
+    }
+
+    /// Waits for the place for suspects.
+    async fn place(&self, isolation: &Isolation) -> Going<Place> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Stopped),
+            place = isolation.enter() => Ok(place),
         }
     }
 

@@ -294,6 +294,25 @@ async fn jobs_behind_lanes_that_wait_for_a_suspect_are_worked_on() {
 }
 
 #[tokio::test]
+async fn a_queue_that_always_has_other_jobs_comes_to_its_suspects() {
+    let redis = Redis::start(&["--appendfsync", "no"]);
+    let store = redis.store().await;
+    let jobs = to_poll(&store, 600).await;
+    redis.command(&["hset", &format!("{{sm:0}}:j:{}", jobs[0]), "c", "2"]);
+    // Another queue of the process is in the place again and again.
+    let isolation_of_others = enqueue_for(&store, "others", 600, 0).await;
+    for id in &isolation_of_others {
+        redis.command(&["hset", &format!("{{sm:0}}:j:{id}"), "k", "2"]);
+    }
+    let scene = Scene { takes: Duration::from_millis(10), ..Scene::default() };
+    let process = Process::start(&store, &[Stage::Poll, Stage::Submit], 1, &scene);
+    until("the suspect is worked on", async || !scene.begun(jobs[0]).is_empty()).await;
+    let others = jobs.iter().filter(|id| !scene.begun(**id).is_empty()).count();
+    assert!(others < 400, "{others} jobs were before it");
+    process.stop().await;
+}
+
+#[tokio::test]
 async fn a_lost_claim_that_is_more_than_there_is_room_for_now_is_worked_on_by_and_by() {
     let redis = Redis::start(&[]);
     let (store, patient) = (redis.impatient_store().await, redis.store().await);
