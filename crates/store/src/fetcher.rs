@@ -19,6 +19,8 @@ const CLAIM_CHUNK: usize = 128;
 /// The part of a lease that a queue's other jobs are waited for before suspects are claimed: most work ends sooner, and
 /// what waits for its turn at the vendor may not end soon at all.
 const DRAIN: u32 = 3;
+/// How many leases suspects keep the place that take longer than one.
+const KEPT: u32 = 3;
 
 /// What a fetcher works with.
 pub(crate) struct Fetcher {
@@ -39,6 +41,8 @@ struct Claiming {
 struct Apart {
     _place: Place,
     suspects: Vec<JobId>,
+    /// Until when the place is theirs alone: other suspects do not wait for work that does not end.
+    until: Instant,
 }
 
 /// The queue is to be stopped.
@@ -63,8 +67,16 @@ impl Fetcher {
         // Since when suspects wait for the place.
         let mut waiting: Option<Instant> = None;
         loop {
-            let slots = self.free_slots(isolation).await?;
-            apart = apart.filter(|apart| self.shared.has_any(&apart.suspects));
+            let until = apart.as_ref().map_or_else(|| Instant::now() + LONGEST_SLEEP, |apart| apart.until);
+            let slots = match tokio::time::timeout_at(until, self.free_slots(isolation)).await {
+                Ok(slots) => slots?,
+                Err(_) => {
+                    apart = apart.filter(|apart| apart.until > Instant::now());
+                    continue;
+                }
+            };
+            apart =
+                apart.filter(|apart| apart.until > Instant::now() && self.shared.has_any(&apart.suspects));
             let asked = slots.len();
             let alone = self.shared.count() == 0 && !isolation.is_occupied();
             let wanted = Wanted { most: asked, lease, suspects: false, alone };
@@ -219,7 +231,11 @@ impl Fetcher {
             place.ended(!self.shared.has_any(&suspects));
         }
         place.vacate();
-        Ok(self.shared.has_any(&suspects).then_some(Apart { _place: place, suspects }))
+        Ok(self.shared.has_any(&suspects).then_some(Apart {
+            _place: place,
+            suspects,
+            until: Instant::now() + lease * KEPT,
+        }))
     }
 
     /// Waits until this is so of the jobs that the process has, or has waited for so long.
