@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use songmill_core::{Event, JobId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -45,6 +47,22 @@ struct Apart {
     until: Instant,
 }
 
+/// What is waited for; for ever where that is nothing.
+async fn of<F: Future + Unpin>(waited: &mut Option<F>) -> F::Output {
+    match waited {
+        Some(waited) => waited.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until suspects no longer keep the place to themselves.
+async fn kept(apart: Option<&Apart>) {
+    match apart {
+        Some(apart) => tokio::time::sleep_until(apart.until).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The queue is to be stopped.
 struct Stopped;
 
@@ -64,19 +82,23 @@ impl Fetcher {
         let mut claiming = Claiming { claimant: Claimant::new(), wait: RETRY_FIRST };
         // Suspects under way, with the place that they have.
         let mut apart: Option<Apart> = None;
-        // Since when suspects wait for the place.
-        let mut waiting: Option<Instant> = None;
+        // The place is waited for while other jobs are claimed: a queue that always has some has its turn as well.
+        let mut entering: Option<BoxFuture<'_, Place>> = None;
         loop {
-            let until = apart.as_ref().map_or_else(|| Instant::now() + LONGEST_SLEEP, |apart| apart.until);
-            let slots = match tokio::time::timeout_at(until, self.free_slots(isolation)).await {
-                Ok(slots) => slots?,
-                Err(_) => {
-                    apart = apart.filter(|apart| apart.until > Instant::now());
+            apart = apart.filter(|apart| self.shared.has_any(&apart.suspects));
+            let slots = tokio::select! {
+                biased;
+                place = of(&mut entering) => {
+                    entering = None;
+                    apart = self.isolate(place, &mut claiming).await?;
                     continue;
                 }
+                () = kept(apart.as_ref()) => {
+                    apart = None;
+                    continue;
+                }
+                slots = self.free_slots(isolation) => slots?,
             };
-            apart =
-                apart.filter(|apart| apart.until > Instant::now() && self.shared.has_any(&apart.suspects));
             let asked = slots.len();
             let alone = self.shared.count() == 0 && !isolation.is_occupied();
             let wanted = Wanted { most: asked, lease, suspects: false, alone };
@@ -84,16 +106,10 @@ impl Fetcher {
             let (next, full) = (self.sleep(&claims), claims.leases.len() >= asked);
             let suspects = claims.suspects && apart.is_none();
             self.hand_out(claims, slots).await?;
-            waiting = waiting.filter(|_| suspects).or_else(|| suspects.then(Instant::now));
-            // A queue that always finds others to claim has its turn as well.
-            let place = match waiting.filter(|since| since.elapsed() > lease / DRAIN) {
-                Some(_) => Some(self.place(isolation).await?),
-                None => isolation.try_enter().filter(|_| suspects),
-            };
-            if let Some(place) = place {
-                waiting = None;
-                apart = self.isolate(place, &mut claiming).await?;
-                continue;
+            if suspects {
+                entering.get_or_insert_with(|| isolation.enter().boxed());
+            } else if !full {
+                entering = None;
             }
             if full {
                 continue;
@@ -103,19 +119,11 @@ impl Fetcher {
                 () = bell.notified() => {}
                 () = tokio::time::sleep(next) => {}
                 () = self.shared.freed.notified(), if apart.is_some() => {}
-                place = isolation.enter(), if suspects => {
-                    waiting = None;
+                place = of(&mut entering) => {
+                    entering = None;
                     apart = self.isolate(place, &mut claiming).await?;
                 }
             }
-        }
-    }
-
-    /// Waits for the place for suspects.
-    async fn place(&self, isolation: &Isolation) -> Going<Place> {
-        tokio::select! {
-            () = self.stop.cancelled() => Err(Stopped),
-            place = isolation.enter() => Ok(place),
         }
     }
 

@@ -77,23 +77,13 @@ impl Isolation {
         loop {
             let permit = self.place.clone().acquire_owned().await.expect("the semaphore is never closed");
             match self.state.rest() {
-                None => return self.entered(permit),
+                None => return Place { _permit: permit, state: self.state.clone(), since: None },
                 Some(until) => {
                     drop(permit);
                     tokio::time::sleep_until(until).await;
                 }
             }
         }
-    }
-
-    /// The place, if nobody has it.
-    pub(crate) fn try_enter(&self) -> Option<Place> {
-        let permit = self.place.clone().try_acquire_owned().ok()?;
-        self.state.rest().is_none().then(|| self.entered(permit))
-    }
-
-    fn entered(&self, permit: OwnedSemaphorePermit) -> Place {
-        Place { _permit: permit, state: self.state.clone(), since: None }
     }
 
     /// How many suspects may be claimed together: few, and more from round to round while nothing kills, for after a fire
@@ -151,6 +141,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
@@ -170,13 +162,13 @@ mod tests {
     async fn who_kept_nobody_from_anything_leaves_no_rest_behind() {
         let isolation = Isolation::default();
         drop(isolation.enter().await);
-        let mut place = isolation.try_enter().expect("the place is free");
+        let mut place = isolation.enter().now_or_never().expect("the place is free");
         place.occupy();
         tokio::task::yield_now().await;
         assert_eq!(isolation.room_beside(3, 8), 5);
         std::thread::sleep(std::time::Duration::from_millis(50));
         drop(place);
-        assert!(isolation.try_enter().is_none(), "others are first");
+        assert!(isolation.enter().now_or_never().is_none(), "others are first");
         assert_eq!(isolation.room_beside(3, 8), usize::MAX);
     }
 }
