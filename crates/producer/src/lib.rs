@@ -16,6 +16,7 @@ pub mod lines;
 mod outlook;
 mod plan;
 mod producer;
+mod table;
 mod upload;
 
 pub use outlook::Outlook;
