@@ -33,12 +33,6 @@ pub(crate) struct Fetcher {
     pub(crate) stop: CancellationToken,
 }
 
-/// Who claims, and how long it waits when Redis is away.
-struct Claiming {
-    claimant: Claimant,
-    wait: Duration,
-}
-
 /// Suspects that are worked on.
 struct Apart {
     _place: Place,
@@ -79,7 +73,7 @@ impl Fetcher {
         let (store, lease) = (self.shared.store.clone(), self.shared.settings.lease.get());
         let isolation = store.isolation();
         let bell = store.wake().bell(&store.keys().queue(self.shared.stage, &self.shared.vendor));
-        let mut claiming = Claiming { claimant: Claimant::new(), wait: RETRY_FIRST };
+        let mut claimant = Claimant::new();
         // Suspects under way, with the place that they have.
         let mut apart: Option<Apart> = None;
         // The place is waited for while other jobs are claimed: a queue that always has some has its turn as well.
@@ -90,7 +84,7 @@ impl Fetcher {
                 biased;
                 place = of(&mut entering) => {
                     entering = None;
-                    apart = self.isolate(place, &mut claiming).await?;
+                    apart = self.isolate(place, &mut claimant).await?;
                     continue;
                 }
                 () = kept(apart.as_ref()) => {
@@ -102,7 +96,7 @@ impl Fetcher {
             let asked = slots.len();
             let alone = self.shared.count() == 0 && !isolation.is_occupied();
             let wanted = Wanted { most: asked, lease, suspects: false, alone };
-            let Some(claims) = self.claim(&mut claiming, wanted).await? else { continue };
+            let claims = self.claim(&mut claimant, wanted).await?;
             let (next, full) = (self.sleep(&claims), claims.leases.len() >= asked);
             let suspects = claims.suspects && apart.is_none();
             self.hand_out(claims, slots).await?;
@@ -121,7 +115,7 @@ impl Fetcher {
                 () = self.shared.freed.notified(), if apart.is_some() => {}
                 place = of(&mut entering) => {
                     entering = None;
-                    apart = self.isolate(place, &mut claiming).await?;
+                    apart = self.isolate(place, &mut claimant).await?;
                 }
             }
         }
@@ -159,37 +153,33 @@ impl Fetcher {
         }
     }
 
-    /// Claims; none when Redis is away, which was waited for.
-    async fn claim(&self, claiming: &mut Claiming, wanted: Wanted) -> Going<Option<Claims>> {
+    /// Claims, and waits while Redis is away: the next claim would hand out what this one took.
+    async fn claim(&self, claimant: &mut Claimant, wanted: Wanted) -> Going<Claims> {
         let Shared { store, stage, vendor, .. } = &*self.shared;
-        let Claiming { claimant, wait } = claiming;
-        let claims = match store.claim(claimant, *stage, vendor, wanted).await {
-            Ok(claims) => claims,
-            Err(error) => {
-                tracing::warn!(%stage, %vendor, error = %chain(&error), "queue {stage} of {vendor} waits for redis");
-                self.pause(*wait).await?;
-                *wait = (*wait * 2).min(RETRY_MOST);
-                return Ok(None);
+        let mut wait = RETRY_FIRST;
+        let claims = loop {
+            match store.claim(claimant, *stage, vendor, wanted).await {
+                Ok(claims) => break claims,
+                Err(error) => {
+                    tracing::warn!(%stage, %vendor, error = %chain(&error), "queue {stage} of {vendor} waits for redis");
+                    self.pause(wait).await?;
+                    wait = (wait * 2).min(RETRY_MOST);
+                }
             }
         };
-        *wait = RETRY_FIRST;
         for error in &claims.unreadable {
             tracing::error!(%stage, %vendor, error = %chain(error), "a job's record cannot be read and waits for an operator");
         }
-        Ok(Some(claims))
+        Ok(claims)
     }
 
     /// Hands jobs to the worker; those that killed enough workers have their outcome.
     async fn hand_out(&self, claims: Claims, mut slots: Vec<OwnedSemaphorePermit>) -> Going<()> {
         let most_claims = self.shared.store.policy().jobs.claims;
-        let (mut unbegun, mut without_slot) = (Vec::new(), Vec::new());
+        let mut unbegun = Vec::new();
         for lease in claims.leases {
-            let lease = Arc::new(lease);
-            // What a claim took whose reply was lost may be more than there is room for now.
-            let Some(slot) = slots.pop() else {
-                without_slot.push(lease);
-                continue;
-            };
+            // A claim keeps its slots until there is a reply.
+            let (lease, slot) = (Arc::new(lease), slots.pop().expect("no more jobs than slots"));
             self.shared.hold(&lease, slot);
             if lease.claims > most_claims && lease.alone >= ALONE {
                 let poisoned = Event::Poisoned { claims: lease.claims - 1 };
@@ -200,17 +190,20 @@ impl Fetcher {
                 unbegun.push(lease);
             }
         }
-        let is_closing = !unbegun.is_empty();
-        unbegun.append(&mut without_slot);
-        if let Some(outcomes) = self.outcomes.upgrade().filter(|_| !unbegun.is_empty()) {
+        if unbegun.is_empty() {
+            return Ok(());
+        }
+        // The worker is closing: what it will not begin goes back.
+        if let Some(outcomes) = self.outcomes.upgrade() {
             self.shared.give_back(unbegun, &outcomes).await;
         }
-        if is_closing { Err(Stopped) } else { Ok(()) }
+        Err(Stopped)
     }
 
-    /// Has suspects worked on: first the queue's other jobs are ended, then nothing else is claimed until these are. Those
+    /// Has suspects worked on: first the queue's other jobs are waited for, a part of a lease at the most, then nothing
+    /// else is claimed until these are over, for a lease at the most. Those
     /// that take too long keep the place, so that no other suspects are beside them.
-    async fn isolate(&self, mut place: Place, claiming: &mut Claiming) -> Going<Option<Apart>> {
+    async fn isolate(&self, mut place: Place, claimant: &mut Claimant) -> Going<Option<Apart>> {
         let QueueSettings { concurrency, lease } = self.shared.settings;
         let lease = lease.get();
         self.until(|shared| shared.count() == 0, lease / DRAIN).await?;
@@ -222,12 +215,7 @@ impl Fetcher {
             return Ok(None);
         }
         let wanted = Wanted { most: slots.len(), lease, suspects: true, alone: others <= NEARLY_ALONE };
-        // Until there is a reply: the next claim would hand out what this one took, among all others.
-        let claims = loop {
-            if let Some(claims) = self.claim(claiming, wanted).await? {
-                break claims;
-            }
-        };
+        let claims = self.claim(claimant, wanted).await?;
         let suspects: Vec<_> = claims.leases.iter().map(|lease| lease.job.id).collect();
         if !suspects.is_empty() {
             let Shared { stage, vendor, .. } = &*self.shared;

@@ -52,12 +52,11 @@ impl Shared {
         }
     }
 
-    /// Lets a job go whose work failed by itself.
-    pub(crate) async fn failed(&self, lease: &Arc<Lease>) {
+    /// Counts that the work on a job failed by itself.
+    pub(crate) async fn blame(&self, lease: &Arc<Lease>) {
         if let Err(error) = self.store.blame(lease).await {
             tracing::warn!(job.id = %lease.job.id, error = %chain(&error), "that work on a job failed cannot be counted");
         }
-        self.let_go(lease);
     }
 
     /// How many jobs this process has of the queue.

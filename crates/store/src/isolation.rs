@@ -74,16 +74,12 @@ impl Default for Isolation {
 impl Isolation {
     /// Waits for the place. Cancel-safe.
     pub(crate) async fn enter(&self) -> Place {
-        loop {
-            let permit = self.place.clone().acquire_owned().await.expect("the semaphore is never closed");
-            match self.state.rest() {
-                None => return Place { _permit: permit, state: self.state.clone(), since: None },
-                Some(until) => {
-                    drop(permit);
-                    tokio::time::sleep_until(until).await;
-                }
-            }
+        let permit = self.place.clone().acquire_owned().await.expect("the semaphore is never closed");
+        // Whoever has the place sets the rest, so there is no other meanwhile.
+        if let Some(until) = self.state.rest() {
+            tokio::time::sleep_until(until).await;
         }
+        Place { _permit: permit, state: self.state.clone(), since: None }
     }
 
     /// How many suspects may be claimed together: few, and more from round to round while nothing kills, for after a fire

@@ -76,10 +76,9 @@ where
                     );
                     // Work that fails because its lease ran out is no fault of the job's.
                     if lease.is_held_for(Duration::ZERO) {
-                        to.shared.failed(&lease).await;
-                    } else {
-                        to.shared.let_go(&lease);
+                        to.shared.blame(&lease).await;
                     }
+                    to.shared.let_go(&lease);
                 }
             }
             Ok(())
@@ -102,7 +101,7 @@ pub(crate) async fn commit_outcomes(
                         job.id = %outcome.0.job.id, stage = %shared.stage, error = %chain(&*error),
                         "outcome cannot be written down; the next worker takes the job when the lease runs out"
                     );
-                    shared.failed(&outcome.0).await;
+                    shared.blame(&outcome.0).await;
                 }
             }
         }

@@ -11,7 +11,9 @@ for i = 1, #KEYS / 2 do
     redis.call('ZADD', KEYS[2 * i], 'XX', now + lease, id)
     if lease == 0 then
       redis.call('HSET', job, 'v', version + 1)
-      redis.call('HINCRBY', job, 'c', -1)
+      -- A look-up's first claim counted the submission that was lost: its next one will.
+      local claims = redis.call('HINCRBY', job, 'c', -1)
+      if claims == 1 and redis.call('HEXISTS', job, 'x') == 1 then redis.call('HINCRBY', job, 'k', -1) end
       if ARGV[3 * i + 1] == 'alone' then redis.call('HINCRBY', job, 'a', -1) end
     end
   end

@@ -92,7 +92,7 @@ end
 
 -- A node with its first children.
 function Tree:open(key, path)
-  local node = { key = key, path = path, kids = {}, read = 0, gone = {} }
+  local node = { key = key, path = path, kids = {}, read = 0, left = {}, gone = {} }
   self:read(node, self.most)
   self.opened[#self.opened + 1] = node
   return node
@@ -151,7 +151,8 @@ function Tree:pick(next_of, node)
     table.remove(node.kids, first)
     if below.cut or below.waits then
       self.more = self.more or below.cut
-      if kid.moved then redis.call('ZADD', node.key, kid.far, kid.name) end
+      -- It is written back at the end: what is read meanwhile must not move.
+      node.left[#node.left + 1] = kid
       node.cut, node.waits = node.cut or below.cut, node.waits or below.waits
     else
       node.gone[#node.gone + 1] = kid
@@ -166,8 +167,10 @@ function Tree:close(again)
   end
   for _, node in ipairs(self.opened) do
     local parked = node.key .. '!'
-    for _, kid in ipairs(node.kids) do
-      if kid.moved then redis.call('ZADD', node.key, kid.far, kid.name) end
+    for _, kids in ipairs({ node.kids, node.left }) do
+      for _, kid in ipairs(kids) do
+        if kid.moved then redis.call('ZADD', node.key, kid.far, kid.name) end
+      end
     end
     for _, kid in ipairs(node.gone) do
       redis.call('ZREM', node.key, kid.name)

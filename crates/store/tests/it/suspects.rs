@@ -294,6 +294,34 @@ async fn jobs_behind_lanes_that_wait_for_a_suspect_are_worked_on() {
 }
 
 #[tokio::test]
+async fn a_lane_that_comes_to_a_suspect_gives_each_of_its_jobs_once() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let now = store.now();
+    // The first of two in a lane is taken, then its suspect is met, and others are read on behind those who wait.
+    let jobs: Vec<_> = [("a", 0), ("a", 1), ("b", 0), ("c", 0), ("d", 0)]
+        .into_iter()
+        .enumerate()
+        .map(|(n, (tenant, after))| {
+            let mut new = new_job(&store, n);
+            (new.job.tenant, new.job.batch) = (tenant.parse().unwrap(), None);
+            new.job.due = now - Duration::from_millis(10) + Duration::from_millis(after);
+            new
+        })
+        .collect();
+    store.enqueue(None, &jobs).await.unwrap();
+    for suspect in [1, 2] {
+        redis.command(&["hset", &format!("{{sm:0}}:j:{}", jobs[suspect].job.id), "k", "2"]);
+    }
+    let scene = Scene { takes: Duration::from_millis(50), ..Scene::default() };
+    let process = Process::start(&store, &[Stage::Submit], 3, &scene);
+    until("all are worked on", async || scene.beside.lock().unwrap().len() == 5).await;
+    process.stop().await;
+    let begun: Vec<_> = jobs.iter().map(|new| scene.begun(new.job.id).len()).collect();
+    assert_eq!(begun, [1; 5]);
+}
+
+#[tokio::test]
 async fn a_queue_that_always_has_other_jobs_comes_to_its_suspects() {
     let redis = Redis::start(&["--appendfsync", "no"]);
     let store = redis.store().await;
