@@ -57,11 +57,6 @@ impl RawAnswer {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Forgets what it says.
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
 }
 
 impl std::fmt::Debug for RawAnswer {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::record::is_zero;
 use crate::report::Output;
 use crate::time::Timestamp;
 
@@ -39,11 +40,6 @@ pub struct Retrieval {
     /// Whether what the task costs is booked.
     #[serde(rename = "b", skip_serializing_if = "std::ops::Not::not")]
     pub booked: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-fn is_zero(count: &u32) -> bool {
-    *count == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

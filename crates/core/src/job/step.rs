@@ -6,7 +6,6 @@
 use super::event::{Accepted, Event};
 use super::policy::{Policy, VendorPolicy};
 use super::record::Job;
-use super::retrieval::Retrieval;
 use super::state::{Attempt, State};
 use crate::fault::{Fault, FaultKind};
 use crate::id::VendorName;
@@ -188,7 +187,6 @@ impl Turn<'_> {
         }
         self.job.note(self.now, "retry_asked", "");
         self.job.cancel_asked = false;
-        self.job.retrieval = Retrieval::default();
         self.job.until = self.now + self.policy.jobs.deadline.get();
         self.begin(0)
     }

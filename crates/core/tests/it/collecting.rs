@@ -84,6 +84,27 @@ fn audio_of_an_earlier_vendor_is_collected_as_that_vendors() {
 }
 
 #[test]
+fn audio_of_an_earlier_vendor_that_is_no_good_or_gone_leaves_the_later_vendor_to_its_turn() {
+    for max_remakes in [0, 1] {
+        for last in [rejected(Defect::Unusable), collect_failed(FaultKind::Rejected)] {
+            let mut story = Story::with(&[("a", &[StepKind::Song]), ("b", &[StepKind::Song])], |_| {});
+            story.policy.jobs.max_remakes = max_remakes;
+            story.tell(Event::Claimed);
+            story.tell(Event::SubmitFailed { attempt: 1, fault: fault(FaultKind::Rejected) });
+            story.tell(called_back(1, done())).is(StateName::Collecting);
+            for _ in 0..8 {
+                if story.job.state.name() == StateName::Collecting {
+                    story.tell(last.clone());
+                }
+            }
+            story.is(StateName::Queued);
+            assert_eq!((story.job.vendor(), story.job.remakes), (&vendor("b"), 0));
+            story.tell(Event::Claimed).tell(accepted(2, "t2")).is(StateName::Generating);
+        }
+    }
+}
+
+#[test]
 fn a_doubled_callback_for_audio_that_was_no_good_changes_nothing() {
     let mut story = Story::collecting();
     story.tell(rejected(Defect::Unusable)).tell(polled(1, done()));

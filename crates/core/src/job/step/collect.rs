@@ -231,12 +231,13 @@ impl Turn<'_> {
         }
         let (attempt, policy) = (of.origin.attempt, self.policy.jobs.on_unusable);
         if self.is_superseded(attempt.number) {
-            // The submission that it took the place of is still there.
             return self.attempt_failed(attempt, fault);
         }
         match policy {
             // It was to be stored as it is, and is nothing that can be stored.
             _ if of.accept == Accept::Any => self.hold_unusable(of, fault),
+            // The vendor that the job has gone on to makes it, and was not asked before.
+            OnUnusable::Remake if self.is_beside(&of.origin) => self.attempt_failed(attempt, fault),
             OnUnusable::Remake if self.job.may_be_made_anew(self.policy, self.now) => {
                 self.remake(attempt, fault)
             }
@@ -250,7 +251,7 @@ impl Turn<'_> {
     }
 
     fn hold_unusable(&mut self, of: Bringing, fault: &Fault) -> Changed {
-        let task = of.origin.task.filter(|_| of.origin.vendor == *self.job.vendor());
+        let task = self.task_to_ask(&of.origin);
         self.hold_with(of.origin.attempt, task.as_ref(), fault, None)
     }
 
@@ -277,6 +278,11 @@ impl Turn<'_> {
         self.job.state = of.into();
         self.job.due = due;
         Changed::Yes
+    }
+
+    /// Whether the job goes on without this submission: one took its place, or the job had gone on to another vendor.
+    fn is_beside(&self, origin: &Origin) -> bool {
+        self.is_superseded(origin.attempt.number) || origin.vendor != *self.job.vendor()
     }
 
     /// The task that can be asked for a fresh address.
@@ -316,12 +322,8 @@ impl Turn<'_> {
             return self.accept_partial(of, &lost);
         }
         let origin = of.origin;
-        if self.is_superseded(origin.attempt.number) {
-            // The submission that it took the place of is still there.
+        if self.is_beside(&origin) {
             return self.attempt_failed(origin.attempt, &lost);
-        }
-        if origin.vendor != *self.job.vendor() {
-            return self.fail(&lost);
         }
         self.hold_with(origin.attempt, origin.task.as_ref(), &lost, None)
     }

@@ -134,9 +134,6 @@ impl Turn<'_> {
     pub(super) fn attempt_lost(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
         self.job.note(self.now, "attempt_failed", fault.to_string());
         self.end(attempt);
-        if self.is_superseded(attempt.number) {
-            return self.left(self.job.submissions);
-        }
         self.next_route(fault)
     }
 
