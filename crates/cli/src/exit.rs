@@ -64,9 +64,12 @@ pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(code(error))
 }
 
+/// The code for a Redis or server that is not there: waiting may help.
+pub(crate) const AWAY: u8 = 4;
+
 /// 2 for usage and what a server refuses, 4 for a Redis or server that is not there, 3 for what was done in part, 1 for the
 /// rest.
-fn code(error: &anyhow::Error) -> u8 {
+pub(crate) fn code(error: &anyhow::Error) -> u8 {
     if find::<Usage>(error).is_some() {
         return 2;
     }
@@ -78,7 +81,7 @@ fn code(error: &anyhow::Error) -> u8 {
     }
     match find::<StoreError>(error) {
         Some(StoreError::Url(_)) => 2,
-        Some(error) if error.will_pass() => 4,
+        Some(error) if error.will_pass() => AWAY,
         _ => 1,
     }
 }

@@ -9,10 +9,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use songmill_api::views::BatchView;
 use songmill_core::BatchRef;
 use songmill_core::job::StateName;
-use songmill_store::StoreError;
 
-use crate::client::{Ask, Client, ServerError, refused};
-use crate::output;
+use crate::client::{Ask, Client};
+use crate::{exit, output};
 
 /// Between two lines in a pipe, when something changed.
 const SAY: Duration = Duration::from_secs(2);
@@ -42,7 +41,7 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
                     return Ok(batch);
                 }
             }
-            Err(error) if will_pass(&error) && answered.elapsed() < AWAY => {
+            Err(error) if exit::code(&error) == exit::AWAY && answered.elapsed() < AWAY => {
                 bar.set_message("the store is away");
             }
             Err(error) => return Err(error),
@@ -70,14 +69,6 @@ pub(crate) fn spinner(quiet: bool) -> ProgressBar {
 fn target(quiet: bool) -> ProgressDrawTarget {
     let terminal = std::io::stderr().is_terminal() && !quiet;
     if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
-}
-
-fn will_pass(error: &anyhow::Error) -> bool {
-    let away = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref().is_some_and(ServerError::will_pass)
-            || cause.downcast_ref().is_some_and(StoreError::will_pass)
-    };
-    refused(error).is_some_and(|problem| matches!(problem.status, 429 | 503)) || error.chain().any(away)
 }
 
 /// The counts that are not zero, as words.

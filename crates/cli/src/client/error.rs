@@ -106,11 +106,6 @@ impl ServerError {
             what => Self { what, ..self },
         }
     }
-
-    /// Whether waiting may help.
-    pub(crate) fn will_pass(&self) -> bool {
-        self.exit_code() == 4
-    }
 }
 
 const WRONG_SERVER: &str = "is --server the address of a Songmill API, and are both of the same version?";

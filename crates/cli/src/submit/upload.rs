@@ -76,7 +76,8 @@ pub(super) async fn upload(
         let answer = client.ask(ask).await?;
         answer
             .lines(|line| {
-                let error: BatchErrorView = serde_json::from_slice(line)?;
+                let error: BatchErrorView = serde_json::from_slice(line)
+                    .map_err(|_| wrong(What::Unexpected("a line that is no error of a batch")))?;
                 more.extend(error.errors.into_iter().filter(|error| !known.contains(&error.line)));
                 Ok(())
             })
