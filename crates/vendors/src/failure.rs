@@ -126,7 +126,7 @@ impl Text {
         }
         let starts = row.starts.iter().map(|start| plain(start));
         let starts = starts
-            .filter(|start| self.plain.starts_with(start.trim_end()))
+            .filter(|start| whole(&self.plain, start).next() == Some(0))
             .map(|start| (1, Reverse(start.len())));
         let has = row.has.iter().filter_map(|phrase| {
             let phrase = plain(phrase);

@@ -18,11 +18,11 @@ use names::{
 };
 
 /// The most outputs that are read as songs or parts of songs; what comes behind is listed as extra, then counted.
-const MOST: usize = 200;
+pub(crate) const MOST: usize = 200;
 /// The longest text that is read as JSON.
 const TEXT_MAX: usize = 1 << 20;
 /// The longest address that is downloaded from, in bytes: jobs carry them, and servers refuse longer ones.
-const ADDRESS_MAX: usize = 8 << 10;
+pub(crate) const ADDRESS_MAX: usize = 8 << 10;
 /// How many characters of a title are kept.
 const TITLE_CHARS: usize = 300;
 
@@ -287,7 +287,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The beginning of a text, as it is listed.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut end = text.len().min(ADDRESS_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -324,7 +324,7 @@ fn without_twins(found: Vec<Found<'_>>, extra: &mut Extras) -> Vec<Output> {
 }
 
 /// A text as JSON, where it is a list, an object or a text in JSON.
-fn json(text: &str) -> Option<Value> {
+pub(crate) fn json(text: &str) -> Option<Value> {
     let text = text.trim();
     let may_be = text.len() <= TEXT_MAX && text.starts_with(['{', '[', '"']);
     may_be.then(|| serde_json::from_str(text).ok()).flatten()

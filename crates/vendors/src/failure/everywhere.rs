@@ -32,7 +32,7 @@ pub(crate) const EVERYWHERE: &[Row] = &[
             "显存不足",
             "显存",
         ])
-        .starts(&["cuda ", "gpu ", "[errno ", "oserror", "ioerror", "runtimeerror: cuda"])
+        .starts(&["cuda", "gpu", "[errno", "oserror", "ioerror", "runtimeerror: cuda"])
         .source(PYTHON),
     Row::again("task_failed")
         .has(&[
@@ -107,7 +107,7 @@ pub(crate) const EVERYWHERE: &[Row] = &[
             "稍后再试",
             "请重试",
         ])
-        .starts(&["internal ", "failed to upload", "connection "])
+        .starts(&["internal", "failed to upload", "connection"])
         .source(WORDS),
     Row::refused("content_refused")
         .has(&[

@@ -135,44 +135,35 @@ fn outputs(job: &Object, content_id: &str) -> Outputs {
         let result = output.get("smartContentResult").unwrap_or(&Value::Null);
         songs(result.get("textBgmGeneration").unwrap_or(result), &mut |song| {
             let output = placed(song, store, folder);
-            if outputs::is_no_audio(output.source.as_str()) {
-                found.extra.push(Extra::new(&masked(output.source.as_str()), None, ExtraReason::NotAudio));
-            } else if found.audio.len() < MOST {
-                found.audio.push(output);
+            let reason = if outputs::is_no_audio(output.source.as_str()) {
+                ExtraReason::NotAudio
+            } else if found.audio.len() < outputs::MOST {
+                return found.audio.push(output);
             } else {
-                found.extra.push(Extra::new(
-                    &masked(output.source.as_str()),
-                    None,
-                    ExtraReason::NotRequested,
-                ));
-            }
+                ExtraReason::NotRequested
+            };
+            found.extra.push(Extra::new(&masked(output.source.as_str()), None, reason));
         });
     }
     found
 }
-
-/// The most songs of a job that are kept: it makes up to a hundred.
-const MOST: usize = 200;
 
 /// The songs of a result: objects with a name, in a list, alone, or as JSON in a text.
 fn songs(result: &Value, found: &mut dyn FnMut(&str)) {
     const NAMES: [&str; 7] = ["songName", "song_name", "fileName", "name", "key", "path", "url"];
     match result {
         Value::Array(items) => items.iter().for_each(|item| songs(item, found)),
-        Value::String(text) if text.trim_start().starts_with(['[', '{']) => {
-            if let Ok(inner) = serde_json::from_str::<Value>(text) {
-                songs(&inner, found);
-            }
-        }
-        Value::String(name) => found(name),
+        Value::String(text) => match outputs::json(text) {
+            Some(inner) => songs(&inner, found),
+            None => found(text),
+        },
         Value::Object(song) => match text(song, &NAMES) {
             Some(name) => found(name),
             // It has the place of a name, which is not there yet.
             None if song.iter().any(|(key, value)| NAMES.contains(&&**key) && is_empty(value)) => found(""),
             None => {
-                let may_hold = |value: &&Value| {
-                    value.as_str().is_none_or(|text| text.trim_start().starts_with(['[', '{']))
-                };
+                let may_hold =
+                    |value: &&Value| value.as_str().is_none_or(|text| outputs::json(text).is_some());
                 song.values().filter(may_hold).for_each(|value| songs(value, found));
             }
         },
@@ -183,6 +174,9 @@ fn songs(result: &Value, found: &mut dyn FnMut(&str)) {
 /// Where a song lies: in the bucket, or at an address of its own.
 fn placed(song: &str, store: &str, folder: &str) -> Output {
     let song = song.trim();
+    if song.len() > outputs::ADDRESS_MAX {
+        return Output::unusable(&outputs::shown(song));
+    }
     if let Some(url) = normalized(song) {
         return Output::at(url);
     }

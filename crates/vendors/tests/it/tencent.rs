@@ -265,6 +265,15 @@ fn songs_are_read_in_whatever_shape_they_are_named() {
     }
     let at_an_address = songs(json!({ "textBgmGeneration": [{ "url": "https://a.example/1.mp3" }] }));
     assert!(at_an_address.contains(r#"Url("https://a.example/1.mp3")"#), "{at_an_address}");
+    let in_brackets = songs(json!({ "textBgmGeneration": ["[final] song.mp3", "{1}.mp3"] }));
+    assert!(in_brackets.contains(r#"key: "x/[final] song.mp3""#), "{in_brackets}");
+    assert!(in_brackets.contains(r#"key: "x/{1}.mp3""#), "{in_brackets}");
+    let overlong =
+        songs(json!({ "textBgmGeneration": [{ "songName": "a".repeat(9000) }, { "songName": name }] }));
+    assert!(
+        overlong.contains("Unusable(\"aaa") && !overlong.contains(&"a".repeat(8200)),
+        "it keeps its place"
+    );
     let one_is_not_there = songs(json!({ "textBgmGeneration": [{ "songName": "" }, { "songName": name }] }));
     assert!(one_is_not_there.contains(r#"Unusable("")"#), "it keeps its place: {one_is_not_there}");
     for nothing in
