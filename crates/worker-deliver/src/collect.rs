@@ -271,7 +271,7 @@ fn objection(
     let maybe_cut = judged.maybe_cut.as_ref().filter(|_| accept.is_whole() && !is_settled);
     let remake = judged.remake.as_ref().filter(|_| accept.is_whole() && may_be_made_anew);
     let (finding, defect) = match (&judged.unusable, maybe_cut, remake) {
-        // What is cut short, or may be, may be whole in a moment.
+        // All but silence may be another file in a moment: half of one is short, or broken.
         (Some(finding), ..) if end != End::Whole || finding.flag != Flag::Silent => {
             (finding, Defect::NotReady)
         }

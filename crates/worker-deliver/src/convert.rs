@@ -9,8 +9,8 @@ use songmill_core::time::Span;
 use tempfile::TempPath;
 use tokio::process::Command;
 
+use crate::incoming::beside;
 use crate::probe::{Probed, probe};
-use crate::tags::beside;
 
 /// What becomes of audio before it is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ impl Convert {
         file: &Path,
         probed: &Probed,
     ) -> Result<(TempPath, &'static str), NotConverted> {
-        let to = beside(file)?;
+        let to = beside(file)?.into_temp_path();
         let (format, codec, container) = match (self.format, probed.format) {
             (Some(Target::Mp3), _) | (None, "mp3") => ("mp3", "libmp3lame", "mp3"),
             (Some(Target::Flac), _) | (None, "flac") => ("flac", "flac", "flac"),

@@ -132,8 +132,9 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 /// An address with its path and query as they were written, where nothing in them must be encoded and it leads to the
 /// same place: a signature is over each of their bytes, and browsers' reading of dots and quotes would break it.
 pub(crate) fn as_written(address: &[u8], url: &Url) -> Option<Uri> {
+    let address = address.trim_ascii();
     let may_stand = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(byte);
-    let written = Uri::try_from(address.trim_ascii()).ok().filter(|_| address.iter().all(may_stand))?;
+    let written = Uri::try_from(address).ok().filter(|_| address.iter().all(may_stand))?;
     let read = uri(url)?;
     let port = |uri: &Uri| uri.port_u16().or(url.port_or_known_default());
     let is_same = written.scheme() == read.scheme()

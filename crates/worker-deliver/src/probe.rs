@@ -147,7 +147,7 @@ pub fn probe(path: &Path, ffmpeg: Option<&Ffmpeg>) -> Result<Probed, NotAudio> {
     match caught(path, move |path| decoded(path, container, start)) {
         Ok(probed) => Ok(second_opinion(path, ffmpeg, probed)),
         Err(Fail::Not(not)) => Err(not),
-        Err(fail) => by_others(path, container, ffmpeg, fail),
+        Err(fail) => by_others(path, (container, start), ffmpeg, fail),
     }
 }
 
@@ -220,11 +220,11 @@ fn decoded(path: &Path, container: Container, start: u64) -> Result<Probed, Fail
 /// What becomes of a file that is audio and not decoded here.
 fn by_others(
     path: &Path,
-    container: Container,
+    (container, start): (Container, u64),
     ffmpeg: Option<&Ffmpeg>,
     fail: Fail,
 ) -> Result<Probed, NotAudio> {
-    let format = Bytes::open(path).and_then(|mut bytes| container.format(&mut bytes, 0));
+    let format = Bytes::open(path).and_then(|mut bytes| container.format(&mut bytes, start));
     let format = format.map_err(|error| unread(&error))?;
     let ffmpeg = ffmpeg.filter(|_| !matches!(fail, Fail::TooLong));
     let refused = match ffmpeg.map(|ffmpeg| ffmpeg.decode(path, Some(format))) {
@@ -239,11 +239,10 @@ fn by_others(
     match (fail, refused) {
         (Fail::TooLong, _) => Ok(Probed::unchecked(format)),
         // Frames that follow each other are audio, whoever knows them.
-        (Fail::Unsupported(_), None) | (Fail::Unsupported(_), Some(_)) if container == Container::Frames => {
-            Ok(Probed::unchecked(format))
+        (Fail::Unsupported(_), Some(words)) if container != Container::Frames => {
+            Err(NotAudio::Damaged(words))
         }
-        (Fail::Unsupported(_), None) => Ok(Probed::unchecked(format)),
-        (Fail::Unsupported(_), Some(words)) => Err(NotAudio::Damaged(words)),
+        (Fail::Unsupported(_), _) => Ok(Probed::unchecked(format)),
         (Fail::Broken(words), _) => Err(NotAudio::Damaged(words)),
         (Fail::Not(not), _) => Err(not),
     }

@@ -9,6 +9,7 @@ use lofty::file::{AudioFile as _, FileType, TaggedFileExt as _};
 use lofty::tag::{Accessor as _, ItemKey, Tag, TagExt as _};
 use tempfile::TempPath;
 
+use crate::incoming::beside;
 use crate::probe::is_exact_wav;
 
 /// What is written into a file.
@@ -49,7 +50,7 @@ impl Tags<'_> {
         if kind == FileType::Wav && !is_exact_wav(file)? {
             return Ok(None);
         }
-        let copy = beside(file)?;
+        let copy = beside(file)?.into_temp_path();
         std::fs::copy(file, &copy)?;
         let before = read(&copy, kind)?;
         let length = before.properties().duration();
@@ -68,17 +69,9 @@ impl Tags<'_> {
     }
 }
 
-/// A new file in the folder of another one.
-pub(crate) fn beside(file: &Path) -> std::io::Result<TempPath> {
-    let permissions = std::fs::metadata(file)?.permissions();
-    let folder = file.parent().unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new().prefix("in-").permissions(permissions).tempfile_in(folder)?;
-    Ok(file.into_temp_path())
-}
-
 /// A second name of a file, or a copy where the disk has no such thing.
 pub(crate) fn second_name(file: &Path) -> std::io::Result<TempPath> {
-    let to = beside(file)?;
+    let to = beside(file)?.into_temp_path();
     std::fs::remove_file(&to)?;
     if std::fs::hard_link(file, &to).is_err() {
         std::fs::copy(file, &to)?;

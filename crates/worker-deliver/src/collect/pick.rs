@@ -64,15 +64,13 @@ impl From<Fault> for Stopped {
 impl From<NotAudio> for Stopped {
     /// Our own disk is no fault of the file's; a page, or half of a file, may be the whole one in a moment.
     fn from(not: NotAudio) -> Self {
-        let fault = |kind| Fault::new(kind, "not_audio", not.to_string());
-        match (not.class(), &not) {
-            (_, NotAudio::Unread(error)) => Fault::new(FaultKind::Locked, "storage_refused", error).into(),
-            (NotAudioClass::OurDisk, _) => fault(FaultKind::Locked).into(),
-            (NotAudioClass::NotReady | NotAudioClass::Broken, _) => {
-                Self::Rejected(fault(FaultKind::Unknown), Defect::NotReady)
-            }
-            (NotAudioClass::OtherKind, _) => Self::Rejected(fault(FaultKind::Unknown), Defect::Unusable),
-        }
+        let fault = |kind, code| Fault::new(kind, code, not.to_string());
+        let defect = match not.class() {
+            NotAudioClass::OurDisk => return fault(FaultKind::Locked, "storage_refused").into(),
+            NotAudioClass::NotReady | NotAudioClass::Broken => Defect::NotReady,
+            NotAudioClass::OtherKind => Defect::Unusable,
+        };
+        Self::Rejected(fault(FaultKind::Unknown, "not_audio"), defect)
     }
 }
 

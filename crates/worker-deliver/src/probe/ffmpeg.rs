@@ -104,10 +104,12 @@ impl Ffmpeg {
             return Err(Refusal::Unable("it has no pipes".into()));
         };
         let words = thread::spawn(move || {
-            let mut said = String::new();
+            let mut said = Vec::new();
             let mut pipe = BufReader::new(words);
             // What is said beyond that is read as well, or it would wait to say it.
-            let read = (&mut pipe).take(WORDS).read_to_string(&mut said);
+            let read = (&mut pipe).take(WORDS).read_to_end(&mut said);
+            // Titles are in any encoding.
+            let said = String::from_utf8_lossy(&said).into_owned();
             read.and_then(|_| io::copy(&mut pipe, &mut io::sink())).map(|_| said)
         });
         let child = Arc::new(Mutex::new(child));

@@ -25,7 +25,13 @@ pub(super) fn decode(bytes: &mut Bytes, track: &Track, hearing: &mut Hearing) ->
         Coding::Frames => {
             let (start, end) = (track.data.start, track.data.end);
             let first = frames::first(bytes, start, end - start)?.filter(|first| *first < end);
-            return frames::decode(bytes, first.unwrap_or(start), end, hearing);
+            let ended = frames::decode(bytes, first.unwrap_or(start), end, hearing)?;
+            if track.missing == 0 || matches!(ended, End::Short(_)) {
+                return Ok(ended);
+            }
+            let ms = u128::from(hearing.played_ms()) * u128::from(track.missing)
+                / u128::from((end - start).max(1));
+            return Ok(End::Short((ms as u64).max(1)));
         }
         Coding::Plain(sample) => {
             plain(bytes, track, sample, hearing)?;

@@ -131,6 +131,25 @@ async fn what_no_decoder_here_knows_is_judged_by_ffmpeg() {
 }
 
 #[tokio::test]
+async fn what_ffmpeg_says_counts_whatever_a_title_is_written_in() {
+    let Some(program) = by_ffmpeg::program() else { return };
+    let ffmpeg = Ffmpeg::find(&program, std::time::Duration::from_secs(60)).await.unwrap();
+    let arguments = "-ac 6 -c:a aac -movflags +faststart -metadata title=Caf_";
+    let whole = by_ffmpeg::made(arguments, "m4a").unwrap();
+    let mut cut = whole.clone();
+    cut.truncate(whole.len() * 2 / 3);
+    let mut in_latin_1 = cut.clone();
+    let title = in_latin_1.windows(4).position(|bytes| bytes == b"Caf_").unwrap();
+    in_latin_1[title + 3] = 0xe9;
+    let found = tokio::task::spawn_blocking(move || {
+        [whole, cut, in_latin_1].map(|bytes| tried(&bytes, Some(&ffmpeg)).unwrap().end)
+    });
+    let [whole, cut, in_latin_1] = found.await.unwrap();
+    assert_ne!(whole, cut);
+    assert_eq!(cut, in_latin_1);
+}
+
+#[tokio::test]
 async fn an_ffmpeg_that_is_not_there_or_does_not_end_is_no_judge() {
     assert!(Ffmpeg::find("/nowhere/ffmpeg", std::time::Duration::from_secs(1)).await.is_none());
     let folder = tempfile::tempdir().unwrap();

@@ -63,6 +63,7 @@ async fn addresses_are_read_as_browsers_read_them() {
         // What is valid as it stands may be signed: each byte stays.
         ("http://a.example:{}/a/../b/./c%2e%2e/d.mp3", "/a/../b/./c%2e%2e/d.mp3"),
         ("http://a.example:{}/a.mp3?name='a'&sig=%2fx+y%3D", "/a.mp3?name='a'&sig=%2fx+y%3D"),
+        ("http://a.example:{}/a/../b.mp3?name='a'\n", "/a/../b.mp3?name='a'"),
         ("http://a.example:{}/a/../b c.mp3", "/b%20c.mp3"),
     ] {
         let expected = (path.to_owned(), "a.example:{}".to_owned());

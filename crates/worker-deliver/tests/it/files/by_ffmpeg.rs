@@ -63,6 +63,11 @@ fn two_thirds(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+fn third(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.truncate(bytes.len() / 3);
+    bytes
+}
+
 fn twice(bytes: Vec<u8>) -> Vec<u8> {
     [&bytes[..], &bytes].concat()
 }
@@ -84,6 +89,7 @@ pub(super) fn files() -> Vec<File> {
         file("wav of IMA ADPCM", "-c:a adpcm_ima_wav", "wav", whole("wav")),
         file("wav of MS ADPCM", "-c:a adpcm_ms -ac 1", "wav", whole("wav")),
         file("wav of mp2", "-c:a mp2", "wav", whole("wav")),
+        then(file("the first third of a wav of mp2", "-c:a mp2", "wav", Unusable("wav", Damaged)), third),
         file("wav of six channels", "-ac 6 -c:a pcm_s24le", "wav", whole("wav")),
         file("wav of GSM", "-ac 1 -ar 8000 -c:a libgsm_ms", "wav", Unchecked("wav", 3000)),
         file("AIFF-C of IMA ADPCM", "-c:a adpcm_ima_qt -f aiff", "aifc", whole("aiff")),
@@ -129,6 +135,15 @@ pub(super) fn files() -> Vec<File> {
         then(file("AAC in ADTS behind an ID3v2 tag", "-c:a aac", "aac", whole("aac")), |aac| {
             [id3(5000), aac].concat()
         }),
+        then(
+            file(
+                "AAC in ADTS of six channels, behind an ID3v2 tag",
+                "-ac 6 -c:a aac",
+                "aac",
+                Unchecked("aac", 3000),
+            ),
+            |aac| [id3(5000), aac].concat(),
+        ),
         then(
             file("AAC in ADTS, with a last frame cut", "-c:a aac", "aac", Stored("aac", 3000, &[Damaged])),
             |mut aac| {
