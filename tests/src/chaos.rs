@@ -26,7 +26,7 @@ pub struct Plan {
     pub kills: u32,
     /// What all chance follows from.
     pub seed: u64,
-    /// How long all of it may take.
+    /// How long the kills may take.
     pub most: Duration,
 }
 
@@ -71,6 +71,8 @@ const FAULTS: &[&str] = &[
 ];
 /// Between two blows, at least and at most, in ms.
 const BETWEEN: [u64; 2] = [50, 500];
+/// How long no job may come to its end after the kills: look-ups wait for the rate that refusals have left.
+const QUIET: Duration = Duration::from_secs(180);
 /// How often it is looked whether jobs have moved.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -121,7 +123,8 @@ pub fn run(plan: Plan) -> Result<Outcome> {
         std::thread::sleep(TICK);
     }
     fleet.calm(&mut world)?;
-    let settled = loop {
+    let (mut over, mut moved) = (0, Instant::now());
+    loop {
         fleet.tend(&mut world)?;
         let shown = world.json(&["batch", "show", BATCH])?;
         let held = shown["counts"]["held"].as_u64().unwrap_or(0);
@@ -130,14 +133,16 @@ pub fn run(plan: Plan) -> Result<Outcome> {
             .filter_map(|state| shown["counts"][*state].as_u64())
             .sum();
         if held + ended == shown["total"].as_u64().unwrap_or(u64::MAX) {
-            break Ok(());
+            break;
         }
-        if begun.elapsed() > plan.most {
-            break Err(anyhow::anyhow!("jobs do not settle: {shown}"));
+        if held + ended != over {
+            (over, moved) = (held + ended, Instant::now());
+        }
+        if moved.elapsed() > QUIET {
+            bail!("no job has come to its end for {} s: {shown}", QUIET.as_secs());
         }
         std::thread::sleep(4 * TICK);
-    };
-    settled?;
+    }
     // Whoever still works ends first: it could change a book while another is read.
     let (done, longest_still) = fleet.end()?;
     let books = Books::compare(&world, feed.requests())?;
