@@ -14,8 +14,8 @@ pub enum Verdict {
     Accept,
     /// It is taken, and flagged.
     Flag,
-    /// It is made again, which is paid for, as long as the job may be remade; then it is flagged, but for damaged
-    /// audio, which is unusable.
+    /// It is made again, which is paid for, where `on_unusable` is `remake`, the task gave one file and the job may be
+    /// remade; else it is flagged, but for damaged audio, which is unusable.
     Regenerate,
 }
 

@@ -32,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("tests", &[]),
-    ("bench", &["core", "vendors", "store", "tests"]),
+    ("bench", &["core", "store", "tests"]),
 ];
 
 /// What a crate must never depend on.

@@ -23,7 +23,7 @@ pub enum OnUnknown {
     Fail,
 }
 
-/// What to do about audio that nobody can use: silent, broken or too short, after it was downloaded once more.
+/// What to do about audio that nobody can use: wholly silent twice in a row, or still broken or too short after `download_grace`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnUnusable {

@@ -3,7 +3,7 @@
 -- ARGV: 1 most jobs, 2 lease in ms, 3 prefix of records, 4 longest sleep in ms, 5 number of the claim, 6 'again' when
 --   the reply to the claim of this number was lost: what it took is handed out again, 7 'r' when requests are wanted,
 --   8 for how long a claim keeps all other workers out, in ms; 0 when it does not, 9 'apart' when suspects are wanted and
---   nothing else, 10 'alone' when this process has no other job of the queue
+--   nothing else, 10 'alone' when this process has (nearly) no other job of the queue under way
 -- Records are found by the ids in the queue; they share its hash tag.
 local queue, most, apart = KEYS[1], tonumber(ARGV[1]), ARGV[9] == 'apart'
 local claim = taking({

@@ -1,5 +1,8 @@
 //! inference.sh by bytes.
 
+mod callbacks;
+mod look_ups;
+
 use http::HeaderMap;
 use insta::assert_snapshot;
 use songmill_core::song::{Field, summary};
@@ -346,69 +349,6 @@ fn a_lost_submission_is_found_by_its_mark_page_by_page() {
     let ours = format!("https://elsewhere.example.com{}k9.othermac", mark(&vendor));
     let page = listed(&[other, ("t1", &ours, "2023-11-14T22:13:21Z")], "");
     assert_eq!(end(second.read(reply(200, page))).unwrap(), Some(task_id("t1")));
-}
-
-#[test]
-fn a_search_ends_where_tasks_are_older_than_the_submission() {
-    let older = listed(&[("t0", "", "2023-11-14T22:12:19Z")], "c2");
-    assert_eq!(end(find(&vendor()).read(reply(200, older))).unwrap(), None);
-    assert_eq!(end(find(&vendor()).read(reply(200, listed(&[], "c2")))).unwrap(), None);
-    assert_eq!(end(find(&vendor()).read(reply(200, r#"{"data":{"items":null}}"#))).unwrap(), None);
-    let endless = listed(&[("t9", "", "2023-11-14T22:20:00Z")], "c2");
-    let mut exchange = find(&vendor());
-    for _ in 1..30 {
-        exchange = then(exchange.read(reply(200, endless.clone())));
-    }
-    assert_snapshot!(outcome(exchange, reply(200, endless)), @"unavailable look_up_incomplete: 30 pages of tasks do not reach back to the submission");
-}
-
-#[test]
-fn a_list_without_addresses_gives_no_answer_about_the_same_lyrics() {
-    let vendor = vendor();
-    let look = |lyrics: &str, webhook: Option<&str>| {
-        let item = serde_json::json!(
-            {"id": "t1", "input": {"lyrics": lyrics}, "webhook": webhook, "created_at": "2023-11-14T22:13:21Z"}
-        );
-        let page = serde_json::json!({"data": {"items": [item], "next_cursor": ""}}).to_string();
-        let exchange = with_order(&vendor, &song(SUNG), |order| vendor.find(order, SINCE)).unwrap();
-        outcome(exchange, reply(200, page))
-    };
-    assert_snapshot!(look("[verse] la la.", None), @"unavailable look_up_incomplete: a task of the same lyrics shows no webhook: whose it is cannot be told");
-    assert_eq!(look("[verse] la la.", Some("https://other.example.com")), "None");
-    assert_eq!(look("[verse] other.", None), "None");
-}
-
-fn delivered(callbacks: Callbacks, body: &str) -> Reading {
-    let vendor = InferenceSh::new(Settings { callbacks, ..settings() });
-    vendor.read_delivery(&Delivery { headers: &HeaderMap::new(), body: body.as_bytes() }, SINCE).unwrap()
-}
-
-#[test]
-fn callbacks_come_in_three_forms_and_are_confirmed() {
-    let task = r#"{"id":"t1","status":10,"output":{"generated_audio":{"uri":"https://c/a.flac"}},"error":"","session_id":null}"#;
-    for body in [
-        task.to_owned(),
-        format!(r#"{{"event":"task.completed","timestamp":"2026-01-01T00:00:00Z","data":{task}}}"#),
-        format!(r#"{{"data":{task},"messages":[]}}"#),
-    ] {
-        let reading = delivered(Callbacks::Confirm, &body);
-        assert_eq!((reading.task.clone(), reading.believed), (Some(task_id("t1")), false));
-        assert!(matches!(reading.report, Report::Done(_)), "{reading:?}");
-        assert!(delivered(Callbacks::Accept, &body).believed);
-    }
-}
-
-#[test]
-fn a_callback_that_contradicts_itself_decides_nothing_even_when_callbacks_are_believed() {
-    for body in [
-        r#"{"id":"t1","status":9,"output":{"generated_audio":"https://c/a.flac"}}"#,
-        r#"{"id":"t1","status":10,"output":null,"error":"broken"}"#,
-        r#"{"id":"t1","status":10,"output":{}}"#,
-        r#"{"id":"t1","status":7}"#,
-    ] {
-        let reading = delivered(Callbacks::Accept, body);
-        assert_eq!((reading.report, reading.believed), (Report::Pending, false), "{body}");
-    }
 }
 
 #[test]
