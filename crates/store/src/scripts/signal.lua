@@ -6,6 +6,7 @@
 --   'locked' code, words, wait in ms, longest wait in ms: key, plan or balance refuse; the gate is shut
 --   'failing' code, words, wait, longest wait, how many in a row shut the gate, how many this counts for
 --   'throttled' bucket (c or r), the setting of its rate, requests a minute that were named (0: none), wait in ms
+--     that was named (0: none)
 --   'shut' until when (0: until it is opened), words: by hand
 --   'open': by hand
 -- Returns 1 when the gate was shut or opened by this.
