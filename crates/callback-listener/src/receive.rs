@@ -48,9 +48,13 @@ impl Receiver {
             }
             Err(Refusal::Garbled(why)) => return self.quarantine(name.as_str(), job, why, body).await,
         };
+        let is_of_another = reading.is_of_another(name, job, attempt);
+        if is_of_another {
+            tracing::warn!(job.id = %job, vendor = %name, "the callback is about another submission: the vendor is polled");
+        }
         let event = match reading {
-            // Whatever it says, something has happened: the vendor is asked.
-            Reading { believed: false, .. } => Event::Heard { attempt },
+            // Whatever it says, something has happened: the vendor is polled.
+            Reading { believed, .. } if is_of_another || !believed => Event::Heard { attempt },
             Reading { task, report, .. } => {
                 Event::Reported { attempt, vendor: name.clone(), task, report, via: Via::Callback }
             }

@@ -300,6 +300,18 @@ pub struct Reading {
     pub report: Report,
     /// Whether the report may be believed as it is. When false the task is asked for at once instead.
     pub believed: bool,
+    /// The callback address that the body shows for the task, where it shows one.
+    pub callback: Option<String>,
+}
+
+impl Reading {
+    /// Whether the body shows that the task belongs to another submission than the one whose address it came to.
+    pub fn is_of_another(&self, vendor: &VendorName, job: JobId, attempt: u32) -> bool {
+        let is_other = |address: &str| {
+            marked(vendor, address).is_none_or(|mark| (mark.job, mark.attempt) != (job, attempt))
+        };
+        self.callback.as_deref().is_some_and(is_other)
+    }
 }
 
 /// Why a callback is refused.

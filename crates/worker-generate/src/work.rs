@@ -140,7 +140,7 @@ impl Bench {
         let number = attempt.number;
         let asked = self.to.store.now();
         let nudged = match &lease.job.state {
-            State::Generating { nudged, .. } => *nudged,
+            State::Generating { nudged, .. } => (*nudged).min(asked),
             _ => Timestamp::default(),
         };
         let step = lease.job.step_kind();

@@ -89,3 +89,54 @@ fn a_forged_callback_is_refused_and_changes_nothing() -> Result<()> {
     assert_eq!(world.settled("b")?, json!({ "completed": 2 }));
     world.audit()
 }
+
+/// A Standard Webhooks signature with the simulator's secret.
+fn signature(id: &str, stamp: &str, body: &str) -> Result<String> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"songmill simulator webhook key")?;
+    mac.update(format!("{id}.{stamp}.{body}").as_bytes());
+    Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+}
+
+#[test]
+fn a_signed_report_of_another_jobs_task_completes_no_job() -> Result<()> {
+    let world = World::start(&["faults.hold=true"])?.with_callbacks();
+    let _roles = world.serve(&["generate", "deliver", "listener"])?;
+    let songs = [
+        json!({ "custom_id": "a", "vendor": "replicate", "prompt": "rain" }),
+        json!({ "custom_id": "b", "vendor": "replicate", "prompt": "sun" }),
+    ];
+    world.submit("b", &songs)?;
+    until("the tasks are known", || {
+        Ok(world.job("b", "a")?["task"].is_string() && world.job("b", "b")?["task"].is_string())
+    })?;
+    let (task_a, task_b) = (world.job("b", "a")?["task"].clone(), world.job("b", "b")?["task"].clone());
+    let tokens = world.stats()?["vendors"]["replicate"]["tasks_per_token"].clone();
+    let address = |job: &str| -> Result<String> {
+        let id = world.job("b", job)?["id"].as_str().context("an id")?.to_owned();
+        let mut urls = tokens.as_object().context("tokens")?.keys();
+        urls.find(|url| url.contains(&id)).cloned().context("its address")
+    };
+    let (address_a, address_b) = (address("a")?, address("b")?);
+    let post = |to: &str, webhook: Option<&str>| -> Result<u16> {
+        let output = "https://evil.example/a.wav";
+        let body = json!({ "id": task_a, "status": "succeeded", "output": output, "webhook": webhook });
+        let (body, stamp) = (body.to_string(), jiff::Timestamp::now().as_second().to_string());
+        let signed = signature("msg_1", &stamp, &body)?;
+        let headers =
+            [("webhook-id", "msg_1"), ("webhook-timestamp", &*stamp), ("webhook-signature", &*signed)];
+        let path = &to[to.find("/callbacks/").context("ours")?..];
+        Ok(http_with(world.listener, "POST", path, &headers, body.as_bytes())?.0)
+    };
+    // With the address of its own task in it, without any, and with one that is nobody's.
+    for webhook in [Some(&*address_a), None, Some("https://else.example/")] {
+        assert_eq!(post(&address_b, webhook)?, 204);
+    }
+    assert_eq!(world.job("b", "b")?["task"], task_b, "it goes on with its own task");
+    world.faults(&json!({ "hold": false }))?;
+    assert_eq!(world.settled("b")?, json!({ "completed": 2 }));
+    assert_eq!(world.stats()?["vendors"]["replicate"]["tasks_created"], 2);
+    world.audit()
+}

@@ -130,6 +130,9 @@ pub struct Job {
     /// How getting at the output of its task has gone so far.
     #[serde(rename = "rt", default, skip_serializing_if = "Retrieval::is_new")]
     pub retrieval: Retrieval,
+    /// When the vendor was last polled, or is next, because of a callback; zero before the first.
+    #[serde(rename = "cp", default, skip_serializing_if = "is_never")]
+    pub callback_poll: Timestamp,
     /// How often this step was made again by this vendor because its audio was unusable.
     #[serde(rename = "rm", default, skip_serializing_if = "is_zero")]
     pub remakes: u32,
@@ -197,6 +200,11 @@ pub(super) fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_never(moment: &Timestamp) -> bool {
+    *moment == Timestamp::default()
+}
+
 const fn no_id() -> JobId {
     JobId::from_bytes([0; 16])
 }
@@ -232,6 +240,7 @@ impl Job {
             maybe_paid_twice: 0,
             strikes: 0,
             retrieval: Retrieval::default(),
+            callback_poll: Timestamp::default(),
             remakes: 0,
             cancel_asked: false,
             lyrics: None,

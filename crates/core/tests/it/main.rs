@@ -1,6 +1,7 @@
 //! The machine from outside: each transition by value, and what must hold whatever happens.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
 
+mod callbacks;
 mod canceling;
 mod collecting;
 mod explaining;

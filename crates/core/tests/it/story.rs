@@ -70,6 +70,14 @@ impl Story {
         self.wait(1)
     }
 
+    /// Tells an event, whether or not it changes the job; no time passes.
+    pub(crate) fn tell_or_ignore(&mut self, event: Event) -> &mut Self {
+        if let Some(step) = step(&self.job, &event, self.now, &self.policy) {
+            self.job = step.job;
+        }
+        self
+    }
+
     /// Tells an event that must change nothing.
     #[track_caller]
     pub(crate) fn ignores(&mut self, event: Event) -> &mut Self {

@@ -6,15 +6,18 @@ use songmill_core::{RawAnswer, Report};
 use super::wire::{State, Task, unwrap};
 use super::{Callbacks, Settings, read};
 use crate::contract::{Delivery, Reading, Refusal};
-use crate::tolerant::{BODY_MAX, object};
+use crate::tolerant::{BODY_MAX, object, text};
 
 pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>) -> Result<Reading, Refusal> {
     let task = match object(delivery.body, BODY_MAX).map(unwrap) {
-        Ok(Some(Value::Object(task))) => Task::read(&task, settings.numbering),
+        Ok(Some(Value::Object(shown))) => {
+            let callback = text(&shown, &["webhook"]).map(str::to_owned);
+            Task::read(&shown, settings.numbering).map(|task| (task, callback))
+        }
         Ok(_) => return Err(Refusal::Garbled("an envelope without a task".to_owned())),
         Err(fault) => Err(fault),
     };
-    let task = task.map_err(|fault| Refusal::Garbled(fault.message))?;
+    let (task, callback) = task.map_err(|fault| Refusal::Garbled(fault.message))?;
     // Audio may follow an end that has none yet; a status that the task contradicts decides nothing.
     let decides = match task.state {
         State::Completed => task.has_audio(),
@@ -23,5 +26,5 @@ pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>) -> Result<Readi
     };
     let report = read::report(&task, || RawAnswer::new("")).filter(|_| decides).unwrap_or(Report::Pending);
     let believed = decides && settings.callbacks == Callbacks::Accept;
-    Ok(Reading { task: Some(task.id), report, believed })
+    Ok(Reading { task: Some(task.id), report, believed, callback })
 }

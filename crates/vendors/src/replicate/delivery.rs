@@ -12,7 +12,7 @@ use super::wire::Prediction;
 use super::{Settings, Unsigned};
 use crate::Secret;
 use crate::contract::{DELIVERY_TOLERANCE, Delivery, Reading, Refusal};
-use crate::tolerant::{BODY_MAX, object, raw_answer};
+use crate::tolerant::{BODY_MAX, object, raw_answer, text};
 
 pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>, now: Timestamp) -> Result<Reading, Refusal> {
     let believed = if settings.webhook_secrets.is_empty() {
@@ -25,10 +25,11 @@ pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>, now: Timestamp)
         verify(&settings.webhook_secrets, delivery, now)?;
         true
     };
-    let prediction = object(delivery.body, BODY_MAX).and_then(|body| Prediction::read(&body));
-    let prediction = prediction.map_err(|fault| Refusal::Garbled(fault.message))?;
+    let body = object(delivery.body, BODY_MAX).and_then(|body| Ok((Prediction::read(&body)?, body)));
+    let (prediction, body) = body.map_err(|fault| Refusal::Garbled(fault.message))?;
     let report = report(&prediction, || raw_answer(delivery.body, &[&settings.token]));
-    Ok(Reading { report, task: Some(prediction.id), believed })
+    let callback = text(&body, &["webhook", "webhook_completed"]).map(str::to_owned);
+    Ok(Reading { report, task: Some(prediction.id), believed, callback })
 }
 
 /// Checks that one of the signatures was made with one of the secrets, and lately.

@@ -5,7 +5,7 @@ use songmill_core::{Fault, Report};
 use super::wire::Job;
 use super::{Callbacks, Settings, exchange, fault};
 use crate::contract::{Delivery, Reading, Refusal};
-use crate::tolerant::{BODY_MAX, child, object};
+use crate::tolerant::{BODY_MAX, child, object, text};
 
 pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>) -> Result<Reading, Refusal> {
     told(settings, delivery)
@@ -15,8 +15,10 @@ pub(super) fn read(settings: &Settings, delivery: &Delivery<'_>) -> Result<Readi
 fn told(settings: &Settings, delivery: &Delivery<'_>) -> Result<Reading, Fault> {
     let body = object(delivery.body, BODY_MAX)?;
     let inner = child(&body, "getJobResponse").unwrap_or(&body);
-    let job = Job::read(child(inner, "job").unwrap_or(inner), &settings.content_id)?;
+    let shown = child(inner, "job").unwrap_or(inner);
+    let callback = text(shown, &["callback"]).map(str::to_owned);
+    let job = Job::read(shown, &settings.content_id)?;
     let report = exchange::report(&job, || exchange::raw(delivery.body, settings))?;
     let believed = settings.callbacks == Callbacks::Accept && report != Report::Pending;
-    Ok(Reading { task: Some(job.id), report, believed })
+    Ok(Reading { task: Some(job.id), report, believed, callback })
 }

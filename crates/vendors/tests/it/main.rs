@@ -4,6 +4,7 @@
 mod bytes;
 mod conformance;
 mod failures;
+mod foreign;
 mod inference_sh;
 mod registry;
 mod replicate;

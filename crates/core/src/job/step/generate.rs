@@ -16,6 +16,8 @@ const GONE_AFTER: u32 = 3;
 const PART_OF_ITS_TIME: u32 = 8;
 /// The longest that a task waits for others to be looked at: what a vendor allows may change.
 const ROUND_MOST: Span = Span::secs(600);
+/// Within this time a poll that has begun has usually been answered.
+const POLL_TAKES: Span = Span::secs(1);
 /// How often stopping a task is tried.
 pub(super) const STOP_TRIES: u32 = 5;
 
@@ -77,14 +79,32 @@ impl Turn<'_> {
         }
     }
 
-    /// Something has happened: the task is polled now.
+    /// A callback came: the task is polled, now or once `poll_every` has passed since the last poll by callback.
     fn nudged(&mut self, of: Following) -> Changed {
-        if of.nudged >= self.now {
+        let at = self.callback_poll();
+        if of.nudged >= at {
             return Changed::No;
         }
-        self.job.state = Following { nudged: self.now, ..of }.into();
-        self.job.due = self.now;
+        self.job.state = Following { nudged: at, ..of }.into();
+        if self.job.due <= self.now {
+            // A worker has it, or is about to: its poll is not doubled, and not put off by callbacks either.
+            self.job.due = at.min(self.now + POLL_TAKES.get());
+        } else if self.job.due > at {
+            self.job.due = at;
+        }
         Changed::Yes
+    }
+
+    /// When the vendor is polled because of a callback that comes now. However many callbacks come, that is at most once
+    /// in each `poll_every`.
+    pub(super) fn callback_poll(&mut self) -> Timestamp {
+        let last = self.job.callback_poll;
+        if last <= self.now {
+            let is_first = last == Timestamp::default();
+            let next = last + self.vendor_policy().poll_every.get();
+            self.job.callback_poll = if is_first { self.now } else { next.max(self.now) };
+        }
+        self.job.callback_poll
     }
 
     /// The task of the submission that the job is with has ended.
@@ -137,8 +157,11 @@ impl Turn<'_> {
             (false, _) => {}
         }
         let polls = of.polls.saturating_add(1);
-        self.job.due =
-            if of.nudged > asked { self.now } else { self.look_at(of.attempt, self.until_next_look(&of)) };
+        self.job.due = if of.nudged > asked {
+            of.nudged.max(self.now)
+        } else {
+            self.look_at(of.attempt, self.until_next_look(&of))
+        };
         self.job.state = Following { polls, denied: 0, ..of }.into();
         Changed::Yes
     }

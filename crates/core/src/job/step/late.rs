@@ -68,7 +68,7 @@ impl Turn<'_> {
                 match (task, report) {
                     // It says nothing of the task that is held for: that is polled.
                     (Some(task), _) if said.as_ref().is_some_and(|said| *said != task) => {
-                        self.look_again(attempt, task)
+                        self.look_again(attempt, task, 0)
                     }
                     // It is held because nothing could be read: another such answer is no news.
                     (Some(_), Report::Pending | Report::Unreadable(_)) => Changed::No,
@@ -83,7 +83,7 @@ impl Turn<'_> {
             }
             Event::Heard { attempt: number } if *number == attempt.number => match task {
                 // Something has happened to the task that was given up.
-                Some(task) => self.look_again(attempt, task),
+                Some(task) => self.look_again(attempt, task, 0),
                 None => self.look_for_held(attempt),
             },
             Event::Accepted { attempt: number, .. }
@@ -150,16 +150,17 @@ impl Turn<'_> {
     /// A submission that was given up exists: it is looked up now.
     fn look_for(&mut self, attempt: Attempt) -> Changed {
         let fault = Fault::new(FaultKind::Unknown, "called_back", "a callback came for it");
+        self.job.due = self.callback_poll();
         self.job.state =
             State::Uncertain { attempt, doubt: Doubt { fault, looks: 0, heard: true, fails: 0 } };
-        self.job.due = self.now;
         Changed::Yes
     }
 
-    /// A task that was given up is looked at now.
-    pub(super) fn look_again(&mut self, attempt: Attempt, task: TaskId) -> Changed {
-        self.job.state = State::Generating { attempt, task, polls: 0, nudged: self.now, denied: 0, stops: 0 };
-        self.job.due = self.now;
+    /// A callback came for a task that was given up, or is being stopped: it is polled again.
+    pub(super) fn look_again(&mut self, attempt: Attempt, task: TaskId, stops: u32) -> Changed {
+        let nudged = self.callback_poll();
+        self.job.state = State::Generating { attempt, task, polls: 0, nudged, denied: 0, stops };
+        self.job.due = nudged;
         Changed::Yes
     }
 

@@ -84,7 +84,7 @@ impl Turn<'_> {
             Event::Reported { attempt, vendor, task, report, .. } => {
                 self.late_report(*attempt, vendor, task.as_ref(), report)
             }
-            Event::Heard { attempt } if *attempt == at => self.look_again(of.attempt, of.task),
+            Event::Heard { attempt } if *attempt == at => self.look_again(of.attempt, of.task, of.tries),
             Event::CancelAsked => {
                 self.job.cancel_asked = true;
                 let Stopping { attempt, task, .. } = of;
