@@ -58,6 +58,27 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// The moment that an HTTP date names, in any of the three forms of RFC 9110, 5.6.7; `None` for anything else and for
+/// dates before 1970.
+pub fn http_date(text: &str) -> Option<Timestamp> {
+    let since = httpdate::parse_http_date(text.trim()).ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp::default() + since)
+}
+
+/// How long a `Retry-After` header asks to wait (RFC 9110, 10.2.3): whole or decimal seconds, rounded up, or an HTTP
+/// date, which is held against `now`, best the `Date` of the same reply. `None` where there is nothing to wait for, and
+/// where it is neither.
+pub fn retry_after(value: &str, now: Option<Timestamp>) -> Option<Duration> {
+    let value = value.trim();
+    let is_decimal = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let wait = if is_decimal {
+        Duration::try_from_secs_f64(value.parse::<f64>().ok()?.ceil()).unwrap_or(Duration::MAX)
+    } else {
+        http_date(value)?.since(now?)
+    };
+    Some(wait).filter(|wait| !wait.is_zero())
+}
+
 /// A length of time in settings: `"250ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`, or a whole number of seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);

@@ -128,7 +128,7 @@ impl Store {
         let policy = policy.vendor(vendor);
         let limits = &policy.limits;
         let mut call = self.signal_call(vendor);
-        let wait = |fault: &Fault, own: Duration| millis(fault.retry_after().unwrap_or(own));
+        let wait = |fault: &Fault, own: Duration| millis(policy.named_wait(fault).unwrap_or(own));
         match signal {
             Signal::Answered => {
                 call.arg("ok").arg(millis(policy.poll_first.get().saturating_mul(3)));
@@ -152,11 +152,11 @@ impl Store {
             }
             Signal::CreatesThrottled(fault) => {
                 call.arg("throttled").arg("c").arg(limits.creates_per_minute);
-                call.arg(fault.per_minute().unwrap_or(0)).arg(wait(fault, policy.throttled_wait.get()));
+                call.arg(fault.per_minute().unwrap_or(0)).arg(wait(fault, Duration::ZERO));
             }
             Signal::ReadsThrottled(fault) => {
                 call.arg("throttled").arg("r").arg(limits.reads_per_minute);
-                call.arg(0).arg(wait(fault, policy.throttled_wait.get()));
+                call.arg(0).arg(wait(fault, Duration::ZERO));
             }
         }
         self.changed(&call).await

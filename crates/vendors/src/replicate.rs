@@ -31,6 +31,7 @@ mod input;
 mod list;
 mod options;
 mod read;
+mod throttle;
 mod wire;
 
 pub use options::{Normalization, Options, OutputFormat};

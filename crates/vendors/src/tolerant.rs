@@ -1,11 +1,11 @@
 //! Reading what others send without trusting it, and building what we send.
 //!
 //! A body is read as a JSON object of bounded size and depth or it is a `garbled` fault; numbers may be texts,
-//! waits may be prose, and somebody's words are shortened before they are kept.
+//! and somebody's words are shortened before they are kept.
 
 mod waits;
 
-pub use waits::{rate_in_prose, reset_in_headers, wait_in_body, wait_in_headers, wait_in_prose};
+pub use waits::{reset_in_headers, wait_in_body, wait_in_headers};
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -59,11 +59,9 @@ impl Reply {
         words(&self.body)
     }
 
-    /// How long it asks us to wait: by `Retry-After`, by body or in prose, in this order.
+    /// How long it asks us to wait: by `Retry-After`, or by a field of the body.
     pub fn wait(&self) -> Option<Duration> {
-        wait_in_headers(&self.headers)
-            .or_else(|| wait_in_body(self.object().ok().as_ref()?))
-            .or_else(|| wait_in_prose(&self.words()))
+        wait_in_headers(&self.headers).or_else(|| wait_in_body(self.object().ok().as_ref()?))
     }
 
     /// How long it asks us to wait at a limit, whose reset may stand in the headers.
@@ -80,10 +78,7 @@ impl Reply {
         match (self.status.as_u16(), cost) {
             (401 | 403, _) => fault(FaultKind::Locked, "key_refused"),
             (402, _) => fault(FaultKind::Locked, "balance_empty"),
-            (429, _) => {
-                let allowed = rate_in_prose(&self.words());
-                fault(FaultKind::Throttled, "rate_limited").after(self.wait_at_limit()).allowing(allowed)
-            }
+            (429, _) => fault(FaultKind::Throttled, "rate_limited").after(self.wait_at_limit()),
             (408 | 500.., Cost::Creates) => fault(FaultKind::Unknown, "vendor_error").after(self.wait()),
             (408 | 500.., Cost::Free) => fault(FaultKind::Unavailable, "vendor_error").after(self.wait()),
             (404, Cost::Free) => fault(FaultKind::Rejected, "task_gone"),

@@ -192,7 +192,7 @@ fn record(audio: &str) -> String {
     format!("{audio}.json")
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,9 +1,10 @@
 //! Sends what vendors say and reads back what they answer.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
+use http::header::{DATE, Entry};
+use http::{HeaderValue, Request, Response};
 use songmill_core::time::Span;
 use songmill_core::{Fault, FaultKind};
 use songmill_store::Lease;
@@ -174,6 +175,12 @@ impl Driver {
         let mut response = Response::new(body.freeze());
         *response.status_mut() = reply.status();
         *response.headers_mut() = std::mem::take(reply.headers_mut());
+        // Vendors read dates in headers by this one; where it is missing, by our clock.
+        if let Entry::Vacant(date) = response.headers_mut().entry(DATE)
+            && let Ok(value) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now()))
+        {
+            date.insert(value);
+        }
         Ok(response)
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::record::Job;
+use crate::fault::Fault;
 use crate::flow::{Limits, Money};
 use crate::id::VendorName;
 use crate::pace::Pace;
@@ -52,6 +53,8 @@ pub struct VendorPolicy {
     pub locked_wait: Span,
     /// The wait after `throttled` where the vendor names none.
     pub throttled_wait: Span,
+    /// The longest wait that is taken on the vendor's word; then one request finds out.
+    pub max_named_wait: Span,
     /// From the submission to the first look at the task, until recent tasks tell better.
     pub poll_first: Span,
     /// The shortest wait between two looks: an eighth of the time that the task has taken so far, within these bounds.
@@ -78,6 +81,13 @@ pub struct VendorPolicy {
     pub limits: Limits,
 }
 
+impl VendorPolicy {
+    /// The wait that a fault names, up to `max_named_wait`.
+    pub fn named_wait(&self, fault: &Fault) -> Option<Duration> {
+        fault.retry_after().map(|wait| wait.min(self.max_named_wait.get()))
+    }
+}
+
 impl Default for VendorPolicy {
     fn default() -> Self {
         Self {
@@ -87,6 +97,7 @@ impl Default for VendorPolicy {
             backoff_most: Span::secs(300),
             locked_wait: Span::secs(60),
             throttled_wait: Span::secs(15),
+            max_named_wait: Span::secs(15 * 60),
             poll_first: Span::secs(10),
             poll_every: Span::secs(5),
             poll_most: Span::secs(60),

@@ -11,7 +11,7 @@ use songmill_core::{Fault, FaultKind};
 
 use super::input::{self, Input};
 use super::wire::id;
-use super::{Replicate, Settings, Version};
+use super::{Replicate, Settings, Version, throttle};
 use crate::contract::{Accepted, Cost, Exchange, Next, Order};
 use crate::data_url::DataUrl;
 use crate::draft::Draft;
@@ -62,7 +62,7 @@ impl Submission {
                 return Next::fault(version_refused(&format!("there is no model {:?}", self.settings.model)));
             }
             if !reply.status.is_success() {
-                return Next::fault(blot(reply.fault(Cost::Free), &[&self.settings.token]));
+                return Next::fault(blot(throttle::of_reply(&reply, Cost::Free), &[&self.settings.token]));
             }
             match reply.object().and_then(|body| self.latest(&reply, &body)) {
                 Ok(version) => {
@@ -102,7 +102,7 @@ impl Submission {
         Exchange::free(request, move |response| {
             let reply = Reply::from(response);
             if !reply.status.is_success() {
-                let mut fault = reply.fault(Cost::Free);
+                let mut fault = throttle::of_reply(&reply, Cost::Free);
                 if fault.kind == FaultKind::Rejected {
                     fault = Fault::new(FaultKind::Rejected, "request_refused", fault.message);
                 }
@@ -151,7 +151,7 @@ impl Submission {
             }
             return version_refused(&reply.words());
         }
-        reply.fault(Cost::Creates)
+        throttle::of_reply(reply, Cost::Creates)
     }
 }
 

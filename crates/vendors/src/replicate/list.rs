@@ -6,7 +6,7 @@ use http::Uri;
 use serde_json::Value;
 use songmill_core::Timestamp;
 
-use super::Settings;
+use super::{Settings, throttle};
 use crate::contract::{Cost, Exchange, Next};
 use crate::pages::Search;
 use crate::tolerant::{Object, Reply, blot, get, text};
@@ -31,7 +31,7 @@ pub(super) fn search<S: Search>(pages: Pages, mut search: S, uri: Uri) -> Exchan
     Exchange::free(get(uri, Some(&pages.settings.token)), move |response| {
         let reply = Reply::from(response);
         if !reply.status.is_success() {
-            return Next::fault(blot(reply.fault(Cost::Free), &[&pages.settings.token]));
+            return Next::fault(blot(throttle::of_reply(&reply, Cost::Free), &[&pages.settings.token]));
         }
         let body = match reply.object() {
             Ok(body) => body,

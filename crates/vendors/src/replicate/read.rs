@@ -7,7 +7,7 @@ use songmill_core::{Fault, FaultKind, Product, RawAnswer, Report, TaskId, Vendor
 
 use super::fault::failure;
 use super::wire::{Prediction, Status, moment};
-use super::{Settings, list};
+use super::{Settings, list, throttle};
 use crate::contract::{Cost, Exchange, Listed, Next, Seen, Watched, Within, marked};
 use crate::outputs::is_usable;
 use crate::pages::{Looks, span};
@@ -22,7 +22,7 @@ pub(super) fn poll(settings: &Settings, task: &TaskId) -> Exchange<Report> {
     Exchange::free(get(uri, Some(&settings.token)), move |response| {
         let reply = Reply::from(response);
         if !reply.status.is_success() {
-            return Next::fault(blot(reply.fault(Cost::Free), &[&token]));
+            return Next::fault(blot(throttle::of_reply(&reply, Cost::Free), &[&token]));
         }
         Next::Done(reply.object().and_then(|body| Prediction::read(&body)).and_then(|prediction| {
             if prediction.id != task {
@@ -64,7 +64,7 @@ pub(super) fn cancel(settings: &Settings, task: &TaskId) -> Exchange<()> {
             200..300 => Next::Done(reply.object().and_then(|body| Prediction::read(&body)).map(drop)),
             // It has ended.
             409 => Next::ok(()),
-            _ => Next::fault(blot(reply.fault(Cost::Free), &[&token])),
+            _ => Next::fault(blot(throttle::of_reply(&reply, Cost::Free), &[&token])),
         }
     })
 }

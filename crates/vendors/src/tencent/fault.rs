@@ -5,7 +5,7 @@ use songmill_core::{Fault, FaultKind};
 use super::Settings;
 use crate::contract::Cost;
 use crate::failure::{self, Row};
-use crate::tolerant::{Reply, blot, wait_in_prose};
+use crate::tolerant::{Reply, blot};
 
 /// What a reply of the gateway means, which is not in the API's envelope.
 pub(super) fn of_gateway(reply: &Reply, cost: Cost) -> Fault {
@@ -33,7 +33,7 @@ pub(super) fn of_error(reply: &Reply, words: &str, cost: Cost, settings: &Settin
             None => by_status(reply, words, cost),
         },
     };
-    let wait = sorted.retry_after().or_else(|| reply.wait()).or_else(|| wait_in_prose(words));
+    let wait = sorted.retry_after().or_else(|| reply.wait());
     sorted.after(wait)
 }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
-use songmill_core::{Fault, FaultKind};
+use songmill_core::{Fault, FaultKind, Timestamp, time};
 
 use super::client::Reply;
 use super::taking::Taking;
 use super::{coding, unreachable};
+use crate::retention::now as clock;
 
 /// Sorts the head of a reply to somebody who asked for the file, or for the rest of it.
 pub(super) fn sorted(reply: Reply, for_rest: bool) -> Result<Reply, Fault> {
@@ -46,18 +47,10 @@ fn is_all(reply: &Reply) -> bool {
     matches!(range(reply), Some((0, Some(whole))) if reply.content_length() == Some(whole))
 }
 
-/// How long a server asks to wait: seconds, whole or not, or a date, which is read by the server's own clock.
+/// How long a server asks to wait; a date is held against the server's own clock, where it shows one.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let said = headers.get(header::RETRY_AFTER)?;
-    let wait = match said.to_str().ok()?.trim().parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds.ceil()).ok()?,
-        Err(_) => {
-            let now = headers.get(header::DATE).and_then(moment).unwrap_or_else(jiff::Timestamp::now);
-            Duration::try_from(moment(said)?.duration_since(now)).ok()?
-        }
-    };
-    // Who has nothing to wait for is asked again as after any failure.
-    Some(wait).filter(|wait| !wait.is_zero())
+    let now = headers.get(header::DATE).and_then(moment);
+    time::retry_after(headers.get(header::RETRY_AFTER)?.to_str().ok()?, Some(now.unwrap_or_else(clock)))
 }
 
 /// Whether a reply goes on where the transfer was cut, and not from the start; anything else would spoil the file.
@@ -90,8 +83,8 @@ pub(super) fn mark(reply: &Reply) -> Option<HeaderValue> {
 }
 
 /// A date such as `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn moment(date: &HeaderValue) -> Option<jiff::Timestamp> {
-    Some(jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok()?.timestamp())
+fn moment(date: &HeaderValue) -> Option<Timestamp> {
+    time::http_date(date.to_str().ok()?)
 }
 
 /// How long the whole file is, as far as the server says.

@@ -158,7 +158,7 @@ impl Turn<'_> {
                 }
                 let spread = self.spread(of.origin.attempt.number, of.tries);
                 let own = backoff(jobs.collect_backoff, COLLECT_BACKOFF_MOST, of.tries, spread);
-                let due = self.now + fault.retry_after().unwrap_or(own);
+                let due = self.now + self.vendor_policy().named_wait(fault).unwrap_or(own);
                 self.again(Bringing { tries, ..of }, due)
             }
             FaultKind::Rejected => self.ask_anew(of, fault),
@@ -310,7 +310,7 @@ impl Turn<'_> {
             backoff(jobs.collect_backoff, ANEW_BACKOFF_MOST, doublings, spread)
         };
         // A new address is most likely on the host that asked for patience.
-        let due = self.now + own.max(fault.retry_after().unwrap_or_default());
+        let due = self.now + own.max(self.vendor_policy().named_wait(fault).unwrap_or_default());
         self.note_stale(&of.outputs);
         self.follow(origin.attempt, task, due)
     }

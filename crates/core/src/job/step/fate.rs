@@ -40,7 +40,7 @@ impl Turn<'_> {
                 backoff(policy.backoff, policy.backoff_most, strikes.saturating_sub(1), spread)
             }
         };
-        match fault.retry_after() {
+        match policy.named_wait(fault) {
             // Never before the vendor said; spread behind it, so that not all come back at once.
             Some(told) => told + (own / 4).min(std::time::Duration::from_secs(5)),
             None => own,
