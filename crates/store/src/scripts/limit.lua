@@ -1,6 +1,6 @@
 -- A vendor's limits, as the whole fleet sees them: one hash.
 --   buckets, prefix c (submissions) or r (everything else): `t` when the next request may be made if none is saved up,
---     in ms; `r` requests a minute learned from refusals, as of `c`, `b` of which limit (0: the vendor named it; it grows
+--     in ms; `r` requests a minute learned from refusals, as of `c` (once its pause is over), `b` of which limit (0: the vendor named it; it grows
 --     from there by a tenth each time), `g` to which rate it returns and since when that is so, `e`; `p` until when the
 --     vendor wants none; `n` requests in the minute begun at `w`, `f` of them refused, and `o` and `l` in the one before
 --   gate: `shut` until when no submission is made (0: until an operator opens it), `by` what shut it (locked, failing,
@@ -53,8 +53,7 @@ local function rate_now(now, bucket, most)
     local times = math.min(math.floor((now - bucket.c) / GROWS_EVERY), 1000)
     rate = learned * (1 + 2 * GROWS_BY) ^ times
   else
-    -- While the vendor wants none, nothing shows that there may be more.
-    local past, full = math.max(0, now - math.max(bucket.c, bucket.p or 0)), bucket.g or learned
+    local past, full = math.max(0, now - bucket.c), bucket.g or learned
     if past < RETURNS_IN then
       rate = learned * (full / learned) ^ (past / RETURNS_IN)
     elseif most > 0 then
@@ -108,7 +107,10 @@ local function learn(now, bucket, most, told, wait)
     bucket.r, bucket.c, bucket.b, bucket.g = told, now, 0, told
   elseif bucket.b == 0 then
     if now - bucket.c > TOGETHER then bucket.r, bucket.c = math.max(LEAVES * rate, 1), now end
-  elseif now - (bucket.c or 0) > TOGETHER then
+  elseif now < (bucket.c or 0) then
+    -- It was sent before the last refusal was known.
+    bucket.c = math.max(bucket.c, now + wait)
+  else
     local age = now - (bucket.w or now)
     local left = math.max(0, 1 - age / 60000)
     local made, refused = (bucket.n or 0) + (bucket.o or 0) * left, bucket.f + (bucket.l or 0) * left
@@ -117,20 +119,25 @@ local function learn(now, bucket, most, told, wait)
       local lately = math.max(made, (bucket.n or 0) * 60000 / math.max(age, 5000))
       local base = most > 0 and most or bucket.b or math.max(lately, USUAL)
       local current = rate > 0 and rate or base
+      -- What doubled meanwhile without being used says nothing.
+      if most == 0 then current = math.min(current, math.max(lately, USUAL)) end
       local returning = bucket.g and current < bucket.g
       if not returning or now - bucket.e > LASTING then
         bucket.g, bucket.e = math.max(RETURNS_TO * current, LEAST * base, 1), now
       end
-      bucket.r, bucket.c, bucket.b = math.max(LEAVES * current, LEAST * base, 1), now, base
       if wait == 0 then wait = TOGETHER end
+      -- While the vendor wants none, nothing shows that there may be more; and what is refused until then was sent before.
+      bucket.r, bucket.c, bucket.b =
+        math.max(LEAVES * current, LEAST * base, 1), now + math.max(wait, TOGETHER), base
     end
   end
-  bucket.p = math.max(bucket.p or 0, now + wait)
+  if wait > 0 then bucket.p = math.max(bucket.p or 0, now + wait) end
   -- What was saved up is gone: after the pause one request finds out, and others follow at the rate.
-  local then_rate = rate_now(bucket.p, bucket, most)
-  if bucket.p > now and then_rate > 0 then
+  local pause_end = bucket.p or 0
+  local then_rate = rate_now(pause_end, bucket, most)
+  if pause_end > now and then_rate > 0 then
     local interval, burst = pace(then_rate, 0)
-    bucket.t = math.max(bucket.t or 0, bucket.p + (burst - 1) * interval)
+    bucket.t = math.max(bucket.t or 0, pause_end + (burst - 1) * interval)
   end
 end
 

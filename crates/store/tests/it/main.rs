@@ -5,6 +5,7 @@ mod customers;
 mod erase;
 mod flow;
 mod jobs;
+mod limits;
 mod queues;
 mod suspects;
 mod tools;
