@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::Tenant;
-use songmill_core::flow::micros;
+use songmill_core::flow::limit_micros;
 use songmill_store::{AccessKey, Scope, TenantQuota};
 
 use crate::app::App;
@@ -275,7 +275,7 @@ async fn quota(
             ));
         }
     }
-    let spend_per_day = spend_per_day.map(micros);
+    let spend_per_day = spend_per_day.map(limit_micros);
     let quota = TenantQuota { open_jobs, bytes, jobs_per_day, spend_per_day, weight };
     app.store.set_quota(&tenant, quota).await?;
     let usage = app.store.usage(&tenant).await?;

@@ -110,14 +110,12 @@ async fn plan(
         let planned = line.read.and_then(|(song, key)| {
             let routes = songmill_producer::plan(&song, &app.vendors, app.default_vendor.as_ref(), &outlook)?;
             let first = &routes[0];
-            let price =
-                first.steps.iter().map(|step| money.expected(&first.vendor, *step, song.asked())).sum();
             let line = Line {
                 id: JobId::of_key(&tenant, batch, &key),
                 vendor: first.vendor.clone(),
-                songs: u64::from(song.songs()),
+                songs: u64::from(first.size.songs),
                 steps: first.steps.len() as u64,
-                price,
+                price: money.of_route(first),
                 changes: first.changes.clone(),
             };
             Ok(line)

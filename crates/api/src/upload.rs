@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use songmill_core::flow::micros;
+use songmill_core::flow::limit_micros;
 use songmill_core::{BatchName, BatchRef, Tenant};
 use songmill_producer::Tally;
 use songmill_producer::lines::{self, Format, Line, ReadError};
@@ -179,7 +179,8 @@ async fn upload(
     if let Some(bad) = weight.filter(|weight| !(0.001..=1000.0).contains(weight)) {
         return Err(Problem::query("weight", format!("is {bad}"), "use 0.001 to 1000"));
     }
-    let told = Upload { batch, id, label, notify, trace: Some(trace), budget: budget.map(micros), weight };
+    let told =
+        Upload { batch, id, label, notify, trace: Some(trace), budget: budget.map(limit_micros), weight };
     let how = format!("POST /v1/batches {} {}", told.batch, query.notify.as_deref().unwrap_or_default());
     let location = caller.location(format!("/v1/batches/{}", told.batch.name), &tenant);
     let Some(key) = key else {

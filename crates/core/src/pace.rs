@@ -16,7 +16,7 @@ const LENGTHS: [u32; 6] = [15, 30, 60, 120, 240, 600];
 impl Kind {
     /// The kind of the task that a job is with, or will be.
     pub fn of(job: &Job) -> Self {
-        match (job.step_kind(), job.asked_seconds) {
+        match (job.step_kind(), job.size().seconds) {
             (StepKind::Lyrics, _) => Self(0),
             (StepKind::Song, 0) => Self(1),
             (StepKind::Song, asked) => {

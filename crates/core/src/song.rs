@@ -11,7 +11,7 @@ mod check;
 
 pub use change::{Change, ChangeExample, ChangeKind, PlannedChange, summary};
 
-use crate::flow::{Asked, Priority};
+use crate::flow::Priority;
 use crate::id::{JobId, VendorName};
 use crate::time::Timestamp;
 
@@ -326,11 +326,6 @@ impl SongRequest {
             Field::Format => self.format.is_some(),
             Field::Language => self.language.is_some(),
         }
-    }
-
-    /// What is asked for, as far as it decides what it costs and how long it takes.
-    pub fn asked(&self) -> Asked {
-        Asked { seconds: self.duration_s.unwrap_or(0), songs: self.songs() }
     }
 
     /// What makes two requests of a tenant the same, where the caller cares.

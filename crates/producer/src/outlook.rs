@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use songmill_core::flow::Asked;
 use songmill_core::job::Route;
 use songmill_core::pace::Pace;
 use songmill_core::{Money, Policy, VendorName};
@@ -59,10 +58,9 @@ impl Outlook {
     }
 
     /// Orders routes: open gates before shut ones, then by price and waiting together.
-    pub(crate) fn best_first(&self, routes: &mut [Route], asked: Asked) {
+    pub(crate) fn best_first(&self, routes: &mut [Route]) {
         let worth = |route: &Route| {
-            let steps = route.steps.iter();
-            let price: u64 = steps.map(|step| self.money.expected(&route.vendor, *step, asked)).sum();
+            let price = self.money.of_route(route);
             let (shut, wait_s) = self.vendors.get(&route.vendor).map_or((false, 0.0), Prospect::wait);
             // What it leaves out counts when all else is equal.
             (shut, price as f64 / 1e6 + self.money.hour * wait_s / 3600.0, route.dropped.len())
@@ -101,12 +99,7 @@ mod tests {
     use super::*;
 
     fn route(vendor: &str) -> Route {
-        Route {
-            vendor: VendorName::new(vendor).unwrap(),
-            steps: vec![StepKind::Song],
-            dropped: vec![],
-            changes: vec![],
-        }
+        Route::new(VendorName::new(vendor).unwrap(), vec![StepKind::Song])
     }
 
     fn outlook(of: &[(&str, f64, Prospect)]) -> Outlook {
@@ -125,7 +118,7 @@ mod tests {
 
     fn first(outlook: &Outlook) -> String {
         let mut routes = vec![route("a"), route("b")];
-        outlook.best_first(&mut routes, Asked::default());
+        outlook.best_first(&mut routes);
         routes[0].vendor.to_string()
     }
 

@@ -48,8 +48,8 @@ pub fn plan(
             continue;
         };
         match vendor.plan(song) {
-            Ok(Plan { steps, dropped, changes }) => {
-                routes.push(Route { vendor: name.clone(), steps, dropped, changes });
+            Ok(Plan { steps, dropped, changes, size }) => {
+                routes.push(Route { vendor: name.clone(), steps, dropped, changes, size });
             }
             Err(invalid) => refused.problems.extend(invalid.problems),
         }
@@ -58,7 +58,7 @@ pub fn plan(
         return Err(if auto { none_can(&refused) } else { refused });
     }
     if auto {
-        outlook.best_first(&mut routes, song.asked());
+        outlook.best_first(&mut routes);
     }
     Ok(routes)
 }

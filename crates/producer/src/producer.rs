@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use futures_util::stream::{FuturesOrdered, Stream, StreamExt as _};
-use songmill_core::job::{Route, Trace};
+use songmill_core::job::Trace;
 use songmill_core::song::{Invalid, Moment, VendorChoice};
 use songmill_core::{BatchName, BatchRef, EndpointId, Job, JobId, Policy, SongRequest, Tenant};
 use songmill_store::{Bound, Enqueued, NewJob, Retention, Settings, Store, StoreError, Upload};
@@ -256,11 +256,7 @@ impl Producer {
             }
             job.due = not_before.max(now);
         }
-        // As many as any of the vendors would make.
-        let of = |route: &Route| self.vendors.get(&route.vendor).map_or(1, |vendor| vendor.songs(song));
-        let songs = job.routes.iter().map(of).max().unwrap_or(1);
         job.priority = song.priority.unwrap_or_default();
-        (job.asked_seconds, job.asked_songs) = (song.asked().seconds, if songs > 1 { songs } else { 0 });
         job.price = self.store.policy().price(&job);
         job.tenant = submission.tenant.clone();
         job.batch = submission.batch.clone();

@@ -217,8 +217,7 @@ mod tests {
     /// What is counted of a task submitted at 0 and looked at next at `due`, whose end a list shows at 60.
     fn counted(callbacks: Callbacks, due: u64) -> BTreeMap<String, u64> {
         let vendor = VendorName::new("replicate").unwrap();
-        let route =
-            Route { vendor: vendor.clone(), steps: vec![StepKind::Song], dropped: vec![], changes: vec![] };
+        let route = Route::new(vendor.clone(), vec![StepKind::Song]);
         let mut job = Job::new(JobId::derive("default", "a"), vec![route], at(0), at(9999));
         let state = serde_json::json!({ "generating": {
             "attempt": { "n": 1, "since": at(0) }, "task": "t", "polls": 1, "nudged": 0,

@@ -74,7 +74,7 @@ mod tests {
     fn job(state: State) -> Job {
         let now = Timestamp::from_millis(1_795_248_085_598);
         let vendor = VendorName::new("replicate").unwrap();
-        let route = Route { vendor, steps: vec![StepKind::Song], dropped: vec![], changes: vec![] };
+        let route = Route::new(vendor, vec![StepKind::Song]);
         let mut job = Job::new(JobId::derive("default", "a"), vec![route], now, now + Duration::from_secs(9));
         job.custom_id = Some("song-000001".into());
         job.state = state;

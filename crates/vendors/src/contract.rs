@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
+use songmill_core::flow::Size;
 use songmill_core::job::{StepKind, VendorPolicy};
 use songmill_core::song::{Change, Field, Invalid};
 use songmill_core::{Fault, JobId, Lyrics, Report, SongRequest, TaskId, Timestamp, VendorName};
@@ -23,11 +24,6 @@ pub trait Vendor: Send + Sync {
     /// `order.song` has passed [`Vendor::plan`]; a request that has not (the vendor's settings changed since) is
     /// answered with a `rejected` fault, and nothing is sent.
     fn submit(&self, order: &Order<'_>) -> Result<Exchange<Accepted>, Fault>;
-
-    /// How many songs one submission of a request makes: what it costs goes by that.
-    fn songs(&self, song: &SongRequest) -> u32 {
-        song.songs().clamp(1, self.card().most_songs)
-    }
 
     /// What makes requests equal that may be made as one task of up to so many songs; `None` where the caller did not
     /// ask for that, or the vendor cannot. A request that is packed makes one song.
@@ -91,6 +87,8 @@ pub struct Plan {
     pub dropped: Vec<Field>,
     /// What is changed in the request before it is sent; empty when it is sent as it is.
     pub changes: Vec<Change>,
+    /// What the song's task is asked to make, by the request that will be sent.
+    pub size: Size,
 }
 
 /// One paid submission to make, or to look for.

@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use songmill_core::flow::Size;
 use songmill_core::job::StepKind;
 use songmill_core::song::{Change, Field, Invalid};
 use songmill_core::{Fault, FaultKind, SongRequest};
@@ -121,10 +122,10 @@ impl<'a> Draft<'a> {
     }
 
     /// The plan with these steps, or everything that is wrong.
-    pub(crate) fn finish(mut self, steps: &[StepKind]) -> Result<Plan, Invalid> {
+    pub(crate) fn finish(mut self, steps: &[StepKind], size: Size) -> Result<Plan, Invalid> {
         self.wrong.none_or_err()?;
         self.dropped.sort_unstable();
-        Ok(Plan { steps: steps.to_vec(), dropped: self.dropped, changes: self.changes })
+        Ok(Plan { steps: steps.to_vec(), dropped: self.dropped, changes: self.changes, size })
     }
 
     /// Nothing, or why a submission is not sent: the request does not pass the plan.
@@ -197,7 +198,7 @@ mod tests {
         let mut draft = Draft::new(&card, &song);
         assert_eq!(draft.options::<Options>(), Options { speed: None, shade: Some(Shade::Dark) });
         draft.range("speed", Some(11), 1, 10);
-        let invalid = draft.finish(&[StepKind::Song]).unwrap_err();
+        let invalid = draft.finish(&[StepKind::Song], Size::default()).unwrap_err();
         let lines: Vec<_> = invalid.problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,
@@ -213,13 +214,17 @@ mod tests {
     fn what_cannot_be_honoured_is_dropped_or_refused() {
         let card = card();
         let preferred = song(r#"{"prompt":"p","mood":"m","seed":1,"count":3}"#);
-        let plan = Draft::new(&card, &preferred).finish(&[StepKind::Song]).unwrap();
+        let plan = Draft::new(&card, &preferred).finish(&[StepKind::Song], Size::default()).unwrap();
         assert_eq!(plan.dropped, [Field::Mood, Field::Seed, Field::Count]);
         let required = song(r#"{"prompt":"p","mood":"m","count":3,"require":["mood","count"]}"#);
-        let invalid = Draft::new(&card, &required).finish(&[StepKind::Song]).unwrap_err();
+        let invalid = Draft::new(&card, &required).finish(&[StepKind::Song], Size::default()).unwrap_err();
         assert_eq!(invalid.problems.iter().map(|p| &*p.field).collect::<Vec<_>>(), ["mood", "count"]);
         assert!(
-            Draft::new(&card, &song(r#"{"prompt":"p","count":2}"#)).finish(&[]).unwrap().dropped.is_empty()
+            Draft::new(&card, &song(r#"{"prompt":"p","count":2}"#))
+                .finish(&[], Size::default())
+                .unwrap()
+                .dropped
+                .is_empty()
         );
     }
 }

@@ -178,8 +178,8 @@ impl Vendor for InferenceSh {
 
     fn plan(&self, song: &SongRequest) -> Result<Plan, Invalid> {
         let mut draft = Draft::new(&self.card, song);
-        input::draft(song, &mut draft);
-        draft.finish(&[StepKind::Song])
+        let input = input::draft(song, &mut draft);
+        draft.finish(&[StepKind::Song], input.size())
     }
 
     fn submit(&self, order: &Order<'_>) -> Result<Exchange<Accepted>, Fault> {

@@ -182,8 +182,8 @@ impl Vendor for Replicate {
 
     fn plan(&self, song: &SongRequest) -> Result<Plan, Invalid> {
         let mut draft = Draft::new(&self.card, song);
-        input::draft(song, &self.settings, &mut draft);
-        draft.finish(&[StepKind::Song])
+        let input = input::draft(song, &self.settings, &mut draft);
+        draft.finish(&[StepKind::Song], input.size())
     }
 
     fn submit(&self, order: &Order<'_>) -> Result<Exchange<Accepted>, Fault> {

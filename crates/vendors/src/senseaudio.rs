@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use songmill_core::flow::Size;
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
 use songmill_core::time::Span;
@@ -174,8 +175,8 @@ impl Vendor for SenseAudio {
         let mut draft = Draft::new(&self.card, song);
         input::draft(song, &self.settings, &mut draft);
         match song.lyrics_prompt {
-            Some(_) => draft.finish(&[StepKind::Lyrics, StepKind::Song]),
-            None => draft.finish(&[StepKind::Song]),
+            Some(_) => draft.finish(&[StepKind::Lyrics, StepKind::Song], Size::default()),
+            None => draft.finish(&[StepKind::Song], Size::default()),
         }
     }
 

@@ -206,8 +206,8 @@ impl Vendor for Tencent {
 
     fn plan(&self, song: &SongRequest) -> Result<Plan, Invalid> {
         let mut draft = Draft::new(&self.card, song);
-        input::draft(song, &self.settings, &mut draft);
-        draft.finish(&[StepKind::Song])
+        let input = input::draft(song, &self.settings, &mut draft);
+        draft.finish(&[StepKind::Song], input.size())
     }
 
     fn submit(&self, order: &Order<'_>) -> Result<Exchange<Accepted>, Fault> {
@@ -219,12 +219,6 @@ impl Vendor for Tencent {
 
     fn poll(&self, task: &TaskRef<'_>) -> Exchange<Report> {
         exchange::get(self, task.id)
-    }
-
-    fn songs(&self, song: &SongRequest) -> u32 {
-        let own = own_quantity(song, &self.card.name).and_then(serde_json::Value::as_u64);
-        let own = own.and_then(|own| u32::try_from(own).ok());
-        own.unwrap_or(song.songs()).clamp(1, self.card.most_songs)
     }
 
     fn pack(&self, song: &SongRequest) -> Option<(String, usize)> {

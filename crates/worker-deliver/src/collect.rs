@@ -172,7 +172,7 @@ impl Collector {
         };
         let asked = Asked {
             part: output.part.as_deref(),
-            seconds: lease.job.asked_seconds,
+            seconds: lease.job.size().seconds,
             vendor_ms: output.duration_ms,
         };
         let judged = self.checks.judge(&probed, asked);

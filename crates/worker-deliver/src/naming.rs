@@ -280,12 +280,7 @@ mod tests {
     use super::*;
 
     fn job() -> Job {
-        let route = Route {
-            vendor: VendorName::new("v").unwrap(),
-            steps: vec![StepKind::Song],
-            dropped: vec![],
-            changes: vec![],
-        };
+        let route = Route::new(VendorName::new("v").unwrap(), vec![StepKind::Song]);
         let now = Timestamp::default();
         Job::new(JobId::derive("s", "a"), vec![route], now, now)
     }

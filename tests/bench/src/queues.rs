@@ -38,8 +38,7 @@ pub(crate) async fn store(redis: &Redis) -> Result<Store> {
 pub(crate) fn jobs(store: &Store, numbers: std::ops::Range<usize>) -> Result<Vec<NewJob>> {
     let (now, batch, vendor) = (store.now(), batch()?, vendor()?);
     let job = |n: usize| {
-        let route =
-            Route { vendor: vendor.clone(), steps: vec![StepKind::Song], dropped: vec![], changes: vec![] };
+        let route = Route::new(vendor.clone(), vec![StepKind::Song]);
         let id = JobId::derive("default", &format!("bench\0{n}"));
         let mut job = Job::new(id, vec![route], now, now + Duration::from_secs(7 * 86_400));
         job.batch = Some(batch.name.clone());

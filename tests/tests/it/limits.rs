@@ -270,6 +270,68 @@ fn nothing_is_submitted_that_could_pass_a_cap_on_money() -> Result<()> {
 }
 
 #[test]
+fn a_length_in_the_vendors_own_fields_is_booked_and_planned() -> Result<()> {
+    let world = World::start(&[])?.with_callbacks().with("money.prices.replicate.second=0.01");
+    let _roles = world.serve(&["generate", "deliver", "listener"])?;
+    let own = |n: usize| {
+        json!({ "custom_id": format!("r{n}"), "vendor": "replicate", "prompt": "rain", "duration_s": 1,
+            "options": { "replicate": { "duration": 30 } } })
+    };
+    let songs: Vec<Value> = (0..5).map(own).collect();
+    world.file("b.jsonl", &songs)?;
+    let plan = world.json(&["plan", "b.jsonl"])?;
+    assert_eq!(plan["cost"]["USD"]["low"], 1.5, "five songs of 30 s: {plan}");
+    // Two of them fit, whatever the neutral field says.
+    world.json(&["submit", "b.jsonl", "--batch", "b", "--budget", "0.75"])?;
+    until("what the budget allows is done", || {
+        Ok(world.json(&["batch", "show", "b"])?["counts"] == json!({ "queued": 3, "completed": 2 }))
+    })?;
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(world.stats()?["vendors"]["replicate"]["tasks_created"], 2);
+    // What was made is what is charged in the end.
+    let made: f64 = world
+        .results("b")?
+        .iter()
+        .filter_map(|job| job["assets"][0]["duration_ms"].as_f64())
+        .map(|length| length / 1000.0 * 0.01)
+        .sum();
+    let spent = world.json(&["spend"])?["total"]["cost"].as_f64().context("a cost")?;
+    assert!((spent - made).abs() < 0.001, "{spent} is booked, {made} was made");
+    world.audit()
+}
+
+#[test]
+fn a_plan_says_how_many_songs_are_made_by_every_vendor() -> Result<()> {
+    let world = World::start(&["audio_seconds_most=2"])?.with_callbacks();
+    let _roles = world.serve(&["generate", "deliver", "listener"])?;
+    let mut songs = Vec::new();
+    for count in [None, Some(3)] {
+        for mut song in songmill_tests::one_each() {
+            song["custom_id"] =
+                format!("{}-{}", song["vendor"].as_str().context("one")?, count.unwrap_or(1)).into();
+            song["count"] = count.into();
+            song.as_object_mut().context("an object")?.retain(|_, value| !value.is_null());
+            songs.push(song);
+        }
+    }
+    world.file("b.jsonl", &songs)?;
+    let plan = world.json(&["plan", "b.jsonl"])?;
+    world.json(&["submit", "b.jsonl", "--batch", "b"])?;
+    assert_eq!(world.settled("b")?, json!({ "completed": songs.len() }));
+    for vendor in songmill_tests::VENDORS {
+        let of_vendor = |job: &&Value| job["vendor"] == vendor;
+        let results = world.results("b")?;
+        let songs_of = |job: &Value| {
+            let assets = job["assets"].as_array().map_or(&[][..], Vec::as_slice);
+            assets.iter().filter(|asset| asset["part"].is_null()).count()
+        };
+        let made: usize = results.iter().filter(of_vendor).map(songs_of).sum();
+        assert_eq!(plan["vendors"][vendor]["songs"], made, "{vendor}: {plan}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_song_waits_for_its_time_and_ends_at_its_deadline() -> Result<()> {
     let world = World::start(&[])?.with_callbacks();
     let _roles = world.serve(&["generate", "deliver", "listener"])?;

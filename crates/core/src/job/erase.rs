@@ -56,7 +56,7 @@ mod tests {
         let vendor = VendorName::new("replicate").unwrap();
         let mut change = Change::new("lyrics", ChangeKind::SectionAdded);
         change.add(MARK, "[verse]");
-        let route = Route { vendor, steps: vec![StepKind::Song], dropped: vec![], changes: vec![change] };
+        let route = Route { changes: vec![change], ..Route::new(vendor, vec![StepKind::Song]) };
         let now = Timestamp::from_millis(1_000);
         let mut job = Job::new(JobId::derive("default", "a"), vec![route.clone(), route], now, now);
         job.route = 1;

@@ -195,7 +195,7 @@ impl Policy {
 
     /// What the submission that a job waits for is expected to cost, in millionths.
     pub fn price(&self, job: &Job) -> u64 {
-        self.money.expected(job.vendor(), job.step_kind(), job.asked())
+        self.money.expected(job.vendor(), job.step_kind(), job.size())
     }
 
     /// How this vendor is waited for and retried.

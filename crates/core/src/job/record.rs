@@ -8,7 +8,7 @@ use super::policy::{OnUnusable, Policy};
 use super::retrieval::Retrieval;
 use super::state::{Origin, Place, Stage, State};
 use crate::fault::FaultKind;
-use crate::flow::{Asked, Priority};
+use crate::flow::{Priority, Size};
 use crate::id::{BatchName, BatchRef, EndpointId, JobId, Tenant, VendorName};
 use crate::report::Lyrics;
 use crate::song::{Change, Field};
@@ -39,6 +39,16 @@ pub struct Route {
     /// What is changed in the request before this vendor is sent it.
     #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// What the song's task is asked to make, by the request that this vendor is sent: prices go by it.
+    #[serde(rename = "z", default, skip_serializing_if = "Size::is_usual")]
+    pub size: Size,
+}
+
+impl Route {
+    /// A route on which the request is sent as it is, for one song of no particular length.
+    pub fn new(vendor: VendorName, steps: Vec<StepKind>) -> Self {
+        Self { vendor, steps, dropped: Vec::new(), changes: Vec::new(), size: Size::default() }
+    }
 }
 
 /// One line of a job's history: when, what, and in what words.
@@ -151,12 +161,6 @@ pub struct Job {
     /// How urgent it is beside its tenant's others.
     #[serde(rename = "pr", default, skip_serializing_if = "Priority::is_normal")]
     pub priority: Priority,
-    /// Seconds of each song that were asked for; 0 where nothing was said.
-    #[serde(rename = "as", default, skip_serializing_if = "is_zero")]
-    pub asked_seconds: u32,
-    /// Songs that were asked for, where that is not one.
-    #[serde(rename = "an", default, skip_serializing_if = "is_zero")]
-    pub asked_songs: u32,
     /// What the submission that it waits for, or is in, is expected to cost, in millionths.
     #[serde(rename = "pc", default, skip_serializing_if = "is_nothing")]
     pub price: u64,
@@ -247,8 +251,6 @@ impl Job {
             packed: None,
             left: Vec::new(),
             priority: Priority::Normal,
-            asked_seconds: 0,
-            asked_songs: 0,
             price: 0,
             spent: 0,
             booked: 0,
@@ -294,9 +296,9 @@ impl Job {
         Some(Place { stage, vendor, due: self.due })
     }
 
-    /// What it is to make.
-    pub fn asked(&self) -> Asked {
-        Asked { seconds: self.asked_seconds, songs: self.asked_songs.max(1) }
+    /// What its song's task is asked to make by the vendor that it is with.
+    pub fn size(&self) -> Size {
+        self.here().size
     }
 
     /// The lane of its vendor's queue in which it waits to be submitted, `tenant:class:batch`, with a `+` behind where

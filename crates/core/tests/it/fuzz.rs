@@ -140,8 +140,7 @@ pub(crate) fn events(most: usize) -> impl Strategy<Value = Tale> {
     (policy, any::<(bool, bool)>(), vec((wait, any_event()), 0..most)).prop_map(
         |(policy, (two_steps, two_routes), events)| {
             let steps = if two_steps { vec![StepKind::Lyrics, StepKind::Song] } else { vec![StepKind::Song] };
-            let route =
-                |name| Route { vendor: vendor(name), steps: steps.clone(), dropped: vec![], changes: vec![] };
+            let route = |name| Route::new(vendor(name), steps.clone());
             let routes = if two_routes { vec![route("a"), route("b")] } else { vec![route("a")] };
             let vendors = ["a", "b"].map(|name| (vendor(name), policy.clone())).into();
             Tale { policy: Policy::new(vendors, JobPolicy::default()), routes, events }

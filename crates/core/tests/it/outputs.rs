@@ -140,7 +140,7 @@ fn of_very_many_songs_as_many_are_delivered_as_were_requested() {
     let many = |count: usize| songs((0..count).map(|n| at(&format!("{n}.mp3"))).collect());
     let delivered = |requested, report| {
         let mut story = Story::generating();
-        story.job.asked_songs = requested;
+        story.job.routes[0].size.songs = requested;
         story.tell(polled(1, report));
         let State::Collecting { outputs, extra, .. } = &story.job.state else { panic!("{:?}", story.job) };
         (outputs.len(), extra.files.len(), extra.more)
@@ -156,7 +156,7 @@ fn of_very_many_songs_as_many_are_delivered_as_were_requested() {
 #[test]
 fn fewer_songs_than_requested_are_flagged() {
     let mut story = Story::generating();
-    story.job.asked_songs = 3;
+    story.job.routes[0].size.songs = 3;
     let (polls, _) = poll_while(&mut story, &songs(vec![at("1.mp3"), at("2.mp3")]));
     assert!(polls > 1, "they may still come");
     let State::Collecting { outputs, extra, .. } = &story.job.state else { panic!("{:?}", story.job) };

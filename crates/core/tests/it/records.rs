@@ -12,12 +12,7 @@ use crate::story::{START, Story, vendor};
 
 #[test]
 fn the_record_of_a_queued_job_is_small() {
-    let route = Route {
-        vendor: vendor("inference_sh"),
-        steps: vec![StepKind::Song],
-        dropped: vec![],
-        changes: vec![],
-    };
+    let route = Route::new(vendor("inference_sh"), vec![StepKind::Song]);
     let until = Timestamp::from_millis(START.as_millis() + 7 * 86_400_000);
     let mut job = Job::new(JobId::derive("t", "k"), vec![route], START, until);
     job.batch = Some(BatchName::new("summer-catalogue-2026").unwrap());

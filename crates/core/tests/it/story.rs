@@ -44,15 +44,7 @@ impl Story {
                 (vendor(name), policy)
             })
             .collect();
-        let routes = routes
-            .iter()
-            .map(|(name, steps)| Route {
-                vendor: vendor(name),
-                steps: steps.to_vec(),
-                dropped: vec![],
-                changes: vec![],
-            })
-            .collect();
+        let routes = routes.iter().map(|(name, steps)| Route::new(vendor(name), steps.to_vec())).collect();
         let policy = Policy::new(vendors, JobPolicy::default());
         let id = JobId::derive("test", "1");
         let job = Job::new(id, routes, START, START + policy.jobs.deadline.get());

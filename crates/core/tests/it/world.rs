@@ -54,15 +54,7 @@ impl World {
         let steps =
             if setting.two_steps { vec![StepKind::Lyrics, StepKind::Song] } else { vec![StepKind::Song] };
         let names: &[&str] = if setting.two_routes { &["a", "b"] } else { &["a"] };
-        let routes = names
-            .iter()
-            .map(|name| Route {
-                vendor: vendor(name),
-                steps: steps.clone(),
-                dropped: vec![],
-                changes: vec![],
-            })
-            .collect();
+        let routes = names.iter().map(|name| Route::new(vendor(name), steps.clone())).collect();
         let vendors = names.iter().map(|name| (vendor(name), setting.policy.clone())).collect();
         let policy = Policy::new(vendors, JobPolicy::default());
         let job = Job::new(JobId::derive("world", "1"), routes, START, START + policy.jobs.deadline.get());

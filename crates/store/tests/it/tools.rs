@@ -117,7 +117,7 @@ fn policy() -> Policy {
 
 /// The job of this number, in the batch.
 pub(crate) fn new_job(store: &Store, n: usize) -> NewJob {
-    let route = Route { vendor: vendor(), steps: vec![StepKind::Song], dropped: vec![], changes: vec![] };
+    let route = Route::new(vendor(), vec![StepKind::Song]);
     let now = store.now();
     let mut job =
         Job::new(JobId::derive("t", &n.to_string()), vec![route], now, now + Duration::from_secs(3600));

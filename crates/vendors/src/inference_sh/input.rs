@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use songmill_core::SongRequest;
+use songmill_core::flow::Size;
 use songmill_core::song::{Field, Format, Vocal};
 
 use super::lyrics::{GRAMMAR, INSTRUMENTAL};
@@ -34,6 +35,12 @@ pub(super) struct Input {
     top_p: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_duration: Option<i64>,
+}
+
+impl Input {
+    pub(super) fn size(&self) -> Size {
+        Size::one_song(self.max_duration)
+    }
 }
 
 /// Makes the input and notes in the draft what is wrong and what is left out.

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use songmill_core::SongRequest;
+use songmill_core::flow::Size;
 use songmill_core::song::{Field, Format};
 
 use super::Settings;
@@ -39,6 +40,12 @@ pub(super) struct Input {
     output_format: Option<OutputFormat>,
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<i64>,
+}
+
+impl Input {
+    pub(super) fn size(&self) -> Size {
+        Size::one_song(self.duration)
+    }
 }
 
 /// Makes the input and notes in the draft what is wrong and what is left out.

@@ -1,6 +1,7 @@
 //! From a song request to the vendor's fields.
 
 use songmill_core::SongRequest;
+use songmill_core::flow::Size;
 use songmill_core::song::{Field, Format};
 use songmill_core::time::Span;
 
@@ -20,6 +21,12 @@ pub(super) struct Input {
     /// The folder that holds the attempts' own.
     pub(super) folder: String,
     pub(super) timeout_s: Option<u64>,
+}
+
+impl Input {
+    pub(super) fn size(&self) -> Size {
+        Size { seconds: 0, songs: self.quantity.max(1) }
+    }
 }
 
 /// Makes the input and notes in the draft what is wrong and what is left out.

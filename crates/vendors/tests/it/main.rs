@@ -9,4 +9,5 @@ mod inference_sh;
 mod registry;
 mod replicate;
 mod senseaudio;
+mod sizes;
 mod tencent;

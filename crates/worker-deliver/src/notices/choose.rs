@@ -178,8 +178,7 @@ mod tests {
     fn a_payload_stays_below_its_limit_however_much_there_is_to_tell() {
         let now = Timestamp::from_millis(1_795_248_085_598);
         let vendor: songmill_core::VendorName = "tencent".parse().unwrap();
-        let route =
-            Route { vendor: vendor.clone(), steps: vec![StepKind::Song], dropped: vec![], changes: vec![] };
+        let route = Route::new(vendor.clone(), vec![StepKind::Song]);
         let mut job = Job::new(JobId::derive("default", "a"), vec![route], now, now);
         let asset = Asset {
             path: format!("album/{}.flac", "夜".repeat(60)),

@@ -84,9 +84,22 @@ impl Turn<'_> {
 
     /// What a task has really cost takes the place of what was expected.
     pub(super) fn book(&mut self, vendor: &VendorName, outputs: &[Output]) {
-        let actual = self.policy.money.actual(vendor, self.job.asked(), outputs);
+        let actual = self.policy.money.actual(vendor, self.job.size(), outputs, &[]);
         self.job.spent = self.job.spent.saturating_sub(self.job.price).saturating_add(actual);
         self.job.retrieval.booked = true;
+    }
+
+    /// Where a vendor charges by the second, the songs' own lengths take the place of the length that was asked for.
+    fn book_measured(&mut self, of: &Bringing, assets: &[Asset]) {
+        if !self.job.retrieval.booked {
+            return;
+        }
+        let songs = assets.iter().filter(|asset| asset.part.is_none() && asset.duration_ms > 0);
+        let measured: Vec<u64> = songs.map(|asset| asset.duration_ms).collect();
+        let (money, size) = (&self.policy.money, self.job.size());
+        let booked = money.actual(&of.origin.vendor, size, &of.outputs, &[]);
+        let actual = money.actual(&of.origin.vendor, size, &of.outputs, &measured);
+        self.job.spent = self.job.spent.saturating_sub(booked).saturating_add(actual);
     }
 
     pub(super) fn collect(&mut self, origin: Origin, selected: Selected) -> Changed {
@@ -135,6 +148,7 @@ impl Turn<'_> {
         let (stored, all) = (assets.len(), of.outputs.len());
         let of_all = if stored < all { format!(" of {all}") } else { String::new() };
         self.job.note(self.now, "stored", format!("{stored}{of_all} files"));
+        self.book_measured(&of, assets);
         let mut extra = of.extra;
         found.iter().for_each(|found| extra.push(found.clone()));
         self.job.state = State::Completed { at: self.now, origin: of.origin, assets: assets.to_vec(), extra };

@@ -82,7 +82,7 @@ impl Turn<'_> {
     pub(super) fn selected(&self, attempt: u32, outputs: Outputs) -> Selected {
         let Outputs { audio, mut extra } = self.own_of(attempt, outputs);
         let (songs, parts): (Vec<_>, Vec<_>) = audio.into_iter().partition(|output| output.part.is_none());
-        let requested = self.job.asked().songs as usize;
+        let requested = self.job.size().songs.max(1) as usize;
         let usable = songs.iter().filter(|song| song.is_usable()).count();
         let most = if usable <= requested.max(BONUS_SONGS) { usable } else { requested };
         let mut may_come = false;
