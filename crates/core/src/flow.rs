@@ -229,7 +229,7 @@ const LEAST_AMOUNT: f64 = 1e-6;
 
 /// Whether an amount of money (or of seconds) can be counted with: 0, or a finite number from a millionth up.
 fn is_amount(amount: f64) -> bool {
-    amount == 0.0 || (amount.is_finite() && amount >= LEAST_AMOUNT && amount <= MOST_AMOUNT)
+    amount == 0.0 || (LEAST_AMOUNT..=MOST_AMOUNT).contains(&amount)
 }
 
 /// The largest amount: millionths of it still count exactly.
