@@ -84,6 +84,52 @@ impl CallbackKeys {
     }
 }
 
+/// A text with the last part of our own callback addresses blotted out: whoever knows it can end a job. The slashes may
+/// be escaped, as in JSON or in a query.
+pub fn masked(text: &str) -> String {
+    if !text.contains("callbacks") {
+        return text.to_owned();
+    }
+    SLASHES.iter().fold(text.to_owned(), |text, slash| masked_by(&text, slash))
+}
+
+const SLASHES: [&str; 6] = ["/", "\\/", "\\u002f", "\\u002F", "%2F", "%2f"];
+
+fn masked_by(text: &str, slash: &str) -> String {
+    let mark = format!("{slash}callbacks{slash}");
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(&mark) {
+        let (before, address) = rest.split_at(at + mark.len());
+        masked.push_str(before);
+        // vendor/job/attempt/token
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "_-./%".contains(c);
+        let mut end = 0;
+        while let Some(c) = address[end..].chars().next() {
+            end += match address[end..].starts_with(slash) {
+                true => slash.len(),
+                false if is_part(c) => c.len_utf8(),
+                false => break,
+            };
+        }
+        let (path, behind) = address.split_at(end);
+        let parts: Vec<usize> = std::iter::successors(path.find(slash), |at| {
+            path[at + slash.len()..].find(slash).map(|next| at + slash.len() + next)
+        })
+        .collect();
+        match parts.last() {
+            Some(last) if parts.len() > 2 => {
+                masked.push_str(&path[..last + slash.len()]);
+                masked.push_str("***");
+            }
+            _ => masked.push_str(path),
+        }
+        rest = behind;
+    }
+    masked.push_str(rest);
+    masked
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +157,24 @@ mod tests {
         for forged in ["", "a", "a.", "b.AAAA", &token[..token.len() - 1], &format!("{token}A")] {
             assert!(!keys.verify("tencent", job, 3, forged), "{forged}");
         }
+    }
+
+    #[test]
+    fn no_fault_and_no_answer_shows_who_may_end_an_attempt() {
+        let (job, vendor) = (JobId::from_bytes([1; 16]), VendorName::new("replicate").unwrap());
+        let path = keys(&["a"]).path(&vendor, job, 1);
+        let mac = token(&path);
+        for slash in SLASHES {
+            let quoted =
+                format!("bad webhook \"https://s.example/callbacks/{path}\": refused").replace('/', slash);
+            let fault = crate::Fault::new(crate::FaultKind::Rejected, "request_refused", &quoted);
+            let answer = crate::RawAnswer::new(&quoted);
+            for shown in [fault.message.as_str(), answer.as_str()] {
+                assert!(!shown.contains(mac) && !shown.contains(&mac[2..20]), "{shown}");
+                assert!(shown.contains("***") && shown.contains("refused"), "{shown}");
+            }
+        }
+        assert_eq!(masked("callbacks are late"), "callbacks are late");
     }
 
     #[test]

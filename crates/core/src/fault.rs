@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::callback::masked;
+
 /// What to do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -62,9 +64,11 @@ const MESSAGE_CHARS: usize = 300;
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 impl Fault {
-    /// A fault of this kind and code; `message` is shortened and stripped of control characters.
+    /// A fault of this kind and code; `message` is shortened and stripped of control characters, and of the secret part of
+    /// our own callback addresses, which vendors quote.
     pub fn new(kind: FaultKind, code: impl Into<Cow<'static, str>>, message: impl AsRef<str>) -> Self {
-        let message = message.as_ref().trim();
+        let message = masked(message.as_ref());
+        let message = message.trim();
         let mut kept: String =
             message.chars().take(MESSAGE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
         if kept.len() < message.len() {

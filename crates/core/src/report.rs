@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::callback::masked;
 use crate::fault::Fault;
 use crate::time::Timestamp;
 
@@ -38,9 +39,10 @@ pub struct RawAnswer(String);
 const ANSWER_BYTES: usize = 4096;
 
 impl RawAnswer {
-    /// An answer; control characters but line ends and tabs are blanks, and what goes past 4 KiB is cut off.
+    /// An answer without the secret part of our own callback addresses; control characters but line ends and tabs are
+    /// blanks, and what goes past 4 KiB is cut off.
     pub fn new(text: &str) -> Self {
-        let text = text.trim();
+        let text = masked(text.trim());
         let mut end = text.len().min(ANSWER_BYTES);
         while !text.is_char_boundary(end) {
             end -= 1;

@@ -5,6 +5,7 @@
 
 mod waits;
 
+pub(crate) use songmill_core::callback::masked;
 pub use waits::{reset_in_headers, wait_in_body, wait_in_headers};
 
 use std::borrow::Cow;
@@ -257,53 +258,10 @@ pub fn words_of(object: &Object) -> Option<String> {
     })
 }
 
-/// A text with the last part of our own callback addresses blotted out: whoever knows it can end a job. The slashes may
-/// be escaped, as in JSON or in a query.
-pub(crate) fn masked(text: &str) -> String {
-    SLASHES.iter().fold(text.to_owned(), |text, slash| masked_by(&text, slash))
-}
-
-const SLASHES: [&str; 6] = ["/", "\\/", "\\u002f", "\\u002F", "%2F", "%2f"];
-
-fn masked_by(text: &str, slash: &str) -> String {
-    let mark = format!("{slash}callbacks{slash}");
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(&mark) {
-        let (before, address) = rest.split_at(at + mark.len());
-        masked.push_str(before);
-        // vendor/job/attempt/token
-        let is_part = |c: char| c.is_ascii_alphanumeric() || "_-./%".contains(c);
-        let mut end = 0;
-        while let Some(c) = address[end..].chars().next() {
-            end += match address[end..].starts_with(slash) {
-                true => slash.len(),
-                false if is_part(c) => c.len_utf8(),
-                false => break,
-            };
-        }
-        let (path, behind) = address.split_at(end);
-        let parts: Vec<usize> = std::iter::successors(path.find(slash), |at| {
-            path[at + slash.len()..].find(slash).map(|next| at + slash.len() + next)
-        })
-        .collect();
-        match parts.last() {
-            Some(last) if parts.len() > 2 => {
-                masked.push_str(&path[..last + slash.len()]);
-                masked.push_str("***");
-            }
-            _ => masked.push_str(path),
-        }
-        rest = behind;
-    }
-    masked.push_str(rest);
-    masked
-}
-
 /// An answer in which nothing can be read, without our secrets and callback addresses: kept for an operator.
 pub fn raw_answer(body: &[u8], secrets: &[&Secret]) -> RawAnswer {
     let begin = &body[..body.len().min(RAW_BYTES)];
-    RawAnswer::new(&masked(&without(String::from_utf8_lossy(begin).into_owned(), secrets)))
+    RawAnswer::new(&without(String::from_utf8_lossy(begin).into_owned(), secrets))
 }
 
 /// How many bytes of an answer are looked at to keep its beginning.
