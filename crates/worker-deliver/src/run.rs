@@ -70,13 +70,18 @@ pub async fn run(
 ) -> Result<(), Error> {
     let program = || settings.convert.program.clone();
     settings.convert.check().await.map_err(|source| Error::Convert { program: program(), source })?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let names: Vec<VendorName> = vendors.keys().cloned().collect();
+    let (storage, library) = (Storage::open(&settings)?, Library::open(&settings)?);
+    let listeners = Listeners::start().map_err(Error::Threads)?;
+    let fetcher = Fetcher::new(&settings).map_err(Error::Tls)?;
+    let objects = Objects::new(&settings).map_err(Error::Tls)?;
+    // Nobody waits for the fifth of a second that ffmpeg takes to say its version.
+    let mut sending = tokio::spawn(notices::run(settings.notices.clone(), store.clone(), shutdown.clone()));
     let ffmpeg = Ffmpeg::find(&settings.convert.program, settings.convert.timeout.get()).await;
     if ffmpeg.is_none() {
         tracing::info!("deliver: {} is not installed: rare formats are stored unchecked", program());
     }
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let names: Vec<VendorName> = vendors.keys().cloned().collect();
-    let (storage, library) = (Storage::open(&settings)?, Library::open(&settings)?);
     let collector = Arc::new(Collector {
         store: store.clone(),
         layout: settings.layout.clone(),
@@ -86,10 +91,10 @@ pub async fn run(
         tags: settings.tags,
         provenance: Provenance { models: vendors },
         kept: Kept::default(),
-        listeners: Listeners::start().map_err(Error::Threads)?,
+        listeners,
         converting: Semaphore::new(processors),
-        fetcher: Fetcher::new(&settings).map_err(Error::Tls)?,
-        objects: Objects::new(&settings).map_err(Error::Tls)?,
+        fetcher,
+        objects,
         storage: storage.clone(),
     });
     let mut workers = JoinSet::new();
@@ -106,7 +111,6 @@ pub async fn run(
     }
     let stop_sweeping = shutdown.child_token();
     let sweeping = tokio::spawn(retention::run(settings.retention, library, stop_sweeping.clone()));
-    let mut sending = tokio::spawn(notices::run(settings.notices.clone(), store.clone(), shutdown.clone()));
     tracing::info!("deliver: brings audio to {}", settings.storage);
     let (mut ended, mut sent) = (Ok(()), None);
     // Cancel-safe. A worker ends before its time only when something is badly wrong.
