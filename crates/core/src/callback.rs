@@ -167,9 +167,14 @@ mod tests {
         for slash in SLASHES {
             let quoted =
                 format!("bad webhook \"https://s.example/callbacks/{path}\": refused").replace('/', slash);
-            let fault = crate::Fault::new(crate::FaultKind::Rejected, "request_refused", &quoted);
+            let fault = crate::Fault::from_vendor(
+                crate::FaultKind::Rejected,
+                "request_refused",
+                &quoted,
+            );
+            let ours = crate::Fault::new(crate::FaultKind::Rejected, "request_refused", &quoted);
             let answer = crate::RawAnswer::new(&quoted);
-            for shown in [fault.message.as_str(), answer.as_str()] {
+            for shown in [fault.words().as_str(), ours.words().as_str(), answer.as_str()] {
                 assert!(!shown.contains(mac) && !shown.contains(&mac[2..20]), "{shown}");
                 assert!(shown.contains("***") && shown.contains("refused"), "{shown}");
             }

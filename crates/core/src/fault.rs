@@ -40,22 +40,62 @@ impl FaultKind {
     }
 }
 
+/// What a vendor said. It may quote what a tenant wrote, so it stays with the job that the vendor said it about.
+///
+/// There is no way to print it but [`VendorMessage::for_owner`]: gates, logs, events and other jobs show codes and our own
+/// words.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct VendorMessage(String);
+
+impl VendorMessage {
+    /// The vendor's words, shortened, without control characters, and without the secret part of our own callback
+    /// addresses, which vendors quote.
+    pub fn new(words: impl AsRef<str>) -> Self {
+        Self(shortened(words.as_ref()))
+    }
+
+    /// The words, for the tenant of the job that they are about and for operators who look at this job.
+    pub fn for_owner(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the vendor said nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for VendorMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VendorMessage({} bytes)", self.0.len())
+    }
+}
+
 /// A failure as data: what to do about it, a stable code, and words for people.
+///
+/// Printed, it shows its code and our own words alone; [`Fault::in_full`] adds the vendor's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// What to do about it.
     pub kind: FaultKind,
     /// Stable, `snake_case`; each has a page `docs/faults/<code>.md`.
     pub code: Cow<'static, str>,
-    /// What the other side said, shortened; never a secret.
+    /// Our own words, shortened; never a secret, and nothing that a vendor or a tenant wrote.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// What the vendor said.
+    #[serde(default, skip_serializing_if = "VendorMessage::is_empty")]
+    pub vendor_message: VendorMessage,
     /// How long the other side asked us to wait, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
     /// Requests a minute that the other side says it allows now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     per_minute: Option<u32>,
+    /// The code of what is wrong with our account or with the vendor, if that is what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    suspicion: Option<Cow<'static, str>>,
 }
 
 /// How many characters of somebody else's words a fault keeps.
@@ -64,17 +104,100 @@ const MESSAGE_CHARS: usize = 300;
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 impl Fault {
-    /// A fault of this kind and code; `message` is shortened and stripped of control characters, and of the secret part of
-    /// our own callback addresses, which vendors quote.
+    /// A fault of this kind and code in our own words, which are shortened and stripped of control characters.
     pub fn new(kind: FaultKind, code: impl Into<Cow<'static, str>>, message: impl AsRef<str>) -> Self {
-        let message = masked(message.as_ref());
-        let message = message.trim();
-        let mut kept: String =
-            message.chars().take(MESSAGE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if kept.len() < message.len() {
-            kept.push('…');
+        let message = shortened(message.as_ref());
+        let vendor_message = VendorMessage::default();
+        Self { kind, code: code.into(), message, vendor_message, retry_after_ms: None, per_minute: None, suspicion: None }
+    }
+
+    /// A fault of this kind and code with what the vendor said.
+    pub fn from_vendor(
+        kind: FaultKind,
+        code: impl Into<Cow<'static, str>>,
+        words: impl AsRef<str>,
+    ) -> Self {
+        Self { vendor_message: VendorMessage::new(words), ..Self::new(kind, code, "") }
+    }
+
+    /// A fault that another one led to, which stands in its words.
+    pub fn because_of(kind: FaultKind, code: impl Into<Cow<'static, str>>, cause: &Self) -> Self {
+        let vendor_message = cause.vendor_message.clone();
+        Self { vendor_message, ..Self::new(kind, code, cause.to_string()) }
+    }
+
+    /// The same fault of another kind and code: waits, rates and words stay.
+    #[must_use]
+    pub fn turned_into(self, kind: FaultKind, code: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, code: code.into(), ..self }
+    }
+
+    /// The same fault with what the vendor said.
+    #[must_use]
+    pub fn with_vendor_message(self, words: impl AsRef<str>) -> Self {
+        Self { vendor_message: VendorMessage::new(words), ..self }
+    }
+
+    /// The same fault without the vendor's words, for jobs that the vendor did not say them about.
+    #[must_use]
+    pub fn without_vendor_message(self) -> Self {
+        Self { vendor_message: VendorMessage::default(), ..self }
+    }
+
+    /// The same fault with its words edited, ours and the vendor's.
+    #[must_use]
+    pub fn edited(self, edit: impl Fn(&str) -> String) -> Self {
+        let (message, vendor_message) = (edit(&self.message), VendorMessage(edit(&self.vendor_message.0)));
+        Self { message, vendor_message, ..self }
+    }
+
+    /// A refusal by words or by a status that the vendor does not document: it may be about this one request, which the
+    /// vendor may quote, or `code` is what is wrong with our account. The job is tried again within its attempts; the
+    /// vendor is paused for everybody only when something else confirms the suspicion.
+    pub fn suspecting(code: impl Into<Cow<'static, str>>, words: impl AsRef<str>) -> Self {
+        let fault = Self::from_vendor(FaultKind::Unavailable, "request_forbidden", words);
+        Self { suspicion: Some(code.into()), ..fault }
+    }
+
+    /// The same fault, which says more of the vendor than of the request if something else confirms it.
+    #[must_use]
+    pub fn to_be_confirmed(self) -> Self {
+        Self { suspicion: Some(self.code.clone()), ..self }
+    }
+
+    /// The code of what is wrong with our account or with the vendor, if something else confirms that.
+    pub fn suspicion(&self) -> Option<&str> {
+        self.suspicion.as_deref()
+    }
+
+    /// What a suspicion is once it is confirmed.
+    #[must_use]
+    pub fn confirmed(mut self) -> Self {
+        match self.suspicion.take() {
+            Some(code) => self.turned_into(FaultKind::Locked, code),
+            None => self,
         }
-        Self { kind, code: code.into(), message: kept, retry_after_ms: None, per_minute: None }
+    }
+
+    /// What a suspicion is once it is known that our account is in order: a refusal of this request.
+    #[must_use]
+    pub fn dismissed(self) -> Self {
+        Self { suspicion: None, ..self }
+    }
+
+    /// Code, kind, our words and the vendor's, for the tenant of the job that the vendor said them about.
+    pub fn in_full(&self) -> String {
+        let separator = if self.message.is_empty() && !self.vendor_message.is_empty() { ": " } else { "; " };
+        match self.vendor_message.for_owner() {
+            "" => self.to_string(),
+            words => format!("{self}{separator}{words}"),
+        }
+    }
+
+    /// Our words and the vendor's, for the tenant of the job that the vendor said them about.
+    pub fn words(&self) -> String {
+        let parts = [self.message.as_str(), self.vendor_message.for_owner()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
     }
 
     /// The same fault with the wait the other side asked for, at most a day.
@@ -101,6 +224,18 @@ impl Fault {
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after_ms.map(Duration::from_millis)
     }
+}
+
+/// Masked, in one piece without control characters, and not too long.
+fn shortened(words: &str) -> String {
+    let masked = masked(words);
+    let words = masked.trim();
+    let mut kept: String =
+        words.chars().take(MESSAGE_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if kept.len() < words.len() {
+        kept.push('…');
+    }
+    kept
 }
 
 impl fmt::Display for Fault {

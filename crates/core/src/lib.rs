@@ -14,7 +14,7 @@ pub mod song;
 pub mod time;
 pub mod view;
 
-pub use fault::{Fault, FaultKind};
+pub use fault::{Fault, FaultKind, VendorMessage};
 pub use flow::{Limits, Money, Price, Priority};
 pub use id::{BatchName, BatchRef, EndpointId, JobId, TaskId, Tenant, VendorName};
 pub use job::{Event, Job, Policy, Stage, State, Step, step};

@@ -161,7 +161,7 @@ pub struct FaultView {
 
 impl From<&Fault> for FaultView {
     fn from(fault: &Fault) -> Self {
-        Self { kind: fault.kind, code: fault.code.to_string(), message: fault.message.clone() }
+        Self { kind: fault.kind, code: fault.code.to_string(), message: fault.words() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use songmill_core::{Fault, Stage, Timestamp, VendorName};
+use songmill_core::{Fault, Job, Stage, Tenant, Timestamp, VendorName};
 
 use crate::connection::StoreError;
 use crate::scripts::{Call, FLOW, SIGNAL, TAKE};
@@ -13,12 +13,14 @@ use crate::store::Store;
 pub enum Signal<'a> {
     /// A submission was answered: taken, or refused for what it was.
     Answered,
-    /// Key, plan or balance refuse every submission.
+    /// Key, plan or balance refuse every submission, by a status or a code that the vendor documents.
     Locked(&'a Fault),
     /// A submission came to nothing that is known of.
     Failing(&'a Fault),
-    /// Every submission will fail for as long as the vendor says, or until one goes through.
+    /// Every submission will fail for as long as the vendor says, by a code that it documents.
     Down(&'a Fault),
+    /// It looks as if every submission were refused, or failed, as this one: that counts once another job confirms it.
+    Suspected(&'a Fault),
     /// A submission that was let through a shut gate was not made.
     Unprobed,
     /// There were too many submissions.
@@ -45,8 +47,10 @@ pub struct Gate {
     pub by: ShutBy,
     /// The fault's code; `shut_by_hand` for an operator.
     pub code: String,
-    /// What was said.
+    /// What the operator said who shut it; a vendor's words stay with the job that it said them about.
     pub words: String,
+    /// The tenant whose submissions alone failed, where that is so: others are let through at any time to find out.
+    pub only: Option<Tenant>,
     /// Since when.
     pub since: Timestamp,
     /// Until when; then one submission is let through to find out, or it opens where an operator shut it. None: until
@@ -122,13 +126,22 @@ pub struct Grant {
 }
 
 impl Store {
-    /// Tells what a request says of a vendor. True when the gate was shut or opened by this.
-    pub async fn signal(&self, vendor: &VendorName, signal: Signal<'_>) -> Result<bool, StoreError> {
+    /// Tells what a request for a job says of a vendor. True when the gate was shut or opened by this.
+    pub async fn signal(
+        &self,
+        vendor: &VendorName,
+        job: &Job,
+        signal: Signal<'_>,
+    ) -> Result<bool, StoreError> {
         let policy = self.policy();
         let policy = policy.vendor(vendor);
         let limits = &policy.limits;
         let mut call = self.signal_call(vendor);
         let wait = |fault: &Fault, own: Duration| millis(policy.named_wait(fault).unwrap_or(own));
+        let most = millis(limits.breaker_most.get());
+        let waits = |call: &mut Call<'_>, first: u64| {
+            call.arg(first).arg(first.max(most));
+        };
         match signal {
             Signal::Answered => {
                 call.arg("ok").arg(millis(policy.poll_first.get().saturating_mul(3)));
@@ -136,19 +149,28 @@ impl Store {
             Signal::Unprobed => {
                 call.arg("unprobed");
             }
+            Signal::Failing(_) | Signal::Down(_) if limits.breaker == 0 => return Ok(false),
             Signal::Locked(fault) => {
-                let own = policy.locked_wait.get();
-                let first = wait(fault, own);
-                call.arg("locked").arg(&*fault.code).arg(&fault.message);
-                call.arg(first).arg(first.max(millis(limits.breaker_most.get())));
+                call.arg("locked").arg(&*fault.code);
+                waits(&mut call, wait(fault, policy.locked_wait.get()));
             }
-            Signal::Failing(_) if limits.breaker == 0 => return Ok(false),
-            Signal::Failing(fault) | Signal::Down(fault) => {
-                let first = wait(fault, limits.breaker_wait.get());
-                call.arg("failing").arg(&*fault.code).arg(&fault.message);
-                call.arg(first).arg(first.max(millis(limits.breaker_most.get())));
-                let counts = if matches!(signal, Signal::Down(_)) { limits.breaker.max(1) } else { 1 };
-                call.arg(limits.breaker.max(1)).arg(counts);
+            Signal::Down(fault) => {
+                call.arg("down").arg(&*fault.code);
+                waits(&mut call, wait(fault, limits.breaker_wait.get()));
+            }
+            Signal::Failing(fault) => {
+                call.arg("failing").arg(&*fault.code);
+                waits(&mut call, wait(fault, limits.breaker_wait.get()));
+                call.arg(job.tenant.as_str()).arg(limits.breaker);
+            }
+            Signal::Suspected(fault) => {
+                let code = fault.suspicion().unwrap_or(&fault.code);
+                call.arg("suspected").arg(code);
+                let is_down = code == fault.code;
+                let own = if is_down { limits.breaker_wait } else { policy.locked_wait };
+                waits(&mut call, wait(fault, own.get()));
+                call.arg(job.tenant.as_str()).arg(job.id.to_string());
+                call.arg(if is_down { "failing" } else { "locked" });
             }
             Signal::CreatesThrottled(fault) => {
                 call.arg("throttled").arg("c").arg(limits.creates_per_minute);
@@ -247,6 +269,7 @@ struct Read {
     by: Option<String>,
     code: Option<String>,
     words: Option<String>,
+    only: Option<Tenant>,
     since: Option<f64>,
     trips: Option<u32>,
     probe: Option<f64>,
@@ -271,6 +294,7 @@ impl Read {
             },
             code: self.code.clone().unwrap_or_default(),
             words: self.words.clone().unwrap_or_default(),
+            only: self.only.clone(),
             since: moment(self.since.unwrap_or(until)),
             until: (until > 0.0).then(|| moment(until)),
             trips: self.trips.unwrap_or(0),

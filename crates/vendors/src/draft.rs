@@ -132,7 +132,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn fault_if_wrong(self) -> Result<(), Fault> {
         self.wrong
             .none_or_err()
-            .map_err(|wrong| Fault::new(FaultKind::Rejected, "request_refused", wrong.to_string()))
+            .map_err(|wrong| Fault::from_vendor(FaultKind::Rejected, "request_refused", wrong.to_string()))
     }
 
     /// Checks an address of reference audio: `https:`, `http:`, or a `data:` address that can be read.

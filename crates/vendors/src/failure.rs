@@ -34,6 +34,8 @@ pub(crate) struct Row {
     pub(crate) starts: &'static [&'static str],
     /// What stands anywhere in it as whole words, in lower case.
     pub(crate) has: &'static [&'static str],
+    /// Whether every other task fails as well, if it is what it says: that is confirmed by another job.
+    pub(crate) of_all: bool,
     /// Where that is documented.
     #[cfg_attr(
         not(test),
@@ -55,15 +57,19 @@ impl Row {
 
     /// An operator must act first.
     pub(crate) const fn locked(code: &'static str) -> Self {
-        Self::of(FaultKind::Locked, code)
+        Self::of(FaultKind::Locked, code).of_all()
     }
 
     const fn of(kind: FaultKind, code: &'static str) -> Self {
-        Self { kind, code, wait: None, codes: &[], starts: &[], has: &[], source: "" }
+        Self { kind, code, wait: None, codes: &[], starts: &[], has: &[], of_all: false, source: "" }
     }
 
     pub(crate) const fn after(self, wait: Duration) -> Self {
         Self { wait: Some(wait), ..self }
+    }
+
+    pub(crate) const fn of_all(self) -> Self {
+        Self { of_all: true, ..self }
     }
 
     pub(crate) const fn codes(self, codes: &'static [&'static str]) -> Self {
@@ -96,9 +102,24 @@ pub(crate) fn fault(own: &[Row], words: Option<&str>, silent: &str) -> Fault {
         .chain(EVERYWHERE)
         .filter_map(|row| Some((read.place(row)?, row)))
         .min_by_key(|(place, _)| *place);
-    let (kind, code, wait) = found
-        .map_or((FaultKind::Unavailable, "task_failed", None), |(_, row)| (row.kind, row.code, row.wait));
-    Fault::new(kind, code, words).after(wait)
+    let Some((_, row)) = found else {
+        return Fault::from_vendor(FaultKind::Unavailable, "task_failed", words);
+    };
+    if row.of_all {
+        // These are words, which may be quoted: the job has its attempts, and another one confirms what they say.
+        return Fault::from_vendor(FaultKind::Unavailable, row.code, words).after(row.wait).to_be_confirmed();
+    }
+    Fault::from_vendor(row.kind, row.code, words).after(row.wait)
+}
+
+/// A vendor's words without what they quote, which may be a customer's.
+pub(crate) fn without_quotations(words: &str) -> String {
+    quoted::left_out(words)
+}
+
+/// Whether a phrase stands in a text in lower case as whole words.
+pub(crate) fn has_phrase(text: &str, phrase: &str) -> bool {
+    whole(text, phrase).next().is_some()
 }
 
 /// A vendor's words, made ready to be searched.

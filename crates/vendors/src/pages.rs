@@ -24,7 +24,7 @@ pub(crate) trait Search: Send + 'static {
 
 /// A look-up that ends without an answer.
 pub(crate) fn incomplete(words: &str) -> Fault {
-    Fault::new(FaultKind::Unavailable, "look_up_incomplete", words)
+    Fault::from_vendor(FaultKind::Unavailable, "look_up_incomplete", words)
 }
 
 /// What an item of a list says of its task; none where it must be asked for by itself.

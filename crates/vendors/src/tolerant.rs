@@ -16,6 +16,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use serde::Serialize;
 use serde_json::Value;
+use songmill_core::id::InvalidId;
 use songmill_core::{Fault, FaultKind, RawAnswer};
 
 use crate::Secret;
@@ -75,20 +76,20 @@ impl Reply {
     /// `cost` is of the exchange: a failure of the vendor's may have created a task, a failed read has not. A
     /// success, and a redirection, which is never followed, is `garbled`.
     pub fn fault(&self, cost: Cost) -> Fault {
-        let fault = |kind, code: &'static str| Fault::new(kind, code, self.words());
+        let fault = |kind, code: &'static str| Fault::from_vendor(kind, code, self.words());
         match (self.status.as_u16(), cost) {
-            (401 | 403, _) => fault(FaultKind::Locked, "key_refused"),
+            (401 | 403, _) => Fault::suspecting("key_refused", self.words()),
             (402, _) => fault(FaultKind::Locked, "balance_empty"),
             (429, _) => fault(FaultKind::Throttled, "rate_limited").after(self.wait_at_limit()),
             (408 | 500.., Cost::Creates) => fault(FaultKind::Unknown, "vendor_error").after(self.wait()),
             (408 | 500.., Cost::Free) => fault(FaultKind::Unavailable, "vendor_error").after(self.wait()),
             (404, Cost::Free) => fault(FaultKind::Rejected, "task_gone"),
             (400..500, _) => fault(FaultKind::Rejected, "request_refused"),
-            _ => self.garbled(&self.words()),
+            _ => garbled(&format!("status {}", self.status.as_u16())).with_vendor_message(self.words()),
         }
     }
 
-    /// A `garbled` fault of this reply with the status code before our words.
+    /// A `garbled` fault of this reply: its status code and why, in our own words.
     pub fn garbled(&self, why: &str) -> Fault {
         garbled(&format!("{}: {why}", self.status.as_u16()))
     }
@@ -101,9 +102,14 @@ pub fn read_json(response: Response<Bytes>) -> (Reply, Result<Object, Fault>) {
     (reply, body)
 }
 
-/// A `garbled` fault: the reply was not understood.
+/// A `garbled` fault: the reply was not understood, for a reason in our own words.
 pub fn garbled(why: &str) -> Fault {
     Fault::new(FaultKind::Garbled, REPLY_GARBLED, why)
+}
+
+/// A `garbled` fault: the vendor names something by what is no id.
+pub fn garbled_id(error: &InvalidId) -> Fault {
+    garbled("an id that is not valid").with_vendor_message(error.to_string())
 }
 
 /// Reads a body as a JSON object of at most `most` bytes and [`DEPTH_MAX`] levels, or says why it is `garbled`.
@@ -123,7 +129,9 @@ pub fn value(body: &[u8], most: usize) -> Result<Value, Fault> {
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body).trim_ascii();
     match body.first() {
         None => return Err(garbled("the body is empty")),
-        Some(b'<') => return Err(garbled(&format!("the body is no JSON but {}", page(body)))),
+        Some(b'<') => {
+            return Err(garbled("the body is an HTML page, not JSON").with_vendor_message(page(body)));
+        }
         Some(_) => {}
     }
     if depth(body) > DEPTH_MAX {
@@ -277,8 +285,7 @@ pub fn without(words: String, secrets: &[&Secret]) -> String {
 
 /// The same fault with our secrets blotted out of the other side's words.
 pub fn blot(fault: Fault, secrets: &[&Secret]) -> Fault {
-    let (wait, rate) = (fault.retry_after(), fault.per_minute());
-    Fault::new(fault.kind, fault.code, without(fault.message, secrets)).after(wait).allowing(rate)
+    fault.edited(|words| without(words.to_owned(), secrets))
 }
 
 fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {

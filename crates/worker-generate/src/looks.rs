@@ -256,6 +256,8 @@ impl Asking {
                     Err(Stopped::Fault(fault))
                         if matches!(fault.kind, FaultKind::Throttled | FaultKind::Locked) =>
                     {
+                        // What is said of the list may quote any of its tasks.
+                        let fault = fault.without_vendor_message();
                         for ask in missing.into_iter().flatten() {
                             let _ = ask.answer.send(Err(Stopped::Fault(fault.clone())));
                         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use songmill_core::{Event, Fault, VendorName};
+use songmill_core::{Event, VendorName};
 use songmill_store::{Applied, Gate, ShutBy, Store, StoreError};
 use songmill_vendors::Vendors;
 
@@ -42,7 +42,7 @@ async fn round(store: &Store, vendors: &Vendors, places: &mut Places) -> Result<
     // While it would let one through to find out, those that wait stay: one of them is it.
     let now = store.now();
     for (name, gate) in shut.iter().filter(|(_, gate)| stays_shut(gate) && gate.keeps_shut(now)) {
-        divert(store, name, &gate.fault(), &shut, places).await?;
+        divert(store, name, gate, &shut, places).await?;
     }
     Ok(())
 }
@@ -59,15 +59,20 @@ fn stays_shut(gate: &Gate) -> bool {
 async fn divert(
     store: &Store,
     vendor: &VendorName,
-    fault: &Fault,
+    gate: &Gate,
     shut: &BTreeMap<VendorName, Gate>,
     places: &mut Places,
 ) -> Result<(), StoreError> {
     let mut lanes = store.lanes_with_others(vendor).await?;
     places.retain(|(of, lane), _| of != vendor || lanes.contains(lane));
+    if let Some(only) = &gate.only {
+        // Others are let through to find out.
+        let own = format!("{only}:");
+        lanes.retain(|lane| lane.starts_with(&own));
+    }
     // Those that were looked at least come first.
     lanes.sort_by_key(|lane| places.get(&(vendor.clone(), lane.clone())).copied().unwrap_or(0));
-    let event = Event::Shut { vendor: vendor.clone(), fault: fault.clone() };
+    let event = Event::Shut { vendor: vendor.clone(), fault: gate.fault() };
     let (mut looked, mut gone) = (0, 0);
     for lane in lanes {
         if looked >= OF_ALL {

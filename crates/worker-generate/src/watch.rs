@@ -23,6 +23,7 @@ pub(crate) async fn submitted<T>(
         Err(Stopped::Fault(fault)) => match fault.kind {
             FaultKind::Rejected if wanted => Signal::Answered,
             FaultKind::Rejected => return,
+            _ if fault.suspicion().is_some() => Signal::Suspected(fault),
             FaultKind::Locked => Signal::Locked(fault),
             FaultKind::Throttled => Signal::CreatesThrottled(fault),
             FaultKind::Unavailable if is_down(fault) => Signal::Down(fault),
@@ -31,7 +32,7 @@ pub(crate) async fn submitted<T>(
         },
         Ok(_) | Err(Stopped::LeaseShort) => return unsent(store, lease).await,
     };
-    if matches!(signal, Signal::Failing(_)) {
+    if matches!(signal, Signal::Failing(_) | Signal::Suspected(_)) {
         uneasy.store(true, Ordering::Relaxed);
     }
     tell(store, lease, signal).await;
@@ -56,8 +57,9 @@ pub(crate) fn failed(lease: &Lease, attempt: u32, fault: Fault) -> Event {
 pub(crate) async fn asked<T>(store: &Store, lease: &Lease, result: &Result<T, Stopped>) {
     let Err(Stopped::Fault(fault)) = result else { return };
     match fault.kind {
-        FaultKind::Throttled => tell(store, lease, Signal::ReadsThrottled(fault)).await,
         // The same key submits.
+        _ if fault.suspicion() == Some("key_refused") => tell(store, lease, Signal::Suspected(fault)).await,
+        FaultKind::Throttled => tell(store, lease, Signal::ReadsThrottled(fault)).await,
         FaultKind::Locked if fault.code == "key_refused" => tell(store, lease, Signal::Locked(fault)).await,
         FaultKind::Rejected
         | FaultKind::Locked
@@ -70,7 +72,9 @@ pub(crate) async fn asked<T>(store: &Store, lease: &Lease, result: &Result<T, St
 /// Tells what a report means for other tasks.
 pub(crate) async fn reported(store: &Store, lease: &Lease, report: &Report) {
     let Report::Failed(fault) = report else { return };
-    if fault.kind == FaultKind::Locked {
+    if fault.suspicion().is_some() {
+        tell(store, lease, Signal::Suspected(fault)).await;
+    } else if fault.kind == FaultKind::Locked {
         tell(store, lease, Signal::Locked(fault)).await;
     } else if is_down(fault) {
         tell(store, lease, Signal::Down(fault)).await;
@@ -79,15 +83,18 @@ pub(crate) async fn reported(store: &Store, lease: &Lease, report: &Report) {
 
 async fn tell(store: &Store, lease: &Lease, signal: Signal<'_>) {
     let vendor = &lease.vendor;
-    let told: Result<bool, StoreError> = store.signal(vendor, signal).await;
-    let because = |fault: &Fault| fault.to_string();
+    let told: Result<bool, StoreError> = store.signal(vendor, &lease.job, signal).await;
     match (told, signal) {
         (Ok(true), Signal::Answered) => tracing::info!(%vendor, "gate of {vendor} is open again"),
-        (Ok(true), Signal::Locked(fault) | Signal::Failing(fault) | Signal::Down(fault)) => {
-            tracing::error!(%vendor, code = %fault.code, "gate of {vendor} is shut: {}", because(fault));
+        (
+            Ok(true),
+            Signal::Locked(fault) | Signal::Failing(fault) | Signal::Down(fault) | Signal::Suspected(fault),
+        ) => {
+            let code = fault.suspicion().unwrap_or(&fault.code);
+            tracing::error!(%vendor, code, job.id = %lease.job.id, "gate of {vendor} is shut: {code}");
         }
         (Ok(_), Signal::CreatesThrottled(fault) | Signal::ReadsThrottled(fault)) => {
-            tracing::debug!(%vendor, code = %fault.code, "{vendor} is asked less: {}", because(fault));
+            tracing::debug!(%vendor, code = %fault.code, "{vendor} is asked less: {fault}");
         }
         (Ok(_), _) => {}
         (Err(error), _) => tracing::warn!(%vendor, %error, "what {vendor} answered is not told to the fleet"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use songmill_core::job::{Attempt, State, Via};
+use songmill_core::job::{Accepted, Attempt, State, Via};
 use songmill_core::{Event, Fault, FaultKind, JobId, SongRequest, Stage, TaskId, Timestamp};
 use songmill_store::{Lease, Store};
 use songmill_vendors::{Callback, Order, TaskRef, Vendor, Watched};
@@ -111,7 +111,10 @@ impl Bench {
                 Some(event) => event,
                 None => Event::NotFound { attempt: number, asked },
             },
-            Err(stopped) => Event::LookFailed { attempt: number, fault: stopped.into_fault() },
+            // A list shows other tenants' tasks, and what is said of it may quote them.
+            Err(stopped) => {
+                Event::LookFailed { attempt: number, fault: stopped.into_fault().without_vendor_message() }
+            }
         }
     }
 
@@ -226,7 +229,13 @@ impl Submits for To {
                 return Event::SubmitFailed { attempt, fault };
             }
         };
-        let result = self.driver.drive(exchange, Some(&lease), &self.meter).await;
+        let mut result = self.driver.drive(exchange, Some(&lease), &self.meter).await;
+        if let Err(Stopped::Fault(fault)) = result {
+            result = match self.confirmed(fault, &lease, &song).await {
+                Ok(task) => Ok(Accepted::Task(task)),
+                Err(fault) => Err(Stopped::Fault(fault)),
+            };
+        }
         watch::submitted(&self.store, &self.uneasy, &lease, &result).await;
         match result {
             Ok(accepted) => Event::Accepted { attempt, accepted },
@@ -236,7 +245,33 @@ impl Submits for To {
     }
 }
 
+/// The suspicion that a request which costs nothing can confirm.
+const KEY_REFUSED: &str = "key_refused";
+
 impl To {
+    /// Finds out whether the vendor refuses our key or this request alone, where it has a look-up: that costs nothing,
+    /// and shows none of the request. Should there be a task after all, that is what came of the submission.
+    async fn confirmed(&self, fault: Fault, lease: &Lease, song: &SongRequest) -> Result<TaskId, Fault> {
+        if fault.suspicion() != Some(KEY_REFUSED) {
+            return Err(fault);
+        }
+        let attempt = lease.job.submissions;
+        let url = self.url(lease, attempt);
+        let since = match &lease.job.state {
+            State::Submitting(attempt) => attempt.since,
+            _ => return Err(fault),
+        };
+        let Some(look_up) = self.vendor.find(&self.order(lease, attempt, song, &url), since) else {
+            return Err(fault);
+        };
+        match self.driver.drive(look_up, Some(lease), &self.meter).await {
+            Ok(Some(task)) => Ok(task),
+            Ok(None) => Err(fault.dismissed()),
+            Err(Stopped::Fault(of_look_up)) if is_of_key(&of_look_up) => Err(fault.confirmed()),
+            Err(_) => Err(fault),
+        }
+    }
+
     /// The job and the attempt that a submission is known by at the vendor's: those of the one that was submitted.
     fn known_by(lease: &Lease, attempt: u32) -> (JobId, u32) {
         match lease.job.packed {
@@ -267,6 +302,10 @@ impl To {
             callback: Callback { url, live: self.address.is_live() },
         }
     }
+}
+
+fn is_of_key(fault: &Fault) -> bool {
+    fault.suspicion() == Some(KEY_REFUSED) || (fault.kind == FaultKind::Locked && fault.code == KEY_REFUSED)
 }
 
 impl Stopped {

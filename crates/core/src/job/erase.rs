@@ -27,7 +27,7 @@ impl Job {
                 }
                 extra.files.iter_mut().for_each(|file| (file.value, file.name) = (String::new(), None));
             }
-            State::Failed { fault, .. } => fault.message.clear(),
+            State::Failed { fault, .. } => *fault = fault.clone().edited(|_| String::new()),
             State::Canceled { .. }
             | State::Queued
             | State::Submitting(_)

@@ -34,7 +34,7 @@ pub fn explain(job: &Job, now: Timestamp) -> Explanation {
             format!("nothing: {} by {} stored {}", count(assets.len(), "file"), origin.vendor, words.ago(*at))
         }
         State::Failed { at, fault } => {
-            format!("nothing: it failed {}: {fault}; `songmill job retry` tries it again", words.ago(*at))
+            format!("nothing: it failed {}: {}; `songmill job retry` tries it again", words.ago(*at), fault.in_full())
         }
         State::Canceled { at } => format!(
             "nothing: it was canceled {}{}; `songmill job retry` tries it again",
@@ -100,10 +100,11 @@ impl Words<'_> {
             fails => format!(", the last {fails} failed"),
         };
         format!(
-            "a look-up to say whether {} has a task for attempt {} ({fault}): {} found nothing{failed}, the \
+            "a look-up to say whether {} has a task for attempt {} ({}): {} found nothing{failed}, the \
              next is due {}; {then}",
             self.job.vendor(),
             attempt.number,
+            fault.in_full(),
             count(*looks as usize, "look"),
             self.due()
         )
@@ -220,9 +221,10 @@ impl Words<'_> {
         };
         let store = if of.task.is_some() { ", its audio stored as it is" } else { "" };
         format!(
-            "an operator, asked {}: {about} ({fault}); `songmill job resolve` has it submitted again at the risk of \
+            "an operator, asked {}: {about} ({}); `songmill job resolve` has it submitted again at the risk of \
              paying twice, a task adopted{store}, or the job failed; a callback or a late answer settles it too",
             self.ago(at),
+            fault.in_full(),
         )
     }
 

@@ -3,8 +3,11 @@
 -- ARGV: 1 wake channel, 2 what:
 --   'unprobed': the submission that was let through tells nothing
 --   'ok' how long its task takes to fail, in ms: a submission was answered
---   'locked' code, words, wait in ms, longest wait in ms: key, plan or balance refuse; the gate is shut
---   'failing' code, words, wait, longest wait, how many in a row shut the gate, how many this counts for
+--   'locked' or 'down' code, wait in ms, longest wait in ms: the vendor says so of our account, or of itself
+--   'failing' code, wait, longest wait, tenant, how many in a row shut the gate: if they are of two tenants, or one
+--     tenant alone has submitted lately
+--   'suspected' code, wait, longest wait, tenant, job, what shuts the gate (locked or failing) if another job is
+--     refused as well: another tenant's, where one has submitted lately
 --   'throttled' bucket (c or r), the setting of its rate, requests a minute that were named (0: none), wait in ms
 --     that was named (0: none)
 --   'shut' until when (0: until it is opened), words: by hand
@@ -47,7 +50,7 @@ elseif by_hand then
   return 0
 elseif what == 'ok' then
   if not is_shut then
-    redis.call('HDEL', limits, 'fails', 'trips')
+    redis.call('HDEL', limits, 'fails', 'trips', 'fw', 'fo', 'sj', 'sw', 'sa')
     return 0
   end
   -- Only the submission that was let through to find out says that the gate may open.
@@ -64,12 +67,39 @@ elseif what == 'ok' then
 end
 
 if is_shut and not probing then return 0 end
-if what == 'failing' and not is_shut and redis.call('HINCRBY', limits, 'fails', ARGV[8]) < tonumber(ARGV[7]) then
-  return 0
+local by, tenant, only = what == 'down' and 'failing' or what, ARGV[6], nil
+local last_of_others = tonumber(redis.call('HGET', limits, 'tb') or nil)
+local is_alone = not last_of_others or now - last_of_others >= LATELY
+if what == 'failing' and not is_shut then
+  local first = redis.call('HGET', limits, 'fw')
+  if not first then
+    redis.call('HSET', limits, 'fw', tenant)
+  elseif first ~= tenant then
+    redis.call('HSET', limits, 'fo', 1)
+  end
+  local of_others = redis.call('HEXISTS', limits, 'fo') == 1
+  local enough = redis.call('HINCRBY', limits, 'fails', 1) >= tonumber(ARGV[7])
+  if not enough or not (of_others or is_alone) then return 0 end
+  if not of_others then only = tenant end
+elseif what == 'suspected' then
+  by = ARGV[8]
+  if not is_shut then
+    local before = redis.call('HMGET', limits, 'sj', 'sw', 'sa')
+    local counts = before[1] and now - tonumber(before[3]) < LATELY
+    local is_other = counts and before[1] ~= ARGV[7] and (before[2] ~= tenant or is_alone)
+    if not is_other then
+      if not counts then redis.call('HSET', limits, 'sj', ARGV[7], 'sw', tenant, 'sa', now) end
+      return 0
+    end
+    if before[2] == tenant then only = tenant end
+  end
+end
+if is_shut and what ~= 'locked' and what ~= 'down' and redis.call('HGET', limits, 'only') == tenant then
+  only = tenant
 end
 local trips = (tonumber(found[4] or nil) or 0) + 1
-local wait = math.min(tonumber(ARGV[5]) * 2 ^ math.min(trips - 1, 20), tonumber(ARGV[6]))
-redis.call('HDEL', limits, 'probe', 'fails')
-redis.call('HSET', limits, 'shut', now + wait, 'by', what, 'code', ARGV[3], 'words', ARGV[4], 'since',
-  found[5] or now, 'trips', trips)
+local wait = math.min(tonumber(ARGV[4]) * 2 ^ math.min(trips - 1, 20), tonumber(ARGV[5]))
+redis.call('HDEL', limits, 'probe', 'fails', 'fw', 'fo', 'sj', 'sw', 'sa', 'only', 'words')
+redis.call('HSET', limits, 'shut', now + wait, 'by', by, 'code', ARGV[3], 'since', found[5] or now, 'trips', trips)
+if only then redis.call('HSET', limits, 'only', only) end
 return is_shut and 0 or 1

@@ -38,13 +38,18 @@ for _, lane in ipairs(redis.call('ZRANGEBYSCORE', share .. '~', '-inf', now, 'LI
 end
 
 -- The gate, the room and the pace.
-local known = redis.call('HMGET', limits, 'shut', 'by', 'probe', 'fails', 'trips', unpack(fields_of('c')))
+local known = redis.call('HMGET', limits, 'shut', 'by', 'probe', 'fails', 'trips', 'sj', 'only', 'tw', 'ta', 'tb',
+  unpack(fields_of('c')))
 local shut, by, probe = tonumber(known[1] or nil), known[2], tonumber(known[3] or nil) or 0
-if known[1] or known[4] or known[5] then claim.out[3] = 1 end
-local probing = false
+if known[1] or known[4] or known[5] or known[6] then claim.out[3] = 1 end
+local probing, except = false, nil
 if shut then
   if (by == 'hand' or by == 'trial') and shut > 0 and shut <= now then
     open_gate(limits)
+  elseif by ~= 'hand' and known[7] and shut > now and probe <= now then
+    -- One tenant's failures shut it: whether they are the vendor's, another tenant's submission finds out.
+    most, probing, except = 1, true, known[7]
+    claim.out[3] = 2
   elseif by == 'hand' or shut > now or probe > now then
     claim:sleep(queue, shut == 0 and -1 or math.max(shut, by == 'hand' and 0 or probe), longest, 0)
     return claim.out
@@ -62,7 +67,7 @@ if cap > 0 then
   end
   most = math.min(most, room)
 end
-local bucket = bucket_of(known, 6)
+local bucket = bucket_of(known, 11)
 local rate, burst = tonumber(ARGV[12]), tonumber(ARGV[13])
 local allowed, next_at = may(now, most, bucket, rate, burst)
 if allowed == 0 then
@@ -106,6 +111,10 @@ local function next_of(lane)
       lane.chunk = math.min(lane.chunk * 2, most)
       lane.ids, lane.at = redis.call('ZRANGE', lane.key, lane.taken, lane.taken + lane.chunk - 1), 1
       if #lane.ids == 0 then return nil end
+    end
+    if lane.tenant == except then
+      lane.waits = true
+      return nil
     end
     local id = lane.ids[lane.at]
     local job = claim:read(id)
@@ -162,6 +171,15 @@ if count > 0 then
   spend(now, count, bucket, rate, burst)
   keep(limits, 'c', bucket)
   if probing then redis.call('HSET', limits, 'probe', now + claim.of.lease) end
+  -- Who submitted last, and when anybody else did.
+  local tenants, last, before = 0, known[8], tonumber(known[10] or nil)
+  for tenant in pairs(counts) do
+    tenants = tenants + 1
+    if tenant ~= known[8] then last, before = tenant, known[9] end
+  end
+  if tenants > 1 then before = now end
+  redis.call('HSET', limits, 'tw', last, 'ta', now)
+  if before then redis.call('HSET', limits, 'tb', before) end
   for tenant, sum in pairs(counts) do
     local whose = ARGV[9] .. '|' .. tenant
     redis.call('HINCRBY', ledger, 'sent|' .. whose, sum.jobs)
@@ -173,7 +191,10 @@ if count > 0 then
   redis.call('PEXPIRE', ledger, LEDGER_KEPT)
 end
 
-if tree.more or (count == allowed and count == tonumber(ARGV[1])) then
+if except and count == 0 then
+  -- Nobody else is there: whoever comes wakes the queue.
+  claim:sleep(queue, shut, longest)
+elseif tree.more or (count == allowed and count == tonumber(ARGV[1])) then
   -- Lanes that wait for a suspect stand before the others until it is taken.
   claim.out[2] = count == 0 and claim.out[4] == 1 and now + 100 or now
 elseif count == allowed then

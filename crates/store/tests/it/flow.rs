@@ -6,10 +6,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use songmill_core::job::StateName;
 use songmill_core::{Event, Fault, FaultKind, Limits, Stage};
-use songmill_store::{Signal, Standing, Store, TenantQuota, Watch};
+use songmill_store::{ShutBy, Signal, Standing, Store, TenantQuota, Watch};
 
 use crate::queues::{Work, queue, run_with};
-use crate::tools::{Redis, accepted, enqueue_for, rejected, until, vendor};
+use crate::tools::{Redis, accepted, enqueue_for, new_job, rejected, until, vendor};
 
 const SHARE: &str = include_str!("../../src/scripts/share.lua");
 
@@ -159,6 +159,16 @@ async fn state(store: &Store, id: songmill_core::JobId) -> StateName {
     store.load(id).await.unwrap().unwrap().job.state.name()
 }
 
+/// A job of a tenant, which need not be in the store.
+fn of(tenant: &str, n: usize) -> songmill_core::Job {
+    let route = songmill_core::job::Route::new(vendor(), vec![songmill_core::job::StepKind::Song]);
+    let now = songmill_core::Timestamp::from_millis(1);
+    let id = songmill_core::JobId::derive(tenant, &format!("signal {n}"));
+    let mut job = songmill_core::Job::new(id, vec![route], now, now);
+    job.tenant = tenant.parse().unwrap();
+    job
+}
+
 #[tokio::test]
 async fn who_has_no_money_left_keeps_nobody_from_being_served() {
     let redis = Redis::start(&[]);
@@ -194,13 +204,14 @@ async fn a_shut_gate_lets_one_through_to_find_out_and_opens_when_that_goes_well(
     let store = redis.store_of(|policy| policy.vendors.get_mut(&vendor()).unwrap().limits = limits).await;
     let fault = Fault::new(FaultKind::Unavailable, "vendor_error", "oh no");
     for n in 1..=3 {
-        assert_eq!(store.signal(&vendor(), Signal::Failing(&fault)).await.unwrap(), n == 3, "{n}");
+        assert_eq!(store.signal(&vendor(), &of("t", 0), Signal::Failing(&fault)).await.unwrap(), n == 3, "{n}");
     }
     // Those that were under way fail or succeed as well: that changes nothing.
-    store.signal(&vendor(), Signal::Answered).await.unwrap();
-    store.signal(&vendor(), Signal::Failing(&fault)).await.unwrap();
+    store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap();
+    store.signal(&vendor(), &of("t", 0), Signal::Failing(&fault)).await.unwrap();
     let gate = store.flow(&vendor()).await.unwrap().gate.unwrap();
-    assert_eq!((gate.code.as_str(), gate.words.as_str(), gate.trips), ("vendor_error", "oh no", 1));
+    assert_eq!((gate.code.as_str(), gate.words.as_str(), gate.trips), ("vendor_error", "", 1));
+    assert_eq!(gate.only, Some("t".parse().unwrap()), "nobody else has failed");
     let ids = enqueue_for(&store, "t", 20, 0).await;
     let work = Work::holding();
     let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), work.clone());
@@ -209,9 +220,9 @@ async fn a_shut_gate_lets_one_through_to_find_out_and_opens_when_that_goes_well(
     let leases = work.leases();
     assert_eq!((leases.len(), leases[0].watch), (1, Watch::Probe));
     // It tells nothing: another one may.
-    store.signal(&vendor(), Signal::Unprobed).await.unwrap();
+    store.signal(&vendor(), &of("t", 0), Signal::Unprobed).await.unwrap();
     until("another is let through", async || work.leases().len() == 2).await;
-    assert!(store.signal(&vendor(), Signal::Answered).await.unwrap(), "it opens");
+    assert!(store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap(), "it opens");
     work.release();
     for id in ids {
         until("all go on", async || state(&store, id).await == StateName::Generating).await;
@@ -219,6 +230,114 @@ async fn a_shut_gate_lets_one_through_to_find_out_and_opens_when_that_goes_well(
     assert_eq!(store.flow(&vendor()).await.unwrap().gate, None);
     worker.stop().await;
     assert_eq!(store.audit().await.unwrap().breaches, []);
+}
+
+/// A store whose gate is shut for as long as a test may take.
+async fn patient(redis: &Redis) -> Store {
+    let long = songmill_core::time::Span::secs(600);
+    let limits = Limits { breaker: 3, breaker_wait: long, breaker_most: long, ..Limits::default() };
+    redis
+        .store_of(|policy| {
+            let own = policy.vendors.get_mut(&vendor()).unwrap();
+            (own.limits, own.locked_wait) = (limits, long);
+        })
+        .await
+}
+
+/// Jobs of tenants have been submitted, in this order.
+async fn submitted(store: &Store, tenants: &[&str]) {
+    for (n, tenant) in tenants.iter().enumerate() {
+        let mut new = new_job(store, n);
+        new.job.id = songmill_core::JobId::derive(tenant, &format!("before {n}"));
+        (new.job.tenant, new.job.batch) = (tenant.parse().unwrap(), None);
+        let id = new.job.id;
+        store.enqueue(None, &[new]).await.unwrap();
+        let worker = run_with(queue(store, Stage::Submit, 8, Duration::from_secs(30)), Work::accepting());
+        until("it is submitted", async || state(store, id).await == StateName::Generating).await;
+        worker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn one_tenants_failures_shut_the_gate_for_nobody_else() {
+    let redis = Redis::start(&[]);
+    let store = patient(&redis).await;
+    let fault = Fault::new(FaultKind::Unavailable, "vendor_error", "");
+    submitted(&store, &["a", "b"]).await;
+    for n in 0..10 {
+        let told = store.signal(&vendor(), &of("a", n), Signal::Failing(&fault)).await.unwrap();
+        assert!(!told, "b submits, too, and has not failed");
+    }
+    assert!(store.signal(&vendor(), &of("b", 0), Signal::Failing(&fault)).await.unwrap(), "two have failed");
+    assert_eq!(store.flow(&vendor()).await.unwrap().gate.unwrap().only, None);
+}
+
+#[tokio::test]
+async fn where_one_tenant_is_alone_its_failures_shut_the_gate_and_whoever_comes_finds_out_at_once() {
+    let redis = Redis::start(&[]);
+    let store = patient(&redis).await;
+    let fault = Fault::new(FaultKind::Unavailable, "vendor_error", "");
+    submitted(&store, &["a"]).await;
+    for n in 0..3 {
+        let told = store.signal(&vendor(), &of("a", n), Signal::Failing(&fault)).await.unwrap();
+        assert_eq!(told, n == 2);
+    }
+    let waiting = enqueue_for(&store, "a", 200, 0).await;
+    let work = Work::holding();
+    let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), work.clone());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(work.leases().len(), 0, "it is shut");
+    enqueue_for(&store, "b", 3, 0).await;
+    until("another tenant finds out", async || !work.leases().is_empty()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let lease = work.leases().remove(0);
+    assert_eq!((work.leases().len(), lease.watch, lease.job.tenant.as_str()), (1, Watch::Probe, "b"));
+    assert!(store.signal(&vendor(), &lease.job, Signal::Answered).await.unwrap(), "it opens for all");
+    work.release();
+    until("all go on", async || state(&store, waiting[199]).await == StateName::Generating).await;
+    // Had it failed, the gate would be shut for everybody.
+    for n in 0..3 {
+        store.signal(&vendor(), &of("b", n), Signal::Failing(&fault)).await.unwrap();
+        store.signal(&vendor(), &of("a", n), Signal::Failing(&fault)).await.unwrap();
+    }
+    assert_eq!(store.flow(&vendor()).await.unwrap().gate.unwrap().only, None);
+    worker.stop().await;
+    assert_eq!(store.audit().await.unwrap().breaches, []);
+}
+
+#[tokio::test]
+async fn a_suspicion_counts_when_another_job_confirms_it() {
+    let redis = Redis::start(&[]);
+    let store = patient(&redis).await;
+    let fault = Fault::suspecting("key_refused", "no access: my secret song");
+    submitted(&store, &["a", "b"]).await;
+    let told = async |tenant: &str, n| {
+        store.signal(&vendor(), &of(tenant, n), Signal::Suspected(&fault)).await.unwrap()
+    };
+    for n in 0..10 {
+        assert!(!told("a", n).await, "it is about the tenant's songs as far as anybody knows");
+    }
+    store.signal(&vendor(), &of("b", 0), Signal::Answered).await.unwrap();
+    assert!(!told("b", 1).await, "the account was in order since");
+    assert!(!told("b", 1).await, "it is the same job");
+    assert!(told("a", 1).await, "two tenants are refused");
+    let gate = store.flow(&vendor()).await.unwrap().gate.unwrap();
+    assert_eq!((gate.by, gate.code.as_str(), gate.words.as_str()), (ShutBy::Locked, "key_refused", ""));
+    assert!(!redis.command(&["hgetall", "{sm:0}:l:acme"]).contains("secret"), "no words are kept");
+}
+
+#[tokio::test]
+async fn where_one_tenant_is_alone_two_of_its_jobs_confirm_a_suspicion() {
+    let redis = Redis::start(&[]);
+    let store = patient(&redis).await;
+    let fault = Fault::suspecting("balance_empty", "");
+    submitted(&store, &["a"]).await;
+    let told = async |n| store.signal(&vendor(), &of("a", n), Signal::Suspected(&fault)).await.unwrap();
+    assert!(!told(0).await);
+    assert!(!told(0).await);
+    assert!(told(1).await);
+    let gate = store.flow(&vendor()).await.unwrap().gate.unwrap();
+    assert_eq!((gate.code.as_str(), gate.only), ("balance_empty", Some("a".parse().unwrap())));
 }
 
 #[tokio::test]
@@ -233,18 +352,18 @@ async fn a_gate_that_failed_tasks_shut_opens_only_after_a_task_has_had_the_time_
         })
         .await;
     let fault = Fault::new(FaultKind::Unavailable, "vendor_setup_failed", "setup failed: no checkpoint");
-    assert!(store.signal(&vendor(), Signal::Down(&fault)).await.unwrap(), "one is enough");
+    assert!(store.signal(&vendor(), &of("t", 0), Signal::Down(&fault)).await.unwrap(), "one is enough");
     enqueue_for(&store, "t", 5, 0).await;
     let work = Work::holding();
     let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), work.clone());
     until("one is let through", async || work.leases().len() == 1).await;
     // Taken, and its task fails all the same.
-    assert!(!store.signal(&vendor(), Signal::Answered).await.unwrap(), "that says nothing yet");
-    store.signal(&vendor(), Signal::Down(&fault)).await.unwrap();
+    assert!(!store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap(), "that says nothing yet");
+    store.signal(&vendor(), &of("t", 0), Signal::Down(&fault)).await.unwrap();
     assert_eq!(store.flow(&vendor()).await.unwrap().gate.unwrap().trips, 2);
     // The next one's does not: the gate opens by itself.
     until("another is let through", async || work.leases().len() == 2).await;
-    store.signal(&vendor(), Signal::Answered).await.unwrap();
+    store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap();
     until("all others follow", async || work.leases().len() == 5).await;
     work.release();
     worker.stop().await;
@@ -256,8 +375,8 @@ async fn a_gate_that_is_shut_by_hand_stays_shut_until_it_is_opened() {
     let store = redis.store().await;
     assert!(store.shut_gate(&vendor(), None, "the invoice").await.unwrap());
     let fault = Fault::new(FaultKind::Locked, "key_refused", "");
-    store.signal(&vendor(), Signal::Locked(&fault)).await.unwrap();
-    store.signal(&vendor(), Signal::Answered).await.unwrap();
+    store.signal(&vendor(), &of("t", 0), Signal::Locked(&fault)).await.unwrap();
+    store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap();
     let ids = enqueue_for(&store, "t", 1, 0).await;
     let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), Work::accepting());
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -47,7 +47,9 @@ fn each_phrase_of_each_table_is_found_and_means_what_its_row_says() {
             for words in codes.chain(starts).chain(has) {
                 let fault = fault(table, Some(&words), "silent");
                 let got = (fault.kind, &*fault.code, fault.retry_after());
-                assert_eq!(got, (row.kind, row.code, row.wait), "{name}: {words}");
+                let kind = if row.of_all { FaultKind::Unavailable } else { row.kind };
+                assert_eq!(got, (kind, row.code, row.wait), "{name}: {words}");
+                assert_eq!(fault.suspicion(), row.of_all.then_some(row.code), "{name}: {words}");
             }
         }
     }
@@ -138,7 +140,7 @@ fn page() -> String {
         for row in table {
             let then = match row.kind {
                 FaultKind::Rejected => "final",
-                FaultKind::Locked => "waits for an operator",
+                FaultKind::Locked => "tried again; waits for an operator once another job confirms it",
                 _ => "tried again",
             };
             let wait = row.wait.map(|wait| format!(" after {} s", wait.as_secs())).unwrap_or_default();

@@ -74,7 +74,7 @@ impl Submission {
             if !reply.status.is_success() {
                 let fault = fault::of_reply(&reply, Cost::Free, &self.settings);
                 let gone = fault.kind == FaultKind::Rejected;
-                return Next::fault(if gone { upload_failed(&fault.message) } else { fault });
+                return Next::fault(if gone { upload_failed(fault.vendor_message.for_owner()) } else { fault });
             }
             let data = match reply.object().map(unwrap) {
                 Ok(Some(data)) => data,
@@ -138,5 +138,5 @@ fn place(file: &Object) -> Option<(Uri, String)> {
 
 /// Nothing was created yet: the way to it can be tried again.
 fn upload_failed(words: &str) -> Fault {
-    Fault::new(FaultKind::Unavailable, "upload_failed", words)
+    Fault::from_vendor(FaultKind::Unavailable, "upload_failed", words)
 }

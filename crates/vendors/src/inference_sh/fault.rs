@@ -25,7 +25,7 @@ fn sort(reply: &Reply, cost: Cost) -> Fault {
     let body = reply.object().unwrap_or_default();
     let problem = child(&body, "error").unwrap_or(&body);
     let words = words(reply, problem);
-    let fault = |kind, code: &'static str| Fault::new(kind, code, &words);
+    let fault = |kind, code: &'static str| Fault::from_vendor(kind, code, &words);
     let said =
         int(&body, &["status"]).and_then(|status| StatusCode::from_u16(u16::try_from(status).ok()?).ok());
     let status = if reply.status.is_success() { said.unwrap_or(reply.status) } else { reply.status };
@@ -48,12 +48,16 @@ fn sort(reply: &Reply, cost: Cost) -> Fault {
         (Some("app_maintenance"), _) => {
             fault(FaultKind::Unavailable, "vendor_maintenance").after(reply.wait().or(Some(MAINTENANCE)))
         }
-        (Some("precondition_failed" | "requirements_not_met"), _) | (_, 412) => {
+        (Some("precondition_failed" | "requirements_not_met"), _) => {
             fault(FaultKind::Locked, "requirements_not_met")
         }
-        (_, 451) => fault(FaultKind::Locked, "region_refused"),
         // Only the app is named in a submission: every other one would fail as well.
-        (_, 404 | 410) if cost == Cost::Creates => fault(FaultKind::Locked, "app_refused"),
+        (Some("not_found" | "app_retired"), _) if cost == Cost::Creates => {
+            fault(FaultKind::Locked, "app_refused")
+        }
+        (_, 404 | 410) if cost == Cost::Creates => Fault::suspecting("app_refused", &words),
+        (_, 412) => Fault::suspecting("requirements_not_met", &words),
+        (_, 451) => Fault::suspecting("region_refused", &words),
         (_, 410) => fault(FaultKind::Rejected, "task_gone"),
         (_, number) => {
             let plain = Reply { status, ..reply.clone() }.fault(cost);
@@ -88,6 +92,7 @@ fn words(reply: &Reply, problem: &Object) -> String {
 pub(crate) const FAILURES: &[Row] = &[
     // Every task fails like this until the app's owner has mended it.
     Row::again("vendor_setup_failed")
+        .of_all()
         .starts(&["setup failed:", "cuda is required", "model checkpoint not found"])
         .source("the app's setup(), in which nothing depends on the request"),
     Row::locked("requirements_not_met")
@@ -120,5 +125,5 @@ pub(super) fn of_task(error: Option<&str>) -> Fault {
 
 /// What status 13 means: the account had no means when the task was to run.
 pub(super) fn admission(error: Option<&str>) -> Fault {
-    Fault::new(FaultKind::Locked, "balance_empty", error.unwrap_or("the account may not run the task"))
+    Fault::from_vendor(FaultKind::Locked, "balance_empty", error.unwrap_or("the account may not run the task"))
 }

@@ -5,7 +5,7 @@ use songmill_core::{Fault, Outputs, TaskId};
 
 use super::Numbering;
 use crate::outputs;
-use crate::tolerant::{Object, as_int, first, garbled, is_empty, text, words_of};
+use crate::tolerant::{Object, as_int, first, garbled, garbled_id, is_empty, text, words_of};
 
 /// Takes the envelope off: `{data, …}`, `{success, data}` or none; `None` is a `success: false`.
 pub(super) fn unwrap(mut body: Object) -> Option<Value> {
@@ -65,7 +65,7 @@ impl Task {
 /// The id of a task.
 pub(super) fn id(object: &Object) -> Result<TaskId, Fault> {
     let id = text(object, &["id"]).ok_or_else(|| garbled("a task without an id"))?;
-    TaskId::new(id).map_err(|error| garbled(&error.to_string()))
+    TaskId::new(id).map_err(|error| garbled_id(&error))
 }
 
 fn state(object: &Object, status: &Value, numbering: Numbering, has_output: bool) -> Result<State, Fault> {

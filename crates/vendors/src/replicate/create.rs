@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use songmill_core::{Fault, FaultKind};
 
@@ -104,7 +105,7 @@ impl Submission {
             if !reply.status.is_success() {
                 let mut fault = throttle::of_reply(&reply, Cost::Free);
                 if fault.kind == FaultKind::Rejected {
-                    fault = Fault::new(FaultKind::Rejected, "request_refused", fault.message);
+                    fault = fault.turned_into(FaultKind::Rejected, "request_refused");
                 }
                 return Next::fault(blot(fault, &[&self.settings.token]));
             }
@@ -157,12 +158,15 @@ impl Submission {
 
 fn speaks_of_version(reply: &Reply) -> bool {
     let Ok(body) = reply.object() else { return false };
-    let title = text(&body, &["title"]).unwrap_or_default();
-    title.starts_with("Invalid version") || reply.words().contains("version is required")
+    let title = text(&body, &["title"]);
+    // What stands in the words may be quoted from the request.
+    let fields = body.get("invalid_fields").and_then(Value::as_array).into_iter().flatten();
+    let mut said = fields.filter_map(|field| field.get("description")?.as_str());
+    title == Some("Invalid version or not permitted") || said.any(|words| words == "version is required")
 }
 
 fn version_refused(words: &str) -> Fault {
-    Fault::new(FaultKind::Locked, "version_refused", words)
+    Fault::from_vendor(FaultKind::Locked, "version_refused", words)
 }
 
 /// One part named `content`, and the content type that goes with it.

@@ -100,5 +100,5 @@ fn deadline_came(prediction: &Prediction) -> bool {
 }
 
 fn expired(words: &str) -> Fault {
-    Fault::new(FaultKind::Unavailable, "task_expired", words)
+    Fault::from_vendor(FaultKind::Unavailable, "task_expired", words)
 }

@@ -1,14 +1,17 @@
-//! The one sentence of Replicate's that names a rate and a wait.
+//! What replies that are no success mean, and the one sentence of Replicate's that names a rate and a wait.
 
 use std::time::Duration;
 
 use songmill_core::{Fault, FaultKind};
 
 use crate::contract::Cost;
-use crate::tolerant::Reply;
+use crate::tolerant::{Reply, text};
 
 /// What a reply that is no success means.
 pub(super) fn of_reply(reply: &Reply, cost: Cost) -> Fault {
+    if reply.status.as_u16() == 401 && is_unauthenticated(reply) {
+        return Fault::from_vendor(FaultKind::Locked, "key_refused", reply.words());
+    }
     let fault = reply.fault(cost);
     if fault.kind != FaultKind::Throttled {
         return fault;
@@ -16,6 +19,11 @@ pub(super) fn of_reply(reply: &Reply, cost: Cost) -> Fault {
     let Some(named) = Named::read(&reply.words()) else { return fault };
     let wait = fault.retry_after().or(named.wait);
     fault.after(wait).allowing(named.per_minute)
+}
+
+/// Whether this is Replicate's own answer to a token that it does not know (as recorded).
+fn is_unauthenticated(reply: &Reply) -> bool {
+    reply.object().is_ok_and(|body| text(&body, &["title"]) == Some("Unauthenticated"))
 }
 
 /// What the sentence names.

@@ -3,7 +3,7 @@
 use songmill_core::{Fault, Outputs, TaskId, Timestamp};
 
 use crate::outputs;
-use crate::tolerant::{Object, child, garbled, text};
+use crate::tolerant::{Object, child, garbled, garbled_id, text};
 
 /// How a prediction is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Prediction {
 /// The id of a prediction.
 pub(super) fn id(object: &Object) -> Result<TaskId, Fault> {
     let id = text(object, &["id"]).ok_or_else(|| garbled("a prediction without an id"))?;
-    TaskId::new(id).map_err(|error| garbled(&error.to_string()))
+    TaskId::new(id).map_err(|error| garbled_id(&error))
 }
 
 /// A moment in RFC 3339, with 0 to 9 digits behind the second.

@@ -12,7 +12,7 @@ use super::input::Input;
 use super::wire::{CreateLyrics, CreateSong, product, report};
 use super::{Generation, Settings, WeightForm, fault};
 use crate::contract::{Accepted, Cost, Exchange, Next, Order, TaskRef};
-use crate::tolerant::{Object, Reply, blot, garbled, get, post_json, raw_answer, text};
+use crate::tolerant::{Object, Reply, blot, garbled, garbled_id, get, post_json, raw_answer, text};
 
 /// Has lyrics written.
 pub(super) fn create_lyrics(
@@ -20,7 +20,7 @@ pub(super) fn create_lyrics(
     order: &Order<'_>,
 ) -> Result<Exchange<Accepted>, Fault> {
     let Some(prompt) = order.song.lyrics_prompt.as_deref() else {
-        return Err(Fault::new(FaultKind::Rejected, "request_refused", "lyrics_prompt is missing"));
+        return Err(Fault::from_vendor(FaultKind::Rejected, "request_refused", "lyrics_prompt is missing"));
     };
     let provider = or(&settings.lyrics_provider, settings.own_model());
     let uri = settings.at(&settings.paths.lyrics_create, ["song/lyrics/create", "music/lyrics/create"], None);
@@ -73,10 +73,9 @@ fn accepted(body: &Object, step: StepKind) -> Result<Accepted, Fault> {
     }
     let id = text(body, &["task_id"]).ok_or_else(|| {
         // Elsewhere on this host errors come with a status of success: their words are worth keeping.
-        let said = fault::words(body).map(|words| format!(": {words}")).unwrap_or_default();
-        garbled(&format!("an answer without a task_id{said}"))
+        garbled("an answer without a task_id").with_vendor_message(fault::words(body).unwrap_or_default())
     })?;
-    TaskId::new(id).map(Accepted::Task).map_err(|error| garbled(&error.to_string()))
+    TaskId::new(id).map(Accepted::Task).map_err(|error| garbled_id(&error))
 }
 
 /// Asks how a task is.

@@ -1,10 +1,14 @@
-//! Sorting what goes wrong, by status; 429 has two meanings that only the words tell apart.
+//! Sorting what goes wrong, by status and by the codes and messages that are documented.
 
 use songmill_core::{Fault, FaultKind};
 
 use crate::contract::Cost;
 use crate::failure::{self, Row};
-use crate::tolerant::{Object, Reply, at, words_of};
+use crate::tolerant::{Object, Reply, at, text, words_of};
+
+/// The message of 429 that says that the key has no quota left (SenseAudio's page of models). As a whole: what stands in
+/// a longer one may be quoted.
+const NO_QUOTA: &str = "API Key 配额不足";
 
 /// The words of an error in any of the three forms that are known on this host.
 pub(super) fn words(body: &Object) -> Option<String> {
@@ -16,15 +20,15 @@ pub(super) fn words(body: &Object) -> Option<String> {
 pub(super) fn of_reply(reply: &Reply, cost: Cost) -> Fault {
     let body = reply.object().unwrap_or_default();
     let words = words(&body).unwrap_or_else(|| reply.words());
-    let quota = ["quota", "配额"].iter().any(|word| words.to_lowercase().contains(word));
+    let code = text(&body, &["code"]);
     match reply.status.as_u16() {
-        429 if quota => Fault::new(FaultKind::Locked, "plan_limit", &words),
-        404 if cost == Cost::Creates => Fault::new(FaultKind::Locked, "address_invalid", &words),
-        _ => {
-            let plain = reply.fault(cost);
-            let wait = plain.retry_after();
-            Fault::new(plain.kind, plain.code, &words).after(wait)
+        401 if code == Some("authentication_error") => {
+            Fault::from_vendor(FaultKind::Locked, "key_refused", &words)
         }
+        401 | 403 => Fault::suspecting("key_refused", &words),
+        429 if words == NO_QUOTA => Fault::from_vendor(FaultKind::Locked, "plan_limit", &words),
+        404 if cost == Cost::Creates => Fault::suspecting("address_invalid", &words),
+        _ => reply.fault(cost).with_vendor_message(&words),
     }
 }
 

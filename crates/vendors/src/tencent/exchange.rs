@@ -124,7 +124,7 @@ fn found(response: Response<Bytes>, wanted: &str, settings: &Settings) -> Result
 }
 
 fn incomplete(words: &str) -> Fault {
-    Fault::new(FaultKind::Unavailable, "look_up_incomplete", words)
+    Fault::from_vendor(FaultKind::Unavailable, "look_up_incomplete", words)
 }
 
 fn request<'a>(

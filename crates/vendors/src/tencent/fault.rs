@@ -15,21 +15,26 @@ pub(super) fn of_gateway(reply: &Reply, cost: Cost) -> Fault {
 /// What the API's `errorResponse` means: no job was made, or the question was not answered.
 ///
 /// Under a status that says the answer was lost on its way, a job may have been made all the same; only the
-/// operator's own rules are believed against that.
+/// operator's own rules are believed against that. None of the messages is documented, and they quote the text of the
+/// request: words about our account are a suspicion, and no words are read for waits or rates.
 pub(super) fn of_error(reply: &Reply, words: &str, cost: Cost, settings: &Settings) -> Fault {
-    let lower = words.to_lowercase();
-    let own = settings.faults.iter().find(|rule| lower.contains(&rule.contains.to_lowercase()));
+    let own = failure::without_quotations(words).to_lowercase();
+    let rule = settings.faults.iter().find(|rule| own.contains(&rule.contains.to_lowercase()));
     let lost = cost == Cost::Creates && matches!(reply.status.as_u16(), 408 | 499 | 500..);
-    let sorted = match own {
-        Some(rule) => Fault::new(rule.kind, rule.code.clone(), words),
-        None if lost => Fault::new(FaultKind::Unknown, "vendor_error", words),
-        None => match by_words(&lower, cost) {
-            Some((kind, code)) => Fault::new(kind, code, words),
+    let fault = |kind, code: &'static str| Fault::from_vendor(kind, code, words);
+    let sorted = match rule {
+        // Words of the operator's choice, but words all the same.
+        Some(rule) if rule.kind == FaultKind::Locked => Fault::suspecting(rule.code.clone(), words),
+        Some(rule) => Fault::from_vendor(rule.kind, rule.code.clone(), words),
+        None if lost => fault(FaultKind::Unknown, "vendor_error"),
+        None => match by_words(&own, cost) {
+            Some(Meaning::Account(code)) => Fault::suspecting(code, words),
+            Some(Meaning::Request(kind, code)) => fault(kind, code),
             // Words that nobody knows do not say that no job was made; looking it up costs nothing.
             None if reply.status.is_success() && cost == Cost::Creates => {
-                Fault::new(FaultKind::Unknown, "vendor_error", words)
+                fault(FaultKind::Unknown, "vendor_error")
             }
-            None if reply.status.is_success() => Fault::new(FaultKind::Unavailable, "vendor_error", words),
+            None if reply.status.is_success() => fault(FaultKind::Unavailable, "vendor_error"),
             None => by_status(reply, words, cost),
         },
     };
@@ -37,60 +42,131 @@ pub(super) fn of_error(reply: &Reply, words: &str, cost: Cost, settings: &Settin
     sorted.after(wait)
 }
 
+/// The API gateway's own messages, which it sends before it reads a request's body: 401 and 403 for a signature or a usage
+/// plan that is not in order, 404 where there is no API, 429 without quota (the gateway's page of errors).
+const GATEWAY_KEY: [&str; 5] = [
+    "HMAC signature cannot be verified",
+    "HMAC signature does not match",
+    "HMAC id or signature missing",
+    "HMAC signature cannot be verified, a valid x-date header is required",
+    "Found no validate usage plan",
+];
+const GATEWAY_NO_API: &str = "There is no api match";
+const GATEWAY_QUOTA: &str = "API quota exceeded";
+
 fn by_status(reply: &Reply, words: &str, cost: Cost) -> Fault {
-    let fault = |kind, code: &'static str| Fault::new(kind, code, words);
+    let fault = |kind, code: &'static str| Fault::from_vendor(kind, code, words);
     match reply.status.as_u16() {
-        401 | 403 => fault(FaultKind::Locked, "key_refused"),
-        // No API is at this address: every request would fail as well.
-        404 | 405 | 426 | 481 => fault(FaultKind::Locked, "address_invalid"),
-        429 if words.to_lowercase().contains("quota") => fault(FaultKind::Locked, "plan_limit"),
+        401 | 403 if GATEWAY_KEY.iter().any(|known| words.starts_with(known)) => {
+            fault(FaultKind::Locked, "key_refused")
+        }
+        401 | 403 => Fault::suspecting("key_refused", words),
+        // No API is at this address: every request would fail as well, if it is the gateway that says so.
+        404 if words.starts_with(GATEWAY_NO_API) => fault(FaultKind::Locked, "address_invalid"),
+        404 | 405 | 426 | 481 => Fault::suspecting("address_invalid", words),
+        429 if words == GATEWAY_QUOTA => fault(FaultKind::Locked, "plan_limit"),
         499 if cost == Cost::Creates => fault(FaultKind::Unknown, "vendor_error"),
         499 => fault(FaultKind::Unavailable, "vendor_error"),
-        _ => {
-            let plain = reply.fault(cost);
-            let wait = plain.retry_after();
-            Fault::new(plain.kind, plain.code, words).after(wait)
-        }
+        _ => reply.fault(cost).with_vendor_message(words),
     }
 }
 
-/// What a message means, by words that are likely in it: none of the vendor's messages is documented.
-fn by_words(lower: &str, cost: Cost) -> Option<(FaultKind, &'static str)> {
-    // The blank in front lets a word be asked for by its beginning: "rate", but not "generate".
-    let lower = format!(" {lower}");
-    let has = |parts: &[&str]| parts.iter().any(|part| lower.contains(part));
+/// What a message speaks of.
+enum Meaning {
+    /// Our account, if another job is refused as well.
+    Account(&'static str),
+    /// This request.
+    Request(FaultKind, &'static str),
+}
+
+/// What a message means, by words that are likely in it; whole ones, without what it quotes.
+fn by_words(own: &str, cost: Cost) -> Option<Meaning> {
+    use FaultKind::{Rejected, Unavailable, Unknown};
+    use Meaning::{Account, Request};
+    let has = |parts: &[&str]| parts.iter().any(|part| failure::has_phrase(own, part));
     let creates = cost == Cost::Creates;
-    if has(&["balance", "arrear", "overdue", "欠费", "余额"]) {
-        Some((FaultKind::Locked, "balance_empty"))
-    } else if has(&["auth", "secret", "permission", "signature", "credential", "鉴权", "密钥"]) {
-        Some((FaultKind::Locked, "key_refused"))
-    } else if creates && has(&["length", "too long", "长度"]) {
-        Some((FaultKind::Rejected, "request_refused"))
+    // What is said of the text stands first: it is what a refusal that quotes it is about.
+    Some(if creates && has(&CONTENT) {
+        Request(Rejected, "content_refused")
+    } else if has(&["balance", "arrears", "in arrears", "overdue payment", "payment overdue", "欠费", "余额"]) {
+        Account("balance_empty")
+    } else if has(&KEY) {
+        Account("key_refused")
+    } else if creates && has(&["length", "too long", "长度", "过长"]) {
+        Request(Rejected, "request_refused")
     } else if has(&RATE) {
-        Some((FaultKind::Throttled, "rate_limited"))
-    } else if !creates && has(&["not found", "not exist", "不存在"]) {
-        Some((FaultKind::Rejected, "task_gone"))
+        Request(Unavailable, "rate_limited")
+    } else if !creates && has(&["not found", "not exist", "does not exist", "不存在"]) {
+        Request(Rejected, "task_gone")
     } else if has(&["contentid", "content id"]) {
-        Some((FaultKind::Locked, "store_unknown"))
-    } else if creates && has(&["param", "invalid", "illegal", "unsupported", "参数", "非法"]) {
-        Some((FaultKind::Rejected, "request_refused"))
+        Account("store_unknown")
+    } else if creates && has(&REQUEST) {
+        Request(Rejected, "request_refused")
     } else if has(&["limit", "限制"]) {
-        Some((FaultKind::Throttled, "rate_limited"))
+        Request(Unavailable, "rate_limited")
     } else if creates && has(&["timeout", "timed out", "deadline", "超时"]) {
         // The API gave up waiting for what stands behind it, which may have gone on.
-        Some((FaultKind::Unknown, "vendor_error"))
+        Request(Unknown, "vendor_error")
     } else {
-        None
-    }
+        return None;
+    })
 }
 
-const RATE: [&str; 13] = [
-    " rate",
+const CONTENT: [&str; 12] = [
+    "sensitive",
+    "sensitive words",
+    "not acceptable",
+    "content policy",
+    "violates",
+    "inappropriate",
+    "prohibited",
+    "敏感",
+    "违规",
+    "违禁",
+    "违法",
+    "审核不通过",
+];
+
+const KEY: [&str; 14] = [
+    "auth",
+    "authentication",
+    "authorization",
+    "unauthorized",
+    "auth failed",
+    "secretid",
+    "secretkey",
+    "secret key",
+    "permission",
+    "signature",
+    "credential",
+    "credentials",
+    "鉴权",
+    "密钥",
+];
+
+const REQUEST: [&str; 11] = [
+    "param",
+    "params",
+    "parameter",
+    "parameters",
+    "invalid",
+    "invalidparameter",
+    "illegal",
+    "unsupported",
+    "not supported",
+    "参数",
+    "非法",
+];
+
+const RATE: [&str; 15] = [
+    "rate limit",
+    "rate limited",
     "ratelimit",
-    "rate_limit",
-    "frequen",
-    "too many",
-    "throttl",
+    "too frequent",
+    "frequency",
+    "too many requests",
+    "throttled",
+    "throttling",
     "quota",
     "busy",
     "频率",

@@ -6,7 +6,7 @@ use songmill_core::{Extra, ExtraReason, Fault, Output, Outputs, Source, TaskId};
 
 use crate::address::normalized;
 use crate::outputs;
-use crate::tolerant::{Object, garbled, int, is_empty, masked, text};
+use crate::tolerant::{Object, garbled, garbled_id, int, is_empty, masked, text};
 
 /// The body of every request.
 #[derive(Serialize)]
@@ -93,7 +93,7 @@ impl Job {
     /// Reads a job; one without an id is `garbled`, one without a state may still be followed.
     pub(super) fn read(job: &Object, content_id: &str) -> Result<Self, Fault> {
         let id = text(job, &["id"]).ok_or_else(|| garbled("a job without an id"))?;
-        let id = TaskId::new(id).map_err(|error| garbled(&error.to_string()))?;
+        let id = TaskId::new(id).map_err(|error| garbled_id(&error))?;
         let created =
             job.get("timing").and_then(Value::as_object).and_then(|timing| int(timing, &["createdAt"]));
         Ok(Self {

@@ -3,7 +3,7 @@ use super::*;
 fn why(body: &[u8]) -> String {
     let fault = object(body, 1000).unwrap_err();
     assert_eq!((fault.kind, &*fault.code), (FaultKind::Garbled, REPLY_GARBLED));
-    fault.message
+    fault.words()
 }
 
 #[test]
@@ -12,7 +12,7 @@ fn a_body_that_is_no_object_says_why() {
     assert!(why(b" \r\n").contains("empty"));
     assert_eq!(
         why(b"<html><head><title>502 Bad\n Gateway</title>"),
-        "the body is no JSON but an HTML page, \"502 Bad Gateway\""
+        "the body is an HTML page, not JSON; an HTML page, \"502 Bad Gateway\""
     );
     assert!(why(br#"{"id": "a"#).contains("too early"));
     assert!(why(b"{\"id\"; 1}").contains("no JSON"));
@@ -100,7 +100,9 @@ fn a_status_code_is_sorted_by_what_to_do_and_the_bodys_wait_counts_before_the_li
         Reply::from(response.body(Bytes::from_static(body.as_bytes())).unwrap())
     };
     let kind = |status, cost| reply(status, "x").fault(cost).kind;
-    assert_eq!(kind(401, Cost::Creates), FaultKind::Locked);
+    let refused = reply(401, "x").fault(Cost::Creates);
+    assert_eq!((refused.kind, refused.suspicion()), (FaultKind::Unavailable, Some("key_refused")));
+    assert_eq!(kind(402, Cost::Creates), FaultKind::Locked);
     assert_eq!(
         (kind(404, Cost::Creates), kind(422, Cost::Creates)),
         (FaultKind::Rejected, FaultKind::Rejected)

@@ -71,7 +71,9 @@ pub(crate) fn then<T>(next: Next<T>) -> Exchange<T> {
 /// A fault in one line: kind, code, seconds to wait, words.
 pub(crate) fn line(fault: &Fault) -> String {
     let wait = fault.retry_after().map(|wait| format!(" after {} s", wait.as_secs_f64())).unwrap_or_default();
-    format!("{} {}{wait}: {}", fault.kind.as_str(), fault.code, fault.message)
+    let suspicion = fault.suspicion().filter(|code| *code != fault.code);
+    let suspicion = suspicion.map(|code| format!(" ({code} if confirmed)")).unwrap_or_default();
+    format!("{} {}{suspicion}{wait}: {}", fault.kind.as_str(), fault.code, fault.words())
 }
 
 /// What becomes of an exchange with this reply, when it does not go on.

@@ -41,6 +41,10 @@ impl Said {
     fn kind(&self) -> Option<FaultKind> {
         self.end.as_ref().err().map(|fault| fault.kind)
     }
+
+    fn is_suspicion(&self) -> bool {
+        self.end.as_ref().err().is_some_and(|fault| fault.suspicion().is_some())
+    }
 }
 
 /// Hands one reply to every exchange a vendor has.
@@ -157,12 +161,15 @@ fn every_status_is_sorted() {
                     // Whatever a success says to a cancel, the task is asked for afterwards; 404 says it has ended.
                     (200..300 | 400..500, _, None) => cancels,
                     (200..400, _, kind) => kind == Some(Garbled),
-                    (401..=403, _, kind) => kind == Some(Locked),
+                    (402, _, kind) => kind == Some(Locked),
+                    // Undocumented: the account, or this request alone.
+                    (401 | 403, _, kind) => kind == Some(Unavailable) && said.is_suspicion(),
                     (429, _, kind) => kind == Some(Throttled),
                     (408 | 500.., Cost::Creates, kind) => kind == Some(Unknown),
                     (408 | 500.., Cost::Free, kind) => kind == Some(Unavailable),
-                    (_, Cost::Creates, kind) => matches!(kind, Some(Rejected | Locked | Unknown)),
-                    (_, Cost::Free, kind) => matches!(kind, Some(Rejected | Locked | Unavailable)),
+                    (_, _, Some(Unavailable)) if said.is_suspicion() => true,
+                    (_, Cost::Creates, kind) => matches!(kind, Some(Rejected | Unknown)),
+                    (_, Cost::Free, kind) => matches!(kind, Some(Rejected | Unavailable)),
                 };
                 assert!(fits, "{} {status} {body:?}: {:?}", said.what, said.end);
             }
@@ -188,8 +195,8 @@ fn what_is_no_reply_of_the_vendors_is_garbled() {
         }
         for (status, (_, bytes)) in [400, 500].iter().flat_map(|s| bodies.iter().map(move |b| (s, b))) {
             for said in said(vendor.as_ref(), &reply(*status, bytes.clone())) {
-                let words = said.end.map_or_else(|fault| fault.message, |_| String::new());
-                assert!(words.chars().count() <= 301, "{}", said.what);
+                let words = said.end.map_or_else(|fault| fault.words(), |_| String::new());
+                assert!(words.chars().count() <= 603, "{}", said.what);
             }
         }
     }
@@ -323,7 +330,8 @@ fn no_text_of_ours_tells_a_key() {
             for status in statuses.clone() {
                 for said in said(vendor.as_ref(), &reply(status, body.clone())) {
                     let Err(fault) = said.end else { continue };
-                    assert!(!format!("{fault:?}").contains(KEY), "{} {status}: {fault}", said.what);
+                    let shown = format!("{fault:?} {}", fault.in_full());
+                    assert!(!shown.contains(KEY), "{} {status}: {fault}", said.what);
                 }
             }
             let delivery = Delivery { headers: &HeaderMap::new(), body: body.as_bytes() };

@@ -131,7 +131,7 @@ fn failed_tasks_of_inference_sh_row_by_row() {
             ),
             (
                 "failed to prepare secrets for this app, please check your secret configuration",
-                "locked requirements_not_met",
+                "unavailable requirements_not_met",
             ),
             ("session worker busy too long", INTERRUPTED),
             ("session worker offline", INTERRUPTED),

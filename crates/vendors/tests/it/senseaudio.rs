@@ -160,7 +160,7 @@ fn every_status_is_understood() {
     assert_eq!(song(json!({ "task_id": "t", "status": "PENDING" })), "Pending");
     assert_eq!(song(json!({ "task_id": "t", "status": "PENDING", "response": null })), "Pending");
     assert_eq!(song(json!({ "task_id": "t", "status": "WAITING" })), "Pending");
-    assert!(song(json!({ "status": "FAILED", "fail_reason": "内容违规" })).contains("内容违规"));
+    assert!(song(json!({ "status": "FAILED", "fail_reason": "内容违规" })).contains("content_refused"));
     assert!(
         song(json!({ "status": "SUCCESS", "response": { "data": [{ "audio_url": "" }] } }))
             .contains("Unreadable")

@@ -195,7 +195,7 @@ fn a_failure_of_theirs_on_a_creation_may_have_made_a_job_whatever_its_words() {
     assert_eq!(said(200, "请求超时"), "unknown vendor_error: 请求超时");
     assert_eq!(said(429, "slow down, retry in 7s"), "throttled rate_limited: slow down, retry in 7s");
     assert_eq!(said(400, "no"), "rejected request_refused: no");
-    assert_eq!(said(400, "invalid secretKey"), "locked key_refused: invalid secretKey");
+    assert_eq!(said(400, "invalid secretKey"), "unavailable request_forbidden (key_refused if confirmed): invalid secretKey");
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn words_inside_other_words_do_not_sort_a_message() {
     for limit in
         ["Rate limit exceeded", "rateLimit reached", "quota exceeded", "API limit reached", "配额不足"]
     {
-        assert_eq!(said(limit), format!("throttled rate_limited: {limit}"));
+        assert_eq!(said(limit), format!("unavailable rate_limited: {limit}"), "words teach no rates");
     }
     for refused in ["invalid songQuantity: exceeds limit", "text length exceeds the limit", "invalid timeout"]
     {
@@ -228,7 +228,10 @@ fn every_state_is_understood_as_number_text_or_name() {
     ] {
         assert_eq!(polled(&job(state.clone(), &json!({}))), expected, "{state}");
     }
-    assert!(polled(&job(json!(4), &json!({ "message": "no model" }))).contains("no model"));
+    assert!(polled(&job(json!(4), &json!({ "message": "no model" }))).contains("task_failed"));
+    let body = json!({ "getJobResponse": { "job": job(json!(4), &json!({ "message": "no model" })) } });
+    let failed = end(vendor().poll(&task(&task_id("x"))).read(reply(200, body.to_string()))).unwrap();
+    assert!(matches!(&failed, Report::Failed(fault) if fault.words() == "no model"), "{failed:?}");
     assert!(polled(&job(json!(3), &json!({}))).contains("Unreadable"));
     assert!(polled(&done()).contains(r#"Object { store: "store-1", key: "songmill/x/a.mp3" }"#));
     let mut as_text = done();
@@ -353,5 +356,5 @@ fn a_page_that_says_our_key_back_is_not_kept() {
     }
     let delivery = Delivery { headers: &HeaderMap::new(), body: page.as_bytes() };
     let refusal = vendor().read_delivery(&delivery, clock()).unwrap_err().to_string();
-    assert!(refusal.contains("*** ***"), "{refusal}");
+    assert!(!refusal.contains("secret") && !refusal.contains("AKID"), "{refusal}");
 }

@@ -120,7 +120,7 @@ impl Turn<'_> {
             Event::Stored { assets, extra } => self.stored(of, assets, extra),
             Event::CollectFailed { fault } => self.collect_failed(of, fault),
             Event::QualityRejected { fault, defect } => {
-                self.job.note(self.now, "unfit", fault.to_string());
+                self.job.note(self.now, "unfit", fault.in_full());
                 match defect {
                     Defect::NotReady => self.not_ready(of, fault),
                     Defect::Doubtful => self.doubtful(of),
@@ -156,7 +156,7 @@ impl Turn<'_> {
     }
 
     fn collect_failed(&mut self, of: Bringing, fault: &Fault) -> Changed {
-        self.job.note(self.now, "collect_failed", fault.to_string());
+        self.job.note(self.now, "collect_failed", fault.in_full());
         let jobs = &self.policy.jobs;
         match fault.kind {
             // Our own storage: the operator's to mend, and no fault of the audio's.
@@ -257,7 +257,7 @@ impl Turn<'_> {
             }
             OnUnusable::Remake => self.attempt_lost(attempt, fault),
             OnUnusable::Store => {
-                self.job.note(self.now, "stored_as_it_is", fault.to_string());
+                self.job.note(self.now, "stored_as_it_is", fault.in_full());
                 self.again(Bringing { accept: Accept::Any, tries: 0, ..of }, self.now)
             }
             OnUnusable::Hold => self.hold_unusable(of, fault),
@@ -284,7 +284,7 @@ impl Turn<'_> {
     }
 
     fn accept_partial(&mut self, of: Bringing, fault: &Fault) -> Changed {
-        self.job.note(self.now, "partly", format!("what is good is taken without the rest: {fault}"));
+        self.job.note(self.now, "partly", format!("what is good is taken without the rest: {}", fault.in_full()));
         self.again(Bringing { accept: Accept::Partial, tries: 0, ..of }, self.now)
     }
 
@@ -331,7 +331,7 @@ impl Turn<'_> {
 
     /// The audio cannot be had, however often the vendor is asked for another address.
     fn lost(&mut self, of: Bringing, fault: &Fault) -> Changed {
-        let lost = Fault::new(FaultKind::Unknown, "output_lost", fault.to_string());
+        let lost = Fault::because_of(FaultKind::Unknown, "output_lost", fault);
         if of.accept.is_whole() && of.outputs.len() > 1 {
             return self.accept_partial(of, &lost);
         }

@@ -65,8 +65,11 @@ impl Turn<'_> {
             return self.cancel("before it was submitted again");
         }
         if due > self.job.until {
-            let last = because.map(ToString::to_string).unwrap_or_default();
-            return self.fail(&deadline_passed(&last));
+            let passed = match because {
+                Some(fault) => Fault::because_of(FaultKind::Rejected, DEADLINE_PASSED, fault),
+                None => deadline_passed(""),
+            };
+            return self.fail(&passed);
         }
         self.job.state = State::Queued;
         self.job.due = due;
@@ -132,14 +135,14 @@ impl Turn<'_> {
 
     /// What an attempt gave is of no use, and the same vendor does not make it again: another vendor, or the end.
     pub(super) fn attempt_lost(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
-        self.job.note(self.now, "attempt_failed", fault.to_string());
+        self.job.note(self.now, "attempt_failed", fault.in_full());
         self.end(attempt);
         self.next_route(fault)
     }
 
     /// A paid attempt ended without a product.
     pub(super) fn attempt_failed(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
-        self.job.note(self.now, "attempt_failed", fault.to_string());
+        self.job.note(self.now, "attempt_failed", fault.in_full());
         self.end(attempt);
         if self.job.cancel_asked {
             return self.cancel("the task had failed");
@@ -184,10 +187,10 @@ impl Turn<'_> {
             return self.fail(fault);
         }
         let from = self.job.vendor().clone();
-        self.job.left.push(fault.to_string());
+        self.job.left.push(fault.in_full());
         let changed = self.begin(self.job.route + 1);
         let to = self.job.vendor().clone();
-        self.job.note(self.now, "failed_over", format!("from {from} to {to}: {fault}"));
+        self.job.note(self.now, "failed_over", format!("from {from} to {to}: {}", fault.in_full()));
         changed
     }
 
@@ -219,7 +222,7 @@ impl Turn<'_> {
         }
         if let Some(task) = task.filter(|_| self.has_succeeded()) {
             // That it succeeded is known: no policy for doubts pays for it again, or gives it up.
-            let lost = Fault::new(FaultKind::Unknown, "output_lost", fault.to_string());
+            let lost = Fault::because_of(FaultKind::Unknown, "output_lost", fault);
             return self.hold(attempt, Some(task), &lost);
         }
         let policy = self.policy.vendor(self.job.vendor());
@@ -236,7 +239,7 @@ impl Turn<'_> {
                 }
                 self.job.maybe_paid_twice = self.job.maybe_paid_twice.saturating_add(1);
                 self.job.doubts.push((attempt.number, task.is_some()));
-                self.job.note(self.now, "resubmitted", format!("by policy, in doubt: {fault}"));
+                self.job.note(self.now, "resubmitted", format!("by policy, in doubt: {}", fault.in_full()));
                 let due = self.now + self.wait_after(fault, self.job.paid);
                 self.queue(due, Some(fault))
             }
@@ -263,7 +266,7 @@ impl Turn<'_> {
         fault: &Fault,
         answer: Option<RawAnswer>,
     ) -> Changed {
-        self.job.note(self.now, "held", fault.to_string());
+        self.job.note(self.now, "held", fault.in_full());
         let of = HeldFor { attempt, task: task.cloned(), fault: fault.clone(), answer };
         self.job.state = State::Held { at: self.now, of };
         Changed::Yes
@@ -293,8 +296,10 @@ impl Turn<'_> {
     }
 }
 
+const DEADLINE_PASSED: &str = "deadline_passed";
+
 fn deadline_passed(words: &str) -> Fault {
-    Fault::new(FaultKind::Rejected, "deadline_passed", words)
+    Fault::new(FaultKind::Rejected, DEADLINE_PASSED, words)
 }
 
 pub(super) fn poison(kind: FaultKind, claims: u32) -> Fault {

@@ -195,7 +195,7 @@ impl Turn<'_> {
         };
         let settled = of.attempt.since + policy.settle.get();
         if denied > of.denied && denied >= GONE_AFTER && self.now >= settled {
-            let fault = Fault::new(FaultKind::Unknown, "task_gone", &fault.message);
+            let fault = fault.clone().turned_into(FaultKind::Unknown, "task_gone");
             return self.in_doubt(of.attempt, Some(&of.task), &fault);
         }
         // After a long outage of ours the first failed look must not end it.

@@ -62,7 +62,7 @@ impl Turn<'_> {
                 self.submit_failed(attempt, doubt, fault)
             }
             Event::ProbeFailed { attempt: number, fault } if *number == attempt.number && doubt.is_none() => {
-                self.job.note(self.now, "probe_failed", format!("attempt {}: {fault}", attempt.number));
+                self.job.note(self.now, "probe_failed", format!("attempt {}: {}", attempt.number, fault.in_full()));
                 self.undo();
                 self.locked(fault)
             }
@@ -172,7 +172,7 @@ impl Turn<'_> {
             | FaultKind::Unknown
             | FaultKind::Garbled => {}
         }
-        self.job.note(self.now, "submit_failed", format!("attempt {}: {fault}", attempt.number));
+        self.job.note(self.now, "submit_failed", format!("attempt {}: {}", attempt.number, fault.in_full()));
         if !matches!(fault.kind, FaultKind::Unknown | FaultKind::Garbled) {
             self.undo();
         }
@@ -215,11 +215,11 @@ impl Turn<'_> {
                 return self.in_doubt_for_good(attempt, &doubt.fault);
             }
         } else if doubt.looks >= looks && is_settled {
-            let words =
-                format!("attempt {} was looked up {} times: {}", attempt.number, doubt.looks, doubt.fault);
-            self.job.note(self.now, "not_found", &words);
+            let words = format!("attempt {} was looked up {} times: ", attempt.number, doubt.looks);
+            self.job.note(self.now, "not_found", words.clone() + &doubt.fault.in_full());
             self.undo();
-            return self.not_done(&Fault::new(FaultKind::Unavailable, "not_taken", words));
+            let not_taken = Fault::because_of(FaultKind::Unavailable, "not_taken", &doubt.fault);
+            return self.not_done(&not_taken.edited(|text| if text.is_empty() { String::new() } else { words.clone() + text }));
         }
         let next = self.now + every;
         self.job.due = if doubt.looks >= looks { next.max(settled) } else { next };
