@@ -111,7 +111,7 @@ fn audio_in_the_request_is_uploaded_under_a_name_of_its_own_and_without_our_key(
     assert_snapshot!(outcome(put(), reply(403, "<Error>expired</Error>")), @"unavailable upload_failed: 403: an HTML page");
     let announce = || submit(&vendor(), WITH_AUDIO);
     assert_snapshot!(outcome(announce(), reply(500, "")), @"unavailable vendor_error:");
-    assert_snapshot!(outcome(announce(), reply(401, "")), @"locked key_refused:");
+    assert_snapshot!(outcome(announce(), reply(401, "")), @"unavailable request_forbidden (key_refused if confirmed):");
     assert_snapshot!(outcome(announce(), reply(200, r#"{"data":[{"uri":"/local","upload_url":"https://a/b"}]}"#)), @"garbled reply_garbled: 200: a file without upload_url and uri");
     for (what, body) in garbage() {
         assert_eq!(end(announce().read(reply(200, body))).unwrap_err().kind, FaultKind::Garbled, "{what}");
