@@ -26,8 +26,8 @@ use crate::rate::Rates;
 use crate::settings::Settings;
 use crate::share::Places;
 use crate::{
-    assets, batches, docs, endpoints, erase, events, jobs, keys, live, notices, openapi, plan, spend, upload,
-    vendors,
+    assets, batches, docs, endpoints, erase, events, jobs, keys, live, notices, openapi, plan, prices, spend,
+    upload, vendors,
 };
 
 /// What the API is made of.
@@ -75,6 +75,7 @@ fn operations() -> Vec<Operation> {
         plan::operations(),
         vendors::operations(),
         spend::operations(),
+        prices::operations(),
         events::operations(),
         live::operations(),
         endpoints::operations(),

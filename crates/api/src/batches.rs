@@ -146,7 +146,7 @@ async fn show(
     Query(query): Query<TenantQuery>,
 ) -> Result<Out<BatchView>, Problem> {
     let (_, batch) = app.batch(&caller, query.tenant.as_ref(), name).await?;
-    Ok(Out(batch.view(app.store.now())))
+    Ok(Out(app.batch_view(&batch, caller.may(Scope::Admin)).await?))
 }
 
 async fn results(

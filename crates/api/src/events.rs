@@ -83,16 +83,18 @@ pub(crate) struct Wanted {
     pub(crate) tenant: Tenant,
     pub(crate) job: Option<JobId>,
     pub(crate) batch: Option<BatchName>,
+    pub(crate) for_operator: bool,
 }
 
 impl Wanted {
     pub(crate) fn takes(&self, told: &Told) -> bool {
         let of_job = match told {
             Told::Job(logged) => self.job.is_none_or(|job| job == logged.job),
-            Told::Closed(_) => self.job.is_none(),
+            Told::Closed(_) | Told::News(_) => self.job.is_none(),
         };
         let name = told.batch().map(|batch| batch.name);
-        *told.tenant() == self.tenant && of_job && (self.batch.is_none() || self.batch == name)
+        let is_theirs = told.tenant().is_none_or(|tenant| *tenant == self.tenant);
+        is_theirs && of_job && (self.batch.is_none() || self.batch == name)
     }
 }
 
@@ -124,7 +126,9 @@ async fn list(
         let detail = "events after this one are kept no more; look at the jobs, then ask with after=0";
         return Err(Problem::new(StatusCode::GONE, "events_gone", detail));
     }
-    let wanted = Wanted { tenant, job: query.job, batch: query.batch };
+    let for_operator = caller.may(Scope::Admin);
+    let wanted = Wanted { tenant, job: query.job, batch: query.batch, for_operator };
+    let currency = app.policy().money.currency;
     let (mut data, mut looked) = (Vec::new(), 0);
     'pages: while looked < LOOKS {
         let page = app.store.events(&after.to_string(), PAGE).await?;
@@ -133,7 +137,7 @@ async fn list(
         for (id, told) in page {
             after = Position::read(&id).unwrap_or(after);
             let Some(told) = told.filter(|told| wanted.takes(told)) else { continue };
-            data.push(EventView::of(id, told));
+            data.push(EventView::of(id, told, currency, wanted.for_operator));
             if data.len() >= limit {
                 break 'pages;
             }

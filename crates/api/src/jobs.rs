@@ -251,8 +251,12 @@ async fn explained(
     let stored = app.job(&caller, id).await?;
     let Explanation { waits_for, due } = explain(&stored.job, app.store.now());
     let standing = app.store.standing(&stored).await?;
-    let blocked =
-        Blocked::of(&standing, stored.job.vendor(), &app.policy().money.currency, caller.may(Scope::Admin));
+    let blocked = Blocked::of(
+        &standing,
+        stored.job.vendor(),
+        app.policy().money.currency.as_str(),
+        caller.may(Scope::Admin),
+    );
     Ok(Out(Explained {
         id,
         state: stored.job.state.name(),

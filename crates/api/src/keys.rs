@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::Tenant;
-use songmill_core::flow::limit_micros;
+use songmill_core::money::limit_micros;
 use songmill_store::{AccessKey, Scope, TenantQuota};
 
 use crate::app::App;

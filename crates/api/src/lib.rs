@@ -21,6 +21,7 @@ mod once;
 mod openapi;
 mod operation;
 mod plan;
+mod prices;
 mod problem;
 mod rate;
 mod secret;
@@ -31,6 +32,7 @@ mod spend;
 mod upload;
 mod vendors;
 pub mod views;
+mod waits;
 
 pub use app::{Api, Parts, document};
 pub use caller::Caller;

@@ -182,7 +182,8 @@ async fn everything(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let tenant = caller.meant(query.tenant.as_ref())?;
-    let wanted = Wanted { tenant, job: None, batch: None };
+    let for_operator = caller.may(Scope::Admin);
+    let wanted = Wanted { tenant, job: None, batch: None, for_operator };
     open(app, caller, About::Everything, wanted, from(&headers, query.after.as_deref())).await
 }
 
@@ -193,7 +194,8 @@ async fn of_job(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let stored = app.job(&caller, id).await?;
-    let wanted = Wanted { tenant: stored.job.tenant.clone(), job: Some(id), batch: None };
+    let for_operator = caller.may(Scope::Admin);
+    let wanted = Wanted { tenant: stored.job.tenant.clone(), job: Some(id), batch: None, for_operator };
     open(app, caller, About::Job(id), wanted, from(&headers, None)).await
 }
 
@@ -205,7 +207,9 @@ async fn of_batch(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (batch, _) = app.batch(&caller, query.tenant.as_ref(), name).await?;
-    let wanted = Wanted { tenant: batch.tenant.clone(), job: None, batch: Some(batch.name.clone()) };
+    let for_operator = caller.may(Scope::Admin);
+    let wanted =
+        Wanted { tenant: batch.tenant.clone(), job: None, batch: Some(batch.name.clone()), for_operator };
     open(app, caller, About::Batch(batch), wanted, from(&headers, None)).await
 }
 
@@ -300,7 +304,8 @@ impl Following {
             About::Batch(batch) => {
                 let Some(found) = self.app.store.batch(batch).await? else { return Ok(()) };
                 self.over = found.closed_ms.is_some();
-                self.ready.push_back(sent("batch", None, &found.view(self.app.store.now())));
+                let view = self.app.batch_view(&found, self.wanted.for_operator).await?;
+                self.ready.push_back(sent("batch", None, &view));
             }
         }
         Ok(())
@@ -372,7 +377,12 @@ impl Following {
             (About::Batch(_), Told::Closed(_)) => true,
             _ => false,
         };
-        let view = EventView::of(position.to_string(), told);
+        let view = EventView::of(
+            position.to_string(),
+            told,
+            self.app.policy().money.currency,
+            self.wanted.for_operator,
+        );
         self.ready.push_back(sent(&view.kind, Some(position), &view));
         if ends && let Err(problem) = self.snapshot().await {
             tracing::warn!(status = %problem.status(), "a live stream ends without its last snapshot");

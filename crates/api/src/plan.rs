@@ -177,18 +177,19 @@ impl Plan {
 
 impl Counted {
     fn priced(self, app: &App) -> PlanView {
-        let (mut cost, mut unpriced) = (BTreeMap::<String, Range>::new(), Vec::new());
+        let (mut cost, mut estimated) = (BTreeMap::<String, Range>::new(), Vec::new());
         let all = app.policy();
         let mut seconds = Range::default();
         for (name, of) in &self.vendors {
             let policy = all.vendor(name);
-            if all.money.prices.contains_key(name) {
+            if all.money.price(name).is_some() {
                 let expected = self.prices.get(name).copied().unwrap_or(0) as f64 / 1e6;
-                let sum = cost.entry(all.money.currency.clone()).or_default();
+                let sum = cost.entry(all.money.currency.to_string()).or_default();
                 sum.low += expected;
                 sum.high += expected * f64::from(policy.attempts.max(1));
-            } else {
-                unpriced.push(name.clone());
+            }
+            if all.money.is_estimate(name) {
+                estimated.push(name.clone());
             }
             let to_submit = match policy.limits.creates_per_minute {
                 0 => 0.0,
@@ -208,7 +209,7 @@ impl Counted {
             songs: sum(|of| of.songs),
             vendors: self.vendors,
             cost,
-            unpriced,
+            estimated,
             changes: self.changes,
             seconds,
             errors: self.errors.into_iter().take(NAMED).collect(),

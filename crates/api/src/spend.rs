@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use songmill_core::flow::micros;
+use songmill_core::money::micros;
 use songmill_core::song::Moment;
 use songmill_core::{Tenant, Timestamp};
 use songmill_store::{Scope, Spent};
@@ -98,7 +98,7 @@ async fn spend(
         None => (app.store.spent_today(&Tenant::default()).await?.0, micros(policy.money.day)),
     };
     Ok(Out(Spend {
-        currency: policy.money.currency.clone(),
+        currency: policy.money.currency.to_string(),
         data: rows.into_values().collect(),
         total,
         today: amount(today),

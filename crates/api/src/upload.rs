@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use songmill_core::flow::limit_micros;
+use songmill_core::money::limit_micros;
 use songmill_core::{BatchName, BatchRef, Tenant};
 use songmill_producer::Tally;
 use songmill_producer::lines::{self, Format, Line, ReadError};

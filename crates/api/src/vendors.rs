@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::pace::Kind;
 use songmill_core::{Stage, VendorName};
-use songmill_store::Scope;
+use songmill_store::{Scope, WaitsOf};
 use songmill_vendors::Vendors;
 use songmill_vendors::contract::Card;
 
@@ -67,7 +67,11 @@ pub(crate) fn operations() -> Vec<Operation> {
 async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Out<Listed<VendorView>>, Problem> {
     let mut data = Vec::new();
     for card in Vendors::catalogue().cards() {
-        data.push(view(&app, card, caller.may(Scope::Admin)).await?);
+        let for_operator = caller.may(Scope::Admin);
+        let own = caller.meant(None)?;
+        let of = if for_operator { WaitsOf::All } else { WaitsOf::Tenant(&own) };
+        let waits = app.waits(std::slice::from_ref(&card.name), of, for_operator).await?;
+        data.push(VendorView { waits, ..view(&app, card, for_operator).await? });
     }
     Ok(Out(Listed { data, next: None }))
 }
@@ -103,6 +107,7 @@ async fn view(app: &App, card: &Card, for_operator: bool) -> Result<VendorView, 
         gate: flow.gate.as_ref().map(GateView::from),
         flow: shown,
         waiting,
+        waits: Vec::new(),
         options: card.options.clone().to_value(),
     })
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use songmill_core::job::StateName;
 use songmill_core::song::PlannedChange;
 use songmill_core::view::{EntryView, FaultView, JobView};
-use songmill_core::{BatchName, JobId, SongRequest, Tenant, VendorName};
+use songmill_core::{BatchName, Currency, JobId, SongRequest, Tenant, VendorName};
 use songmill_store::{AccessKey, NoticeType, Told, Usage};
 
 use crate::problem::ProblemError;
@@ -15,9 +15,10 @@ use crate::problem::ProblemError;
 mod endpoint;
 mod flow;
 
+pub use crate::prices::{BudgetScope, BudgetView, Budgets, NewBudget, NewPrice, PriceView, Prices};
 pub use endpoint::{EndpointView, SecretView};
 pub use flow::{Blocked, Blocker, FlowView, GateBy, GateView, RateView, Spend, SpendRow};
-pub use songmill_core::view::{BatchView, NoticePayload};
+pub use songmill_core::view::{BatchView, NoticePayload, WaitReason, WaitView};
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -181,12 +182,11 @@ pub struct PlanView {
     pub songs: u64,
     /// By the vendor they would go to first.
     pub vendors: BTreeMap<VendorName, PlannedVendor>,
-    /// What they cost together, by currency: as expected, and if every attempt had to be made. Vendors without a price in
-    /// the settings (`money.prices`) are left out.
+    /// What they cost together, in the currency of the budgets: as expected, and if every attempt had to be made.
     pub cost: BTreeMap<String, Range>,
-    /// Vendors without a price in the settings.
+    /// Vendors whose price nobody has set: an estimate that ships with Songmill is counted with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unpriced: Vec<VendorName>,
+    pub estimated: Vec<VendorName>,
     /// What is changed in the songs before their first vendor is sent them; nothing when all are sent as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<PlannedChange>,
@@ -248,6 +248,9 @@ pub struct VendorView {
     /// Jobs that wait there, by stage; an operator sees everybody's, others none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<BTreeMap<String, u64>>,
+    /// Why songs wait to be submitted there; an operator sees everybody's, others their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitView>,
     /// JSON Schema of `options.<name>`.
     pub options: serde_json::Value,
 }
@@ -258,19 +261,23 @@ pub struct VendorView {
 pub struct EventView {
     /// Its place in the stream: `after` for what follows.
     pub id: String,
-    /// `job.<state>` or `batch.completed`.
+    /// `job.<state>`, `batch.completed`, `budget.warning`, `budget.reached`, `vendor.paused` or `vendor.resumed`.
     #[serde(rename = "type")]
     pub kind: String,
     /// When.
     pub at_ms: u64,
-    /// Whose.
-    pub tenant: Tenant,
+    /// Whose; not set where it concerns everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// The job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
     /// The batch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<BatchName>,
+    /// What happened, in words, where its type does not say all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
     /// The state the job left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<StateName>,
@@ -292,40 +299,47 @@ pub struct EventView {
 }
 
 impl EventView {
-    pub(crate) fn of(id: String, told: Told) -> Self {
+    /// Amounts of what concerns everybody are an operator's to see.
+    pub(crate) fn of(id: String, told: Told, currency: Currency, for_operator: bool) -> Self {
         let at_ms = id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0);
+        let plain = Self {
+            id,
+            kind: String::new(),
+            at_ms,
+            tenant: told.tenant().cloned(),
+            job: None,
+            batch: told.batch().map(|batch| batch.name),
+            message: String::new(),
+            from: None,
+            to: None,
+            vendor: None,
+            code: None,
+            request_id: None,
+            traceparent: None,
+        };
         match told {
             Told::Job(logged) => {
                 let (request_id, traceparent) =
                     logged.trace.map_or((None, None), |trace| (Some(trace.request_id), trace.traceparent));
                 Self {
-                    id,
                     kind: format!("job.{}", logged.to),
-                    at_ms,
-                    tenant: logged.tenant,
                     job: Some(logged.job),
-                    batch: logged.batch,
                     from: logged.from,
                     to: Some(logged.to),
                     vendor: Some(logged.vendor),
                     code: logged.code,
                     request_id,
                     traceparent,
+                    ..plain
                 }
             }
-            Told::Closed(batch) => Self {
-                id,
-                kind: NoticeType::BatchCompleted.as_str().to_owned(),
-                at_ms,
-                tenant: batch.tenant,
-                job: None,
-                batch: Some(batch.name),
-                from: None,
-                to: None,
-                vendor: None,
-                code: None,
-                request_id: None,
-                traceparent: None,
+            Told::Closed(_) => Self { kind: NoticeType::BatchCompleted.as_str().to_owned(), ..plain },
+            Told::News(news) => Self {
+                kind: news.kind.as_str().to_owned(),
+                message: news.message(currency, for_operator || news.tenant.is_some()),
+                vendor: news.vendor,
+                code: news.code,
+                ..plain
             },
         }
     }

@@ -8,12 +8,14 @@ use clap_complete::Shell;
 
 use crate::asset::{self, AssetCommand};
 use crate::batch::{self, BatchCommand};
+use crate::budget::{self, BudgetCommand};
 use crate::deadletter::{self, DeadLetterCommand};
 use crate::event::EventCommand;
 use crate::exit::Exit;
 use crate::job::{self, JobCommand};
 use crate::key::{self, KeyCommand, TenantCommand};
 use crate::notice::{self, EndpointCommand, NoticeCommand};
+use crate::price::{self, PriceCommand};
 use crate::vendor::VendorCommand;
 use crate::{config, demo, doctor, event, output, plan, roles, show, sim, submit, vendor};
 
@@ -111,6 +113,12 @@ enum Command {
     /// Looks at vendors, and shuts and opens their gates
     #[command(subcommand)]
     Vendor(VendorCommand),
+    /// List and set what vendors charge
+    #[command(subcommand)]
+    Price(PriceCommand),
+    /// List and set limits on money
+    #[command(subcommand)]
+    Budget(BudgetCommand),
     /// Says what was spent, by day, vendor or tenant
     Spend(vendor::SpendArgs),
     /// Prints what happened, or what happens
@@ -165,6 +173,8 @@ impl Args {
             Command::Endpoint(command) => notice::endpoint(&global, command).await,
             Command::Notice(command) => notice::run(&global, command).await,
             Command::Vendor(command) => vendor::run(&global, command).await,
+            Command::Price(command) => price::run(&global, command).await,
+            Command::Budget(command) => budget::run(&global, command).await,
             Command::Spend(args) => vendor::spend(&global, &args).await,
             Command::Event(command) => event::run(&global, command).await,
             Command::Sim(args) => sim::run(&global, args).await,

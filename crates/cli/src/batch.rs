@@ -14,7 +14,7 @@ use songmill_core::{BatchRef, Tenant};
 use crate::args::Global;
 use crate::client::{Ask, Changes, Client, What};
 use crate::exit::Exit;
-use crate::{export, output, progress};
+use crate::{export, output, progress, waits};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BatchCommand {
@@ -84,7 +84,7 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
         BatchCommand::Show { name } => {
             let batch: BatchView = client.value(Ask::batch(Method::GET, &name, "")).await?;
             shown(global, &batch)?;
-            Ok(Exit::Ok)
+            Ok(if waits::need_person(&batch.waits) { Exit::Some } else { Exit::Ok })
         }
         BatchCommand::Watch { name } => {
             // One that was never there is not waited for.
@@ -198,7 +198,11 @@ fn shown(global: &Global, batch: &BatchView) -> Result<()> {
     if batch.uploads > 0 {
         output::line("uploads  under way: more jobs may come")?;
     }
-    output::line(format_args!("states   {}", progress::counts(batch)))
+    output::line(format_args!("states   {}", progress::counts(batch)))?;
+    for wait in &batch.waits {
+        output::line(format_args!("waiting  {}", waits::line(wait)))?;
+    }
+    Ok(())
 }
 
 /// Lines of an answer, and how many of them there are at least.

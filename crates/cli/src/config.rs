@@ -145,7 +145,11 @@ impl Config {
         if let Some(folder) = &global.data_dir {
             figment = figment.merge(Serialized::default("data_dir", folder));
         }
-        figment.extract().map_err(|error| wrong(&error))
+        let config: Self = figment.extract().map_err(|error| wrong(&error))?;
+        match config.money.problem() {
+            Some(problem) => Err(usage(format!("settings: {problem}"))),
+            None => Ok(config),
+        }
     }
 
     /// Settings made of these alone, whatever stands in files, environment and flags.
@@ -155,7 +159,11 @@ impl Config {
 
     /// How jobs are waited for and retried.
     pub(crate) fn policy(&self) -> Policy {
-        Policy::new(self.policy.vendors.clone(), self.policy.jobs.clone()).with_money(self.money.clone())
+        let mut money = self.money.clone();
+        let catalogue = Vendors::catalogue();
+        let estimates = catalogue.cards().map(|card| (card.name.clone(), card.estimate.clone()));
+        money.estimates = estimates.collect();
+        Policy::new(self.policy.vendors.clone(), self.policy.jobs.clone()).with_money(money)
     }
 
     /// The public address, where there is one.

@@ -14,7 +14,7 @@ use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::Context;
 use crate::exit::{self, Exit, Usage};
-use crate::{output, telemetry};
+use crate::{output, telemetry, waits};
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
@@ -131,6 +131,20 @@ async fn server(address: &str) -> Check {
     Check { what: "server", verdict, words }
 }
 
+/// Prices and budgets, and why work waits.
+async fn money(context: &Context, checks: &mut Vec<Check>) -> Result<()> {
+    for words in crate::budget::differences(&context.store).await? {
+        checks.push(Check { what: "money", verdict: Verdict::Warn, words });
+    }
+    let client = Client::here(context)?;
+    let vendors: Listed<VendorView> = client.value(Ask::get("/v1/vendors")).await?;
+    for wait in vendors.data.iter().flat_map(|vendor| &vendor.waits) {
+        let verdict = if wait.needs_person { Verdict::Bad } else { Verdict::Warn };
+        checks.push(Check { what: "waiting", verdict, words: waits::line(wait) });
+    }
+    Ok(())
+}
+
 async fn redis(context: &Context, audit: bool, checks: &mut Vec<Check>) -> Result<()> {
     let facts = context.store.facts().await?;
     let complaints = facts.complaints();
@@ -153,6 +167,7 @@ async fn redis(context: &Context, audit: bool, checks: &mut Vec<Check>) -> Resul
     let words = format!("ours and redis's differ by {} ms", facts.clock_offset_ms.abs());
     let verdict = if facts.clock_offset_ms.abs() < 2000 { Verdict::Ok } else { Verdict::Warn };
     checks.push(Check { what: "clock", verdict, words });
+    money(context, checks).await?;
     let held = context.store.held(1000).await?.len();
     if held > 0 {
         let words = format!("{held} jobs wait for `songmill job resolve`");

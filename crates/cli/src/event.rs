@@ -84,5 +84,6 @@ fn words(event: &EventView) -> String {
     let vendor = event.vendor.as_ref().map(|vendor| format!("  {vendor}")).unwrap_or_default();
     let code = event.code.as_ref().map(|code| format!("  {code}")).unwrap_or_default();
     let (at, kind) = (output::moment(event.at_ms), &event.kind);
-    format!("{}  {at}  {kind:<16} {}{vendor}{code}", event.id, subject.unwrap_or_default())
+    let message = if event.message.is_empty() { String::new() } else { format!("  {}", event.message) };
+    format!("{}  {at}  {kind:<16} {}{vendor}{code}{message}", event.id, subject.unwrap_or_default())
 }

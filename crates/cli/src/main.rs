@@ -7,6 +7,7 @@ mod args;
 mod asset;
 mod bad_lines;
 mod batch;
+mod budget;
 mod client;
 mod config;
 mod context;
@@ -21,6 +22,7 @@ mod key;
 mod notice;
 mod output;
 mod plan;
+mod price;
 mod progress;
 mod redis_server;
 mod roles;
@@ -31,6 +33,7 @@ mod submit;
 mod telemetry;
 mod vendor;
 mod verify;
+mod waits;
 
 use std::process::ExitCode;
 

@@ -108,6 +108,15 @@ pub(crate) fn print(table: &Table) -> Result<()> {
     Ok(())
 }
 
+/// An RFC 3339 moment as local time with its zone: the clock alone where it is today.
+pub(crate) fn local(moment: &str) -> Option<String> {
+    let at: jiff::Timestamp = moment.parse().ok()?;
+    let zone = jiff::tz::TimeZone::system();
+    let (at, now) = (at.to_zoned(zone.clone()), jiff::Timestamp::now().to_zoned(zone));
+    let format = if at.date() == now.date() { "%H:%M %Z" } else { "%Y-%m-%d %H:%M %Z" };
+    Some(at.strftime(format).to_string())
+}
+
 /// A moment for people: UTC, to the second.
 pub(crate) fn moment(millis: u64) -> String {
     match i64::try_from(millis).ok().and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok()) {

@@ -61,9 +61,12 @@ pub(crate) async fn run(global: &Global, args: &PlanArgs) -> Result<Exit> {
     for (currency, range) in &plan.cost {
         output::line(format_args!("cost: {:.2} to {:.2} {currency}", range.low, range.high))?;
     }
-    if !plan.unpriced.is_empty() {
-        let names: Vec<_> = plan.unpriced.iter().map(ToString::to_string).collect();
-        output::line(format_args!("no price is set for {} (money.prices)", names.join(", ")))?;
+    if !plan.estimated.is_empty() {
+        let names: Vec<_> = plan.estimated.iter().map(ToString::to_string).collect();
+        let names = names.join(", ");
+        output::line(format_args!(
+            "cost is an estimate for {names}; set what you are charged with `songmill price set`"
+        ))?;
     }
     for change in &plan.changes {
         output::line(format_args!("changed: {change}"))?;

@@ -11,32 +11,53 @@ use songmill_core::BatchRef;
 use songmill_core::job::StateName;
 
 use crate::client::{Ask, Client};
-use crate::{exit, output};
+use crate::{exit, output, waits};
 
 /// Between two lines in a pipe, when something changed.
 const SAY: Duration = Duration::from_secs(2);
+/// How long nothing may go on without a person before watching ends.
+const PERSON: Duration = Duration::from_secs(30);
 /// How long the store may be away before watching is given up.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// Follows a batch until all its jobs have ended or are held.
+/// Follows a batch until all its jobs have ended or are held, or for half a minute all that are left have waited for a
+/// person to put something right.
 pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Result<BatchView> {
     let bar = bar(name, 0, quiet);
     let terminal = !bar.is_hidden();
     let (mut said, mut last, mut answered) = (None::<Instant>, String::new(), Instant::now());
+    let (mut waited, mut stuck) = (Vec::new(), None::<Instant>);
     loop {
         match client.value::<BatchView>(Ask::batch(Method::GET, name, "")).await {
             Ok(batch) => {
                 answered = Instant::now();
                 let words = counts(&batch);
+                let why: Vec<_> =
+                    batch.waits.iter().map(|wait| (wait.vendor.clone(), wait.message.clone())).collect();
+                if why != waited && !quiet {
+                    bar.suspend(|| waits::note(&batch.waits));
+                }
+                waited = why;
                 bar.set_length(batch.total);
                 bar.set_position(batch.ended);
-                bar.set_message(words.clone());
+                let first =
+                    batch.waits.first().map_or_else(String::new, |wait| format!("; {}", waits::line(wait)));
+                bar.set_message(format!("{words}{first}"));
                 let due = said.is_none_or(|said| said.elapsed() >= SAY);
                 if !terminal && !quiet && words != last && (due || batch.settled) {
                     output::note(format_args!("{name}: {}/{} ended; {words}", batch.ended, batch.total));
                     (said, last) = (Some(Instant::now()), words);
                 }
-                if batch.settled {
+                stuck = if is_stuck(&batch) { stuck.or_else(|| Some(Instant::now())) } else { None };
+                let needs_person = stuck.is_some_and(|since| since.elapsed() >= PERSON);
+                if needs_person && !quiet {
+                    bar.suspend(|| {
+                        output::note(format_args!(
+                            "{name}: nothing more happens before somebody puts that right; the jobs stay queued. Follow: songmill batch watch {name}"
+                        ));
+                    });
+                }
+                if batch.settled || needs_person {
                     bar.finish_and_clear();
                     return Ok(batch);
                 }
@@ -48,6 +69,14 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
         }
         tokio::time::sleep(client.look()).await;
     }
+}
+
+/// Whether all that is left waits for a person.
+fn is_stuck(batch: &BatchView) -> bool {
+    let left = |state: StateName| batch.counts.get(&state).copied().unwrap_or(0);
+    let under_way = batch.total.saturating_sub(batch.ended + left(StateName::Held) + left(StateName::Queued));
+    let waiting: u64 = batch.waits.iter().filter(|wait| wait.needs_person).map(|wait| wait.songs).sum();
+    batch.uploads == 0 && under_way == 0 && waiting > 0 && waiting >= left(StateName::Queued)
 }
 
 /// A bar for so many jobs of a batch, on a terminal.

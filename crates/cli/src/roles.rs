@@ -136,6 +136,15 @@ pub(crate) async fn serve_until(
         }
         tracing::error!("redis is not safe: {complaint}");
     }
+    if store.seed_fleet().await.context("prices and budgets cannot be written")? {
+        tracing::info!(
+            "prices and budgets are taken from the settings; from now on `songmill price` and `songmill budget` change them"
+        );
+    }
+    for difference in crate::budget::differences(&store).await? {
+        tracing::warn!("{difference}");
+    }
+    let _fleet = store.keep_fleet();
     let keys = config.callback_keys()?;
     let mut tasks = JoinSet::new();
     for role in roles {

@@ -10,7 +10,7 @@ use axum::http::Method;
 use clap::Args;
 use serde::Serialize;
 use songmill_api::views::BatchView;
-use songmill_core::flow::micros;
+use songmill_core::money::micros;
 use songmill_core::song::{Invalid, PlannedChange};
 use songmill_core::{BatchName, BatchRef};
 use songmill_producer::Tally;
@@ -23,7 +23,7 @@ use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::{Context, vendors};
 use crate::exit::{Exit, unreadable, usage};
-use crate::{batch, output, progress, telemetry};
+use crate::{batch, output, progress, telemetry, waits};
 
 mod upload;
 
@@ -172,6 +172,11 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
     bad.finish()?;
     if !global.json {
         say(&name, &tally, &bad)?;
+    }
+    if !args.wait && !global.json {
+        // What keeps them waiting is told now: whoever submits may be the one who can put it right.
+        let batch: BatchView = client.value(Ask::batch(Method::GET, &name, "")).await?;
+        waits::note(&batch.waits);
     }
     let ended = if args.wait { Some(progress::watch(&client, &name, global.json).await?) } else { None };
     if global.json {

@@ -10,7 +10,7 @@ use songmill_core::{Tenant, VendorName};
 use crate::args::Global;
 use crate::client::{Ask, Client};
 use crate::exit::Exit;
-use crate::output;
+use crate::{output, waits};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VendorCommand {
@@ -115,6 +115,9 @@ pub(crate) async fn run(global: &Global, command: VendorCommand) -> Result<Exit>
         ]);
     }
     output::print(&table)?;
+    for wait in vendors.iter().flat_map(|vendor| &vendor.waits) {
+        output::line(format_args!("waiting: {}", waits::line(wait)))?;
+    }
     Ok(Exit::Ok)
 }
 

@@ -167,11 +167,7 @@ mod tests {
         for slash in SLASHES {
             let quoted =
                 format!("bad webhook \"https://s.example/callbacks/{path}\": refused").replace('/', slash);
-            let fault = crate::Fault::from_vendor(
-                crate::FaultKind::Rejected,
-                "request_refused",
-                &quoted,
-            );
+            let fault = crate::Fault::from_vendor(crate::FaultKind::Rejected, "request_refused", &quoted);
             let ours = crate::Fault::new(crate::FaultKind::Rejected, "request_refused", &quoted);
             let answer = crate::RawAnswer::new(&quoted);
             for shown in [fault.words().as_str(), ours.words().as_str(), answer.as_str()] {

@@ -98,6 +98,31 @@ pub struct Fault {
     suspicion: Option<Cow<'static, str>>,
 }
 
+/// Why a vendor is paused, in our own words; a code that has none of its own is said as it is.
+pub fn reason(code: &str) -> Cow<'_, str> {
+    Cow::Borrowed(match code {
+        "key_refused" => "it refuses our key",
+        "balance_empty" => "no credit left",
+        "plan_limit" => "the plan's limit is reached",
+        "region_refused" => "it is not available in our region",
+        "requirements_not_met" => "a secret or a setting is missing in our account",
+        "store_unknown" => "it does not know the content store",
+        "app_refused" => "it does not know the app",
+        "version_refused" => "it refuses the model's version",
+        "address_invalid" => "nothing is at its address",
+        "shut_by_hand" => "by an operator",
+        "vendor_setup_failed" => "its tasks fail while they are set up",
+        "vendor_maintenance" => "maintenance",
+        "vendor_error" => "it fails",
+        "vendor_unreachable" => "it cannot be reached",
+        "vendor_slow" => "it does not answer in time",
+        "reply_lost" => "its replies are lost",
+        "reply_garbled" => "its replies are not understood",
+        "request_forbidden" => "it refuses requests with 401 or 403",
+        other => return Cow::Owned(other.replace('_', " ")),
+    })
+}
+
 /// How many characters of somebody else's words a fault keeps.
 const MESSAGE_CHARS: usize = 300;
 /// The longest wait that is taken on somebody else's word.
@@ -108,15 +133,19 @@ impl Fault {
     pub fn new(kind: FaultKind, code: impl Into<Cow<'static, str>>, message: impl AsRef<str>) -> Self {
         let message = shortened(message.as_ref());
         let vendor_message = VendorMessage::default();
-        Self { kind, code: code.into(), message, vendor_message, retry_after_ms: None, per_minute: None, suspicion: None }
+        Self {
+            kind,
+            code: code.into(),
+            message,
+            vendor_message,
+            retry_after_ms: None,
+            per_minute: None,
+            suspicion: None,
+        }
     }
 
     /// A fault of this kind and code with what the vendor said.
-    pub fn from_vendor(
-        kind: FaultKind,
-        code: impl Into<Cow<'static, str>>,
-        words: impl AsRef<str>,
-    ) -> Self {
+    pub fn from_vendor(kind: FaultKind, code: impl Into<Cow<'static, str>>, words: impl AsRef<str>) -> Self {
         Self { vendor_message: VendorMessage::new(words), ..Self::new(kind, code, "") }
     }
 

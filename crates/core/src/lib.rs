@@ -8,6 +8,7 @@ pub mod fault;
 pub mod flow;
 pub mod id;
 pub mod job;
+pub mod money;
 pub mod pace;
 pub mod report;
 pub mod song;
@@ -15,9 +16,10 @@ pub mod time;
 pub mod view;
 
 pub use fault::{Fault, FaultKind, VendorMessage};
-pub use flow::{Limits, Money, Price, Priority};
+pub use flow::{Limits, Priority};
 pub use id::{BatchName, BatchRef, EndpointId, JobId, TaskId, Tenant, VendorName};
 pub use job::{Event, Job, Policy, Stage, State, Step, step};
+pub use money::{Currency, Estimate, Money, Price, Terms};
 pub use report::{
     Asset, Extra, ExtraReason, Extras, Flag, Lyrics, Output, Outputs, Product, RawAnswer, Report, Source,
 };

@@ -273,6 +273,45 @@ impl EntryView {
     }
 }
 
+/// Songs that wait to be submitted for one reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Wait")]
+pub struct WaitView {
+    /// The vendor they are to be submitted to.
+    pub vendor: VendorName,
+    /// Why they are not.
+    pub reason: WaitReason,
+    /// The fault's code where the vendor is paused; `docs/faults/<code>.md` explains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why, in words.
+    pub message: String,
+    /// A page on which that can be put right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// When it is tried again by itself, in RFC 3339; not set where nothing happens without a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<String>,
+    /// Whether it takes a person to go on, or to go on sooner.
+    pub needs_person: bool,
+    /// How many songs wait.
+    pub songs: u64,
+}
+
+/// Why songs wait to be submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// Nothing is submitted to the vendor: its account, failures, or an operator.
+    Paused,
+    /// A budget would be passed.
+    Budget,
+    /// The vendor asked for a pause.
+    AskedToWait,
+    /// No worker is running.
+    NoWorker,
+}
+
 /// A batch as it is shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Batch")]
@@ -301,6 +340,9 @@ pub struct BatchView {
     /// When it may have ended, by how fast its jobs have ended so far; not set before the first has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_ms: Option<u64>,
+    /// Why its jobs wait to be submitted, where that holds for more than one job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitView>,
     /// Endpoints that are told of it and of its jobs, beside those that are told of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<EndpointId>,
@@ -338,6 +380,12 @@ pub struct NoticeData {
     /// The batch, as it was when the notice was written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<Box<BatchView>>,
+    /// The vendor that is paused or resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<VendorName>,
+    /// Why it is paused; `docs/faults/<code>.md` explains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// The endpoint that was switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<EndpointId>,

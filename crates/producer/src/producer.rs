@@ -257,7 +257,6 @@ impl Producer {
             job.due = not_before.max(now);
         }
         job.priority = song.priority.unwrap_or_default();
-        job.price = self.store.policy().price(&job);
         job.tenant = submission.tenant.clone();
         job.batch = submission.batch.clone();
         job.notify = submission.notify.clone();

@@ -56,13 +56,14 @@ impl Store {
         let mut ask = redis::pipe();
         let ids: Vec<_> = ids.collect();
         for id in &ids {
-            ask.cmd("HMGET").arg(self.keys().job(*id)).arg(&["d", "v", "x"]);
+            ask.cmd("HMGET").arg(self.keys().job(*id)).arg(&["d", "v", "x", "p"]);
         }
-        type Fields = (Option<Vec<u8>>, Option<u64>, Option<u64>);
+        type Fields = (Option<Vec<u8>>, Option<u64>, Option<u64>, Option<String>);
         let records: Vec<Fields> = ask.query_async(&mut self.connection()).await?;
-        let read = |(id, (record, version, began)): (JobId, Fields)| match (record, version) {
+        let read = |(id, (record, version, began, price)): (JobId, Fields)| match (record, version) {
             (Some(record), Some(version)) => {
-                decode(id, &record).map(|job| Some((version, self.begun(job, began.unwrap_or(0)))))
+                let begun = |job| self.begun(job, began.unwrap_or(0), price.as_deref());
+                decode(id, &record).map(|job| Some((version, begun(job))))
             }
             _ => Ok(None),
         };

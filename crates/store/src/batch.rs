@@ -83,6 +83,7 @@ impl Batch {
             uploads: self.uploads,
             settled: self.is_settled(),
             eta_ms: eta,
+            waits: Vec::new(),
             notify: self.notify.clone(),
             request_id: self.trace.as_ref().map(|trace| trace.request_id.clone()),
             traceparent: self.trace.as_ref().and_then(|trace| trace.traceparent.clone()),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use songmill_core::flow::micros;
 use songmill_core::{JobId, Stage, Timestamp, VendorName};
 
 use crate::commit::COMMIT_CHUNK;
@@ -86,7 +85,15 @@ impl Store {
         // Until a reply is here, and also when this call is dropped halfway.
         claimant.lost = true;
         let claimed = Instant::now();
-        let mut reply = call.run::<Vec<redis::Value>>(&mut self.connection()).await?.into_iter();
+        let mut reply = match call.run::<Vec<redis::Value>>(&mut self.connection()).await {
+            // Nobody has said yet what songs cost and what may be spent.
+            Err(error) if error.code() == Some("UNSEEDED") => {
+                self.seed_fleet().await?;
+                call.run(&mut self.connection()).await?
+            }
+            other => other?,
+        }
+        .into_iter();
         (claimant.lost, claimant.number) = (false, claimant.number + 1);
         let now = Timestamp::from_millis(next(&mut reply)?);
         self.learned(now);
@@ -110,12 +117,13 @@ impl Store {
                 is_alone,
             };
             let began: u64 = next(&mut reply)?;
+            let price: String = next(&mut reply)?;
             let record: Vec<u8> = next(&mut reply)?;
             let request: String = next(&mut reply)?;
             let Ok(id) = id.parse::<JobId>() else { continue };
             match decode(id, &record) {
                 Ok(job) => {
-                    let job = self.begun(job, began);
+                    let job = self.begun(job, began, Some(&price));
                     let request = (!request.is_empty()).then(|| request.into());
                     let place = (stage, vendor.clone());
                     let watch = match watched {
@@ -165,6 +173,9 @@ impl Store {
             keys.limits(vendor),
             keys.queue(Stage::Poll, vendor),
             keys.queue(Stage::Cancel, vendor),
+            keys.fleet(),
+            keys.events(),
+            keys.outbox(),
         ]);
         self.common(&mut call, claimant, wanted);
         call.arg(keys.batch_prefix())
@@ -172,9 +183,9 @@ impl Store {
             .arg(vendor.as_str())
             .arg(keys.ledger_prefix());
         let policy = self.policy();
-        let (limits, money) = (policy.vendor(vendor).limits, &policy.money);
+        let limits = policy.vendor(vendor).limits;
         call.arg(limits.in_flight).arg(limits.creates_per_minute).arg(limits.creates_burst);
-        call.arg(micros(money.day)).arg(micros(money.tenant_day)).arg(micros(money.batch));
+        call.arg(self.retention().events);
         call
     }
 

@@ -59,7 +59,7 @@ impl Store {
             call.arg(from.as_str()).arg(to.as_str()).arg(after.vendor().as_str()).arg(flags(before, after));
             call.arg(if from == to { Vec::new() } else { Logged::of(after, Some(from)).encode() });
             let lane = |job: &Job| if job.is_at(Stage::Submit) { job.lane() } else { String::new() };
-            call.arg(lane(before)).arg(lane(after)).arg(after.price).arg(booked(before, after));
+            call.arg(lane(before)).arg(lane(after)).arg(after.priced_by()).arg(booked(before, after));
         }
         let codes: Vec<i64> = call.run(&mut self.connection()).await?;
         let read = |code| match code {

@@ -97,7 +97,7 @@ impl Store {
             call.arg(new.job.id.to_string()).arg(record).arg(&*new.request);
             call.arg(new.job.due.as_millis()).arg(event);
             let own = Some(new.job.until).filter(|until| *until < new.job.created + usual);
-            call.arg(new.job.lane()).arg(new.job.price).arg(own.unwrap_or_default().as_millis());
+            call.arg(new.job.lane()).arg(new.job.priced_by()).arg(own.unwrap_or_default().as_millis());
             call.arg(new.content.as_deref().unwrap_or_default());
         }
         let codes: Vec<redis::Value> = call.run(&mut self.connection()).await?;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use songmill_core::{BatchRef, Tenant};
+use songmill_core::fault::reason;
+use songmill_core::{BatchRef, Currency, Tenant, VendorName};
 
 use crate::connection::StoreError;
+use crate::standing::PurseOf;
 use crate::store::{Logged, Store};
 
 /// What an operator should know of the Redis in use.
@@ -83,12 +85,98 @@ impl Facts {
 const HASH_IN_ONE_PIECE: u64 = 2048;
 
 /// An entry of the event stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Told {
     /// A job changed its state.
     Job(Logged),
     /// The last job of a batch ended.
     Closed(BatchRef),
+    /// Something about a vendor or a budget that jobs wait for.
+    News(News),
+}
+
+/// What is news for operators, or for one tenant. Amounts are millionths of the fleet's currency.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+pub struct News {
+    /// What happened.
+    pub kind: NewsKind,
+    /// Whom it concerns; everybody where nothing is said.
+    #[serde(default)]
+    pub tenant: Option<Tenant>,
+    /// The batch, for its budget: `name`, or `tenant/name`.
+    #[serde(default)]
+    pub batch: Option<String>,
+    /// The vendor that is paused or resumed.
+    #[serde(default)]
+    pub vendor: Option<VendorName>,
+    /// Why it is paused.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Until when it is paused, in ms since 1970; 0 until an operator resumes it.
+    #[serde(default)]
+    pub until_ms: Option<f64>,
+    /// Which budget.
+    #[serde(default)]
+    pub budget: Option<PurseOf>,
+    /// The budget's limit.
+    #[serde(default)]
+    pub limit: f64,
+    /// What of it is spent or reserved.
+    #[serde(default)]
+    pub spent: f64,
+}
+
+/// What is news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+pub enum NewsKind {
+    /// Four fifths of a budget are used.
+    #[serde(rename = "budget.warning")]
+    BudgetWarning,
+    /// Jobs wait because a budget is used up.
+    #[serde(rename = "budget.reached")]
+    BudgetReached,
+    /// Nothing is submitted to a vendor for a while.
+    #[serde(rename = "vendor.paused")]
+    VendorPaused,
+    /// Jobs are submitted to it again.
+    #[serde(rename = "vendor.resumed")]
+    VendorResumed,
+}
+
+impl NewsKind {
+    /// Its name in events and payloads.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BudgetWarning => "budget.warning",
+            Self::BudgetReached => "budget.reached",
+            Self::VendorPaused => "vendor.paused",
+            Self::VendorResumed => "vendor.resumed",
+        }
+    }
+}
+
+impl News {
+    /// It in a sentence; amounts are shown to those whose money it is.
+    pub fn message(&self, currency: Currency, with_amounts: bool) -> String {
+        let vendor = self.vendor.as_ref().map_or("a vendor", VendorName::as_str);
+        let whose = self.budget.map_or("", PurseOf::of_what);
+        let amounts = match with_amounts {
+            true => format!(
+                ": {:.2} of {:.2} {currency} are spent or reserved",
+                self.spent / 1e6,
+                self.limit / 1e6
+            ),
+            false => String::new(),
+        };
+        match self.kind {
+            NewsKind::BudgetWarning => format!("80 % of the budget {whose} are used{amounts}"),
+            NewsKind::BudgetReached => format!("jobs wait because the budget {whose} is used up{amounts}"),
+            NewsKind::VendorPaused => {
+                format!("{vendor} is paused: {}", reason(self.code.as_deref().unwrap_or_default()))
+            }
+            NewsKind::VendorResumed => format!("{vendor} is resumed"),
+        }
+    }
 }
 
 impl Told {
@@ -96,6 +184,7 @@ impl Told {
         let (field, value) = fields.first()?;
         match field.as_str() {
             "e" => Some(Self::Job(serde_json::from_slice(value).ok()?)),
+            "n" => Some(Self::News(serde_json::from_slice(value).ok()?)),
             "closed" => Some(Self::Closed(std::str::from_utf8(value).ok()?.parse().ok()?)),
             _ => None,
         }
@@ -109,14 +198,16 @@ impl Told {
                 Some(BatchRef { tenant: logged.tenant.clone(), name })
             }
             Self::Closed(batch) => Some(batch.clone()),
+            Self::News(news) => news.batch.as_ref()?.parse().ok(),
         }
     }
 
-    /// Whose it is.
-    pub fn tenant(&self) -> &Tenant {
+    /// Whose it is; nobody's in particular where it concerns everybody.
+    pub fn tenant(&self) -> Option<&Tenant> {
         match self {
-            Self::Job(logged) => &logged.tenant,
-            Self::Closed(batch) => &batch.tenant,
+            Self::Job(logged) => Some(&logged.tenant),
+            Self::Closed(batch) => Some(&batch.tenant),
+            Self::News(news) => news.tenant.as_ref(),
         }
     }
 }

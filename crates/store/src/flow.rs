@@ -204,8 +204,14 @@ impl Store {
     }
 
     fn signal_call(&self, vendor: &VendorName) -> Call<'static> {
-        let mut call = SIGNAL.call(&[self.keys().limits(vendor), self.keys().queue(Stage::Submit, vendor)]);
-        call.arg(self.keys().wake());
+        let keys = self.keys();
+        let mut call = SIGNAL.call(&[
+            keys.limits(vendor),
+            keys.queue(Stage::Submit, vendor),
+            keys.events(),
+            keys.outbox(),
+        ]);
+        call.arg(keys.wake()).arg(vendor.as_str()).arg(self.retention().events).arg(keys.tenant_prefix());
         call
     }
 

@@ -14,7 +14,7 @@ impl Keys {
         Self { tag: format!("{{{namespace}:0}}") }
     }
 
-    /// Hash: `d` record, `r` request, `v` version, `b` batch, `x` when a submit claim began, `c` claims in a row,
+    /// Hash: `d` record, `r` request, `v` version, `b` batch, `s` what its next submission is priced by, `x` when a submit claim began, `p` what it reserved, `c` claims in a row,
     /// `z` the version it had when it was erased.
     pub(crate) fn job(&self, id: JobId) -> String {
         format!("{}:j:{id}", self.tag)
@@ -48,6 +48,16 @@ impl Keys {
     /// Hash: what was spent on a day (since 1970): `{what}|{vendor}|{tenant}`, and in all `=` and `={tenant}`.
     pub(crate) fn ledger(&self, day: u64) -> String {
         format!("{}{day}", self.ledger_prefix())
+    }
+
+    /// Hash: prices and budgets of the fleet.
+    pub(crate) fn fleet(&self) -> String {
+        format!("{}:fleet", self.tag)
+    }
+
+    /// Stream: what operators have changed.
+    pub(crate) fn audit(&self) -> String {
+        format!("{}:audit", self.tag)
     }
 
     pub(crate) fn ledger_prefix(&self) -> String {

@@ -31,6 +31,18 @@ pub enum NoticeType {
     /// The last job of a batch ended.
     #[serde(rename = "batch.completed")]
     BatchCompleted,
+    /// Four fifths of a budget are used.
+    #[serde(rename = "budget.warning")]
+    BudgetWarning,
+    /// Jobs wait because a budget is used up.
+    #[serde(rename = "budget.reached")]
+    BudgetReached,
+    /// Nothing is submitted to a vendor for a while.
+    #[serde(rename = "vendor.paused")]
+    VendorPaused,
+    /// Jobs are submitted to a vendor again.
+    #[serde(rename = "vendor.resumed")]
+    VendorResumed,
     /// Another endpoint of the tenant was switched off.
     #[serde(rename = "endpoint.disabled")]
     EndpointDisabled,
@@ -41,12 +53,16 @@ pub enum NoticeType {
 
 impl NoticeType {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::JobCompleted,
         Self::JobFailed,
         Self::JobCanceled,
         Self::JobHeld,
         Self::BatchCompleted,
+        Self::BudgetWarning,
+        Self::BudgetReached,
+        Self::VendorPaused,
+        Self::VendorResumed,
         Self::EndpointDisabled,
         Self::Test,
     ];
@@ -59,6 +75,10 @@ impl NoticeType {
             Self::JobCanceled => "job.canceled",
             Self::JobHeld => "job.held",
             Self::BatchCompleted => "batch.completed",
+            Self::BudgetWarning => "budget.warning",
+            Self::BudgetReached => "budget.reached",
+            Self::VendorPaused => "vendor.paused",
+            Self::VendorResumed => "vendor.resumed",
             Self::EndpointDisabled => "endpoint.disabled",
             Self::Test => "notice.test",
         }

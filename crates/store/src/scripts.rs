@@ -22,7 +22,9 @@ macro_rules! scripts {
 scripts! {
     ENQUEUE = "share.lua" "enqueue.lua";
     CLAIM = "taking.lua" "claim.lua";
-    SUBMIT = "taking.lua" "limit.lua" "share.lua" "submit.lua";
+    SUBMIT = "taking.lua" "limit.lua" "share.lua" "price.lua" "submit.lua";
+    FLEET = "fleet.lua";
+    LANES = "share.lua" "lanes.lua";
     COMMIT = "share.lua" "commit.lua";
     TAKE = "limit.lua" "take.lua";
     SIGNAL = "limit.lua" "signal.lua";

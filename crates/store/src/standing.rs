@@ -1,7 +1,7 @@
 //! What keeps a job waiting, beside what its record says: the one limit, gate, lease or time.
 
-use songmill_core::flow::micros;
 use songmill_core::job::{Stage, StateName};
+use songmill_core::money::limit_micros as micros;
 use songmill_core::{Job, Timestamp};
 
 use crate::connection::StoreError;
@@ -23,14 +23,27 @@ pub struct Purse {
 }
 
 /// Whose purse it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PurseOf {
     /// Everybody's of the day.
     Day,
     /// The tenant's of the day.
+    #[serde(rename = "tenant_day")]
     Tenant,
     /// The batch's.
     Batch,
+}
+
+impl PurseOf {
+    /// What the budget is for, after "the budget".
+    pub const fn of_what(self) -> &'static str {
+        match self {
+            Self::Day => "of all tenants for today",
+            Self::Tenant => "of the tenant for today",
+            Self::Batch => "of the batch",
+        }
+    }
 }
 
 /// The one thing that a job waits for at present.
@@ -150,11 +163,12 @@ impl Store {
     }
 
     /// The purse that has too little left for a job's next submission.
-    async fn empty_purse(&self, job: &Job) -> Result<Option<Purse>, StoreError> {
-        if job.price == 0 {
+    pub(crate) async fn empty_purse(&self, job: &Job) -> Result<Option<Purse>, StoreError> {
+        let policy = self.policy();
+        let price = policy.price(job);
+        if price == 0 {
             return Ok(None);
         }
-        let (policy, price) = (self.policy(), job.price);
         let (all, own) = self.spent_today(&job.tenant).await?;
         let usage = self.usage(&job.tenant).await?;
         let mut purses = vec![

@@ -6,7 +6,7 @@ use redis::aio::ConnectionManager;
 use songmill_core::job::{Effect, StateName, Trace, step};
 use songmill_core::pace::Pace;
 use songmill_core::time::Span;
-use songmill_core::{BatchName, Event, Job, JobId, Policy, Stage, Tenant, Timestamp, VendorName};
+use songmill_core::{BatchName, Event, Job, JobId, Money, Policy, Stage, Tenant, Timestamp, VendorName};
 
 use crate::apply::Applier;
 use crate::connection::{Clock, Settings, StoreError, open};
@@ -54,6 +54,8 @@ struct Inner {
     connection: ConnectionManager,
     keys: Keys,
     policy: RwLock<Arc<Policy>>,
+    /// Prices and budgets as the settings have them.
+    configured: Money,
     counted: Counted,
     retention: Retention,
     clock: Clock,
@@ -139,11 +141,13 @@ impl Store {
         policy: Policy,
     ) -> Result<Self, StoreError> {
         let (client, connection) = open(settings).await?;
+        let configured = policy.money.clone();
         let store = Self(Arc::new(Inner {
             client,
             connection,
             keys: Keys::new(&settings.namespace),
             policy: RwLock::new(Arc::new(policy)),
+            configured,
             counted: Counted::default(),
             retention,
             clock: Clock::default(),
@@ -153,6 +157,7 @@ impl Store {
             isolation: Isolation::default(),
         }));
         store.learn_clock().await?;
+        store.refresh_fleet().await?;
         Ok(store)
     }
 
@@ -176,9 +181,20 @@ impl Store {
     }
 
     pub(crate) fn set_pace(&self, pace: Pace) {
-        let mut policy = (*self.policy()).clone();
-        policy.pace = pace;
-        *self.0.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+        self.change_policy(|policy| policy.pace = pace);
+    }
+
+    /// Changes what the policy says from now on.
+    pub(crate) fn change_policy(&self, change: impl FnOnce(&mut Policy)) {
+        let mut known = self.0.policy.write().unwrap_or_else(PoisonError::into_inner);
+        let mut policy = (**known).clone();
+        change(&mut policy);
+        *known = Arc::new(policy);
+    }
+
+    /// Prices and budgets as this process' settings have them.
+    pub fn configured(&self) -> &Money {
+        &self.0.configured
     }
 
     /// The same store, in which tenants may have so much unless something else is said for them; the first call
@@ -243,18 +259,18 @@ impl Store {
         &self,
         ids: &[JobId],
     ) -> Result<Vec<Result<Option<Stored>, StoreError>>, StoreError> {
-        type Fields = (Option<Vec<u8>>, Option<u64>, Option<u32>, Option<String>);
+        type Fields = (Option<Vec<u8>>, Option<u64>, Option<String>, Option<u32>, Option<String>);
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let mut ask = redis::pipe();
         for id in ids {
-            ask.cmd("HMGET").arg(self.keys().job(*id)).arg(&["d", "x", "c", "r"]);
+            ask.cmd("HMGET").arg(self.keys().job(*id)).arg(&["d", "x", "p", "c", "r"]);
         }
         let found: Vec<Fields> = ask.query_async(&mut self.connection()).await?;
-        let read = |(id, (record, began, claims, request)): (&JobId, Fields)| {
+        let read = |(id, (record, began, price, claims, request)): (&JobId, Fields)| {
             let Some(record) = record else { return Ok(None) };
-            let job = self.begun(decode(*id, &record)?, began.unwrap_or(0));
+            let job = self.begun(decode(*id, &record)?, began.unwrap_or(0), price.as_deref());
             let request = request.unwrap_or_default().into();
             Ok(Some(Stored { job, request, claims: claims.unwrap_or(0) }))
         };
@@ -288,10 +304,13 @@ impl Store {
     }
 
     /// A submit claim is written as the moment it began; the machine says what that makes of the record.
-    pub(crate) fn begun(&self, job: Job, began_ms: u64) -> Job {
+    /// `price` is what was reserved, and what it is charged by.
+    pub(crate) fn begun(&self, mut job: Job, began_ms: u64, price: Option<&str>) -> Job {
         if began_ms == 0 {
             return job;
         }
+        let (price, terms) = price.and_then(|price| price.split_once(' ')).unwrap_or_default();
+        job.reserve(price.parse().unwrap_or(0), serde_json::from_str(terms).ok());
         match step(&job, &Event::Claimed, Timestamp::from_millis(began_ms), &self.policy()) {
             Some(step) => step.job,
             None => job,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use songmill_core::flow::micros;
+use songmill_core::money::limit_micros as micros;
 use songmill_core::{Tenant, Timestamp};
 
 use crate::connection::StoreError;

@@ -7,7 +7,9 @@ use http::{HeaderMap, Request, Response};
 use songmill_core::flow::Size;
 use songmill_core::job::{StepKind, VendorPolicy};
 use songmill_core::song::{Change, Field, Invalid};
-use songmill_core::{Fault, JobId, Lyrics, Report, SongRequest, TaskId, Timestamp, VendorName};
+use songmill_core::{
+    Estimate, Fault, JobId, Lyrics, Price, Report, SongRequest, TaskId, Timestamp, VendorName,
+};
 
 pub use songmill_core::job::Accepted;
 
@@ -76,6 +78,35 @@ pub struct Card {
     pub model: String,
     /// JSON Schema of `options.<name>`.
     pub options: schemars::Schema,
+    /// What it charges as far as anybody can know, until an operator says.
+    pub estimate: Estimate,
+    /// Where its account is looked after.
+    pub links: Links,
+}
+
+/// Pages on which an operator puts a vendor's account right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// Where credit is bought.
+    pub billing: &'static str,
+    /// Where keys are made.
+    pub keys: &'static str,
+}
+
+impl Links {
+    /// The page for what a code says is wrong with the account; none where there is no such page.
+    pub fn of_code(&self, code: &str) -> Option<&'static str> {
+        match code {
+            "balance_empty" | "plan_limit" => Some(self.billing),
+            "key_refused" | "requirements_not_met" => Some(self.keys),
+            _ => None,
+        }
+    }
+}
+
+/// An estimate: a price, where it is from, and when that was looked up.
+pub(crate) fn estimate(price: Price, source: &str) -> Estimate {
+    Estimate { price, source: source.to_owned(), date: "2026-11-30".to_owned() }
 }
 
 /// What it takes to fulfil a request with a vendor.

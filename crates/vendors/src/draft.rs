@@ -184,6 +184,8 @@ mod tests {
             policy: Default::default(),
             model: String::new(),
             options: Default::default(),
+            estimate: crate::contract::estimate(songmill_core::Price::NOTHING, "a test"),
+            links: crate::contract::Links { billing: "", keys: "" },
         }
     }
 

@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
 use songmill_core::time::Span;
-use songmill_core::{Fault, Limits, Report, SongRequest, TaskId, Timestamp, VendorName};
+use songmill_core::{Fault, Limits, Price, Report, SongRequest, TaskId, Timestamp, VendorName};
 
 use crate::contract::{
-    Accepted, Card, Delivery, Exchange, Listed, Order, Plan, Reading, Refusal, TaskRef, Vendor, Watched,
-    Within,
+    self, Accepted, Card, Delivery, Exchange, Links, Listed, Order, Plan, Reading, Refusal, TaskRef, Vendor,
+    Watched, Within,
 };
 use crate::draft::Draft;
 use crate::{BaseUrl, Secret};
@@ -145,6 +145,11 @@ impl InferenceSh {
             policy: policy(),
             model: settings.app.clone(),
             options: schemars::schema_for!(Options),
+            estimate: contract::estimate(
+                Price { song: 0.10, ..Price::NOTHING },
+                "the app is listed without a price: a guess on the safe side",
+            ),
+            links: Links { billing: "https://app.inference.sh", keys: "https://app.inference.sh" },
         };
         Self { settings: Arc::new(settings), card }
     }

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
 use songmill_core::time::Span;
-use songmill_core::{Fault, Limits, Report, SongRequest, TaskId, Timestamp, VendorName};
+use songmill_core::{Fault, Limits, Price, Report, SongRequest, TaskId, Timestamp, VendorName};
 
 use crate::contract::{
-    Accepted, Card, Delivery, Exchange, Listed, Order, Plan, Reading, Refusal, TaskRef, Vendor, Watched,
-    Within,
+    self, Accepted, Card, Delivery, Exchange, Links, Listed, Order, Plan, Reading, Refusal, TaskRef, Vendor,
+    Watched, Within,
 };
 use crate::draft::Draft;
 use crate::{BaseUrl, Secret};
@@ -144,6 +144,14 @@ impl Replicate {
                 version => format!("{}:{version}", settings.model),
             },
             options: schemars::schema_for!(Options),
+            estimate: contract::estimate(
+                Price { work_second: 0.0014, work_s: 60.0, ..Price::NOTHING },
+                "https://replicate.com/pricing: an A100 (80 GB) by the second; which hardware the model runs on stands on its page",
+            ),
+            links: Links {
+                billing: "https://replicate.com/account/billing",
+                keys: "https://replicate.com/account/api-tokens",
+            },
         };
         let version = Version::default();
         if !settings.version.trim().is_empty() {

@@ -15,9 +15,11 @@ use songmill_core::flow::Size;
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
 use songmill_core::time::Span;
-use songmill_core::{Fault, Report, SongRequest, TaskId, Timestamp, VendorName};
+use songmill_core::{Fault, Price, Report, SongRequest, TaskId, Timestamp, VendorName};
 
-use crate::contract::{Accepted, Card, Delivery, Exchange, Order, Plan, Reading, Refusal, TaskRef, Vendor};
+use crate::contract::{
+    self, Accepted, Card, Delivery, Exchange, Links, Order, Plan, Reading, Refusal, TaskRef, Vendor,
+};
 use crate::draft::Draft;
 use crate::{BaseUrl, Secret};
 
@@ -147,6 +149,11 @@ impl SenseAudio {
             policy: policy(),
             model: settings.model.clone(),
             options: schemars::schema_for!(Options),
+            estimate: contract::estimate(
+                Price { song: 1.0, currency: "CNY".parse().ok(), rate: 0.14, ..Price::NOTHING },
+                "the list price of a song as other clients of the API count it; 1 CNY taken for 0.14 USD",
+            ),
+            links: Links { billing: "https://senseaudio.cn", keys: "https://senseaudio.cn" },
         };
         Self { settings: Arc::new(settings), card }
     }

@@ -13,9 +13,11 @@ use serde::{Deserialize, Serialize};
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
 use songmill_core::time::Span;
-use songmill_core::{Fault, FaultKind, Report, SongRequest, TaskId, Timestamp, VendorName};
+use songmill_core::{Fault, FaultKind, Price, Report, SongRequest, TaskId, Timestamp, VendorName};
 
-use crate::contract::{Accepted, Card, Delivery, Exchange, Order, Plan, Reading, Refusal, TaskRef, Vendor};
+use crate::contract::{
+    self, Accepted, Card, Delivery, Exchange, Links, Order, Plan, Reading, Refusal, TaskRef, Vendor,
+};
 use crate::draft::Draft;
 use crate::{BaseUrl, Secret};
 
@@ -177,6 +179,14 @@ impl Tencent {
             policy: policy(),
             model: String::new(),
             options: schemars::schema_for!(Options),
+            estimate: contract::estimate(
+                Price { song: 0.10, ..Price::NOTHING },
+                "no list price is public, the contract decides: a guess on the safe side",
+            ),
+            links: Links {
+                billing: "https://console.cloud.tencent.com/expense/overview",
+                keys: "https://console.cloud.tencent.com/cam/capi",
+            },
         };
         Self { settings: Arc::new(settings), card, clock }
     }

@@ -48,7 +48,7 @@ impl Provenance {
                 attempt: origin.attempt.number,
                 seed: lease.song().ok().and_then(|song| song.seed),
                 cost: job.spent as f64 / 1e6,
-                currency: store.policy().money.currency.clone(),
+                currency: store.policy().money.currency.to_string(),
                 created: rfc3339(job.created),
                 submitted: rfc3339(origin.attempt.since),
                 stored: rfc3339(store.now()),

@@ -34,7 +34,11 @@ pub fn explain(job: &Job, now: Timestamp) -> Explanation {
             format!("nothing: {} by {} stored {}", count(assets.len(), "file"), origin.vendor, words.ago(*at))
         }
         State::Failed { at, fault } => {
-            format!("nothing: it failed {}: {}; `songmill job retry` tries it again", words.ago(*at), fault.in_full())
+            format!(
+                "nothing: it failed {}: {}; `songmill job retry` tries it again",
+                words.ago(*at),
+                fault.in_full()
+            )
         }
         State::Canceled { at } => format!(
             "nothing: it was canceled {}{}; `songmill job retry` tries it again",

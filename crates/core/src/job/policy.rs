@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Job;
 use crate::fault::Fault;
-use crate::flow::{Limits, Money};
+use crate::flow::Limits;
 use crate::id::VendorName;
+use crate::money::Money;
 use crate::pace::Pace;
 use crate::time::Span;
 
@@ -193,7 +194,7 @@ impl Policy {
         Self { money, ..self }
     }
 
-    /// What the submission that a job waits for is expected to cost, in millionths.
+    /// What the submission that a job waits for is expected to cost now, in millionths.
     pub fn price(&self, job: &Job) -> u64 {
         self.money.expected(job.vendor(), job.step_kind(), job.size())
     }

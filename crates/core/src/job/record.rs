@@ -10,6 +10,7 @@ use super::state::{Origin, Place, Stage, State};
 use crate::fault::FaultKind;
 use crate::flow::{Priority, Size};
 use crate::id::{BatchName, BatchRef, EndpointId, JobId, Tenant, VendorName};
+use crate::money::{Terms, priced_by};
 use crate::report::Lyrics;
 use crate::song::{Change, Field};
 use crate::time::Timestamp;
@@ -161,9 +162,15 @@ pub struct Job {
     /// How urgent it is beside its tenant's others.
     #[serde(rename = "pr", default, skip_serializing_if = "Priority::is_normal")]
     pub priority: Priority,
-    /// What the submission that it waits for, or is in, is expected to cost, in millionths.
+    /// What was reserved for its latest submission when it was claimed, in millionths.
     #[serde(rename = "pc", default, skip_serializing_if = "is_nothing")]
     pub price: u64,
+    /// What its latest submission is charged by: as the prices were when it was claimed.
+    #[serde(rename = "pt", default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
+    /// What its latest submission is booked with, in millionths, once that is not what was reserved.
+    #[serde(rename = "pb", default, skip_serializing_if = "Option::is_none")]
+    pub charged: Option<u64>,
     /// What its tasks have cost, or will when they are done, in millionths.
     #[serde(rename = "sp", default, skip_serializing_if = "is_nothing")]
     pub spent: u64,
@@ -252,6 +259,8 @@ impl Job {
             left: Vec::new(),
             priority: Priority::Normal,
             price: 0,
+            terms: None,
+            charged: None,
             spent: 0,
             booked: 0,
             confirmed: 0,
@@ -299,6 +308,21 @@ impl Job {
     /// What its song's task is asked to make by the vendor that it is with.
     pub fn size(&self) -> Size {
         self.here().size
+    }
+
+    /// Its submission is being claimed, and this was reserved for it.
+    pub fn reserve(&mut self, price: u64, terms: Option<Terms>) {
+        (self.price, self.terms) = (price, terms);
+    }
+
+    /// What its next submission is priced by, for the script that claims it.
+    pub fn priced_by(&self) -> String {
+        priced_by(self.step_kind(), self.size())
+    }
+
+    /// What its latest submission is booked with, in millionths.
+    pub(super) fn charge(&self) -> u64 {
+        self.charged.unwrap_or(self.price)
     }
 
     /// The lane of its vendor's queue in which it waits to be submitted, `tenant:class:batch`, with a `+` behind where

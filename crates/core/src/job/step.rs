@@ -135,6 +135,7 @@ impl Turn<'_> {
         }
         job.confirmed += 1;
         job.spent = job.spent.saturating_add(job.price);
+        job.charged = None;
         true
     }
 
@@ -152,7 +153,8 @@ impl Turn<'_> {
         if job.confirmed > 0 {
             job.confirmed -= 1;
             job.undone += 1;
-            job.spent = job.spent.saturating_sub(job.price);
+            job.spent = job.spent.saturating_sub(job.charge());
+            job.charged = None;
         }
     }
 

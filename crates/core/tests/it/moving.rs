@@ -18,7 +18,6 @@ fn priced(mut story: Story) -> Story {
     let price = |song| Price { song, ..Price::default() };
     let prices = [(vendor("a"), price(1.0)), (vendor("b"), price(2.0))].into();
     story.policy = story.policy.clone().with_money(Money { prices, ..Money::default() });
-    story.job.price = story.policy.price(&story.job);
     story
 }
 
@@ -76,7 +75,6 @@ fn nothing_goes_elsewhere_while_a_task_may_exist() {
 #[test]
 fn every_submission_is_settled_once_and_costs_what_it_made() {
     let mut story = priced(Story::new());
-    assert_eq!(story.job.price, 1_000_000);
     let books =
         |story: &Story| (story.job.confirmed, story.job.undone, story.job.possibly_paid(), story.job.spent);
     story.tell(Event::Claimed);
@@ -136,4 +134,44 @@ fn a_job_takes_its_own_song_of_a_task_that_it_shares() {
     story.tell(done).is(StateName::Collecting);
     let songmill_core::State::Collecting { outputs, .. } = &story.job.state else { panic!() };
     assert_eq!(outputs, &[Output::at("https://a/y")]);
+}
+
+#[test]
+fn a_task_costs_what_its_terms_were_when_it_was_claimed_whatever_prices_do_meanwhile() {
+    let mut story = priced(Story::new());
+    story.tell(Event::Claimed).tell(accepted(1, "t1"));
+    assert_eq!(story.job.spent, 1_000_000);
+    let dear = Price { song: 50.0, ..Price::default() };
+    story.policy.money.prices.insert(vendor("a"), dear);
+    let done = Event::Reported {
+        attempt: 1,
+        vendor: vendor("a"),
+        task: Some(task("t1")),
+        report: Report::Done(Product::Audio(
+            vec![Output::at("https://a/1"), Output::at("https://a/2")].into(),
+        )),
+        via: Via::Callback,
+    };
+    story.tell(done);
+    assert_eq!((story.job.spent, story.job.price), (2_000_000, 1_000_000), "two songs at the old price");
+}
+
+#[test]
+fn what_is_given_back_is_what_was_booked() {
+    let mut story = priced(Story::new());
+    story.tell(Event::Claimed).tell(accepted(1, "t1"));
+    let two = Product::Audio(vec![Output::at("https://a/1"), Output::at("https://a/2")].into());
+    let of = |report| Event::Reported {
+        attempt: 1,
+        vendor: vendor("a"),
+        task: Some(task("t1")),
+        report,
+        via: Via::Poll { asked: songmill_core::Timestamp::from_millis(u64::MAX / 2) },
+    };
+    story.tell(of(Report::Done(two)));
+    assert_eq!(story.job.spent, 2_000_000);
+    // The addresses do not serve, and the vendor says that the account may not run it after all: nothing is charged.
+    story.tell(crate::story::collect_failed(FaultKind::Rejected)).is(StateName::Generating);
+    story.tell(of(Report::Failed(Fault::new(FaultKind::Locked, "balance_empty", "")))).is(StateName::Queued);
+    assert_eq!((story.job.spent, story.job.undone, story.job.confirmed), (0, 1, 0));
 }

@@ -276,7 +276,6 @@ fn a_late_song_that_is_known_already_is_booked_once() {
     let mut story = Story::new();
     let prices = std::collections::BTreeMap::from([(vendor("a"), Price { song: 0.5, ..Price::default() })]);
     story.policy.money = Money { prices, ..Money::default() };
-    story.job.price = story.policy.price(&story.job);
     story.tell(Event::Claimed).tell(accepted(1, "t1")).tell(polled(1, done()));
     story.job.retrieval.refreshes = 5;
     story.tell(collect_failed(FaultKind::Rejected)).held_for("output_lost");

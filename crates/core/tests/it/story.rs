@@ -54,6 +54,11 @@ impl Story {
     /// Tells an event that must change the job; time goes on by a second.
     #[track_caller]
     pub(crate) fn tell(&mut self, event: Event) -> &mut Self {
+        if event == Event::Claimed {
+            // As the script that claims it does.
+            let terms = self.policy.money.price(self.job.vendor()).map(songmill_core::Price::terms);
+            self.job.reserve(self.policy.price(&self.job), terms);
+        }
         let Some(step) = step(&self.job, &event, self.now, &self.policy) else {
             panic!("{event:?} changes nothing of {:?}", self.job.state)
         };

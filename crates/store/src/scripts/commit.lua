@@ -5,7 +5,7 @@
 --   the record's own)
 -- ARGV: 1 events kept, 2 wake channel, 3 retention in ms, 4 most ended jobs, 5 prefix of records, then for each
 --   job: id, version, record, due, from state, to state, vendor, flags, event,
---   lane it leaves, lane it enters ('' for none), price of its next submission in millionths, and what the ledger is
+--   lane it leaves, lane it enters ('' for none), what its next submission is priced by, and what the ledger is
 --   told: `field by field by …`
 --   flags: 'l' leaves a queue, 'e' enters one, 'b' has a batch, 'f' is final now, 'w' was final before, 'n' its
 --   tenant's endpoints want to know
@@ -36,7 +36,7 @@ while arg <= #ARGV do
     redis.call('HSET', job, 'd', ARGV[arg + 2], 'v', known + 1)
     -- Lost submissions are forgotten when one came to something while its own worker had it.
     local forget = claimed[2] and claimed[3] == '1' or has('f')
-    redis.call('HDEL', job, 'x', 'c', 'a', forget and 'k' or 'p', 'p')
+    redis.call('HDEL', job, 'x', 'c', 'a', 's', forget and 'k' or 'p', 'p')
     local out_of, into = ARGV[arg + 9], ARGV[arg + 10]
     if has('l') and (leaves ~= enters or out_of ~= '') then
       gone[leaves] = gone[leaves] or {}
@@ -52,7 +52,7 @@ while arg <= #ARGV do
       if submit and not (has('e') and submit_queue_of(enters)) then freed[submit] = true end
     end
     if has('e') then
-      if into ~= '' and tonumber(ARGV[arg + 11]) > 0 then redis.call('HSET', job, 'p', ARGV[arg + 11]) end
+      if into ~= '' and ARGV[arg + 11] ~= '' then redis.call('HSET', job, 's', ARGV[arg + 11]) end
       local places
       if into ~= '' and due <= now then
         local of = lanes[enters] or {}

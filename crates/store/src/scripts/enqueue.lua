@@ -4,7 +4,7 @@
 -- ARGV: 1 batch or '', 2 events kept, 3 wake channel, 4 prefix of batches, 5 tenant, 6 day, 7 how long the jobs of
 --   the day are listed in ms, then what a tenant may have where nothing else is said (0: any number): 8 open jobs,
 --   9 bytes of their requests, 10 jobs a day; then 11 prefix of content keys, 12 how long they are kept in ms; then for
---   each job: id, record, request, due, event, lane, price in millionths, deadline (0: as for all), content key or ''
+--   each job: id, record, request, due, event, lane, what it is priced by, deadline (0: as for all), content key or ''
 -- Returns for each job: 1 taken in, 0 known with the same request, -1 known with another request; refused because
 --   the tenant may have no more: -2 open jobs, -3 bytes, -4 jobs a day; refused because another job has the same
 --   content: that job's id
@@ -24,7 +24,7 @@ local more_bytes = 0
 local arg, key = 13, 9
 while arg <= #ARGV do
   local id, record, request, due = ARGV[arg], ARGV[arg + 1], ARGV[arg + 2], tonumber(ARGV[arg + 3])
-  local lane, price, deadline, content = ARGV[arg + 5], tonumber(ARGV[arg + 6]), ARGV[arg + 7], ARGV[arg + 8]
+  local lane, by, deadline, content = ARGV[arg + 5], ARGV[arg + 6], ARGV[arg + 7], ARGV[arg + 8]
   local job, queue = KEYS[key], KEYS[key + 1]
   local same = content ~= '' and redis.call('GET', ARGV[11] .. content)
   local known = redis.call('HGET', job, 'r')
@@ -45,7 +45,7 @@ while arg <= #ARGV do
     else
       redis.call('HSET', job, 'd', record, 'r', request, 'v', now)
     end
-    if price > 0 then redis.call('HSET', job, 'p', price) end
+    if by ~= '' then redis.call('HSET', job, 's', by) end
     if content ~= '' then redis.call('SET', ARGV[11] .. content, id, 'PX', ARGV[12]) end
     if deadline ~= '0' then redis.call('ZADD', KEYS[8], deadline, id) end
     redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'e', ARGV[arg + 4])

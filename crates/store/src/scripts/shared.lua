@@ -17,6 +17,16 @@ local function tell(outbox, ...)
   wake(outbox)
 end
 
+-- Tells what is news for operators, or for one tenant: into the events, and to the endpoints of the tenant (the default one's
+-- where it concerns all).
+-- at: events, how many are kept, outbox, prefix of tenants
+local function tell_news(news, at)
+  local text = cjson.encode(news)
+  redis.call('XADD', at.events, 'MAXLEN', '~', at.kept, '*', 'n', text)
+  local tenant = at.tenants .. (news.tenant or 'default')
+  if (tonumber(redis.call('HGET', tenant, 'endpoints')) or 0) > 0 then tell(at.outbox, 'n', text, 's', 0) end
+end
+
 -- Lists a new batch. Names of batches that have expired go by the way, more of them than come.
 local function list_batch(batches, batch, prefix)
   redis.call('ZADD', batches, now, batch)

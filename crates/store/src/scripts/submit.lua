@@ -2,19 +2,24 @@
 -- is money left. The intent is written before anything is sent: a job moves to the resolve queue, due when the lease
 -- ends, so a worker that dies leaves it on its way.
 -- KEYS: 1 queue of those that wait for their time, 2 resolve queue, 3 this worker's last claim, 4 the vendor's limits,
---   5 poll queue, 6 cancel queue
+--   5 poll queue, 6 cancel queue, 7 prices and budgets of the fleet, 8 events, 9 outbox
 -- ARGV: 1 most jobs, 2 lease in ms, 3 prefix of records, 4 longest sleep in ms, 5 number of the claim, 6 'again' when
 --   the reply to the claim of this number was lost, 7 prefix of batches, 8 prefix of tenants, 9 vendor, 10 prefix of
 --   what is spent on a day, 11 most jobs under way (0: any number), 12 most submissions a minute (0: any number), 13 how
---   many of them at once (0: a hundredth), then what may be spent in millionths (0: anything): 14 today, 15 today for a
---   tenant, 16 for a batch, 17 'apart' when one suspect is wanted and nothing else
+--   many of them at once (0: a hundredth), 14 events kept, 15 'apart' when one suspect is wanted and nothing else
 local queue, share, limits = KEYS[1], share_of(KEYS[1]), KEYS[4]
 local most, longest = tonumber(ARGV[1]), tonumber(ARGV[4])
 local claim = taking({
   prefix = ARGV[3], lease = tonumber(ARGV[2]), request = true, number = ARGV[5], last = KEYS[3], losses = 'k',
 })
-local apart = ARGV[17] == 'apart'
+local apart = ARGV[15] == 'apart'
 if ARGV[6] == 'again' and claim:again(KEYS[2]) then return claim.out end
+
+-- What songs cost here, and what may be spent in millionths (0: anything): today, today by a tenant, for a batch.
+local fleet = redis.call('HMGET', KEYS[7], 'seeded', 'day', 'tenant_day', 'batch', 't:' .. ARGV[9])
+if not fleet[1] then return redis.error_reply('UNSEEDED nobody has said what songs cost and what may be spent') end
+local charged_by = fleet[5] or ''
+local terms = fleet[5] and cjson.decode(fleet[5])
 
 -- Those whose time has come, a bounded number of them, and lanes that had no money left.
 local due = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 128)
@@ -77,13 +82,12 @@ end
 
 -- What may be spent, and what is spent already, asked once each.
 local ledger = ARGV[10] .. math.floor(now / 86400000)
-local limits_of_money = { tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16]) }
 local purses = {}
-local function purse(name, key, field, most_key, most_field, otherwise)
+local function purse(name, of, key, field, most_key, most_field, otherwise)
   local found = purses[name]
   if not found then
     local own = most_key and redis.call('HGET', most_key, most_field)
-    found = { key = key, field = field, most = tonumber(own or otherwise), more = 0 }
+    found = { of = of, key = key, field = field, most = tonumber(own or otherwise or 0), more = 0 }
     if found.most > 0 then found.spent = tonumber(redis.call('HGET', key, field) or 0) end
     purses[name] = found
   end
@@ -93,12 +97,13 @@ end
 -- The purses that a submission is paid from.
 local function purses_of(tenant, batch)
   local list = {
-    purse('=', ledger, '=', nil, nil, limits_of_money[1]),
-    purse('t' .. tenant, ledger, '=' .. tenant, ARGV[8] .. tenant, 'max_spend', limits_of_money[2]),
+    purse('=', { budget = 'day' }, ledger, '=', nil, nil, fleet[2]),
+    purse('t' .. tenant, { budget = 'tenant_day', tenant = tenant }, ledger, '=' .. tenant, ARGV[8] .. tenant, 'max_spend',
+      fleet[3]),
   }
   if batch then
     local key = ARGV[7] .. batch
-    list[3] = purse('b' .. batch, key, 'spent', key, 'budget', limits_of_money[3])
+    list[3] = purse('b' .. batch, { budget = 'batch', tenant = tenant, batch = batch }, key, 'spent', key, 'budget', fleet[4])
   end
   return list
 end
@@ -126,11 +131,15 @@ local function next_of(lane)
         if suspect then claim.out[4] = 1 end
         return nil
       end
-      local price, batch = tonumber(job[6] or 0), job[5]
+      local price, batch = price_of(terms, job[9]), job[5]
       local paid_from = price > 0 and purses_of(lane.tenant, batch) or {}
       for _, from in ipairs(paid_from) do
-        if from.most > 0 and from.spent + from.more + price > from.most then return nil, true end
+        if from.most > 0 and from.spent + from.more + price > from.most then
+          from.reached = true
+          return nil, true
+        end
       end
+      job.price = price
       for _, from in ipairs(paid_from) do from.more = from.more + price end
       local count = counts[lane.tenant] or { jobs = 0, price = 0 }
       count.jobs, count.price = count.jobs + 1, count.price + price
@@ -156,11 +165,29 @@ local begun, count = {}, 0
 while count < allowed do
   local id, job = tree:pick(next_of)
   if not id then break end
-  claim:take(id, job, now)
+  claim:take(id, job, now, string.format('%.0f %s', job.price, charged_by))
   count = count + 1
   if job[5] then begun[job[5]] = (begun[job[5]] or 0) + 1 end
 end
 tree:close(now + 5000)
+
+-- Each limit is told of once when four fifths of it are used, and once when it keeps jobs waiting.
+local function tell_of(from, kind)
+  local flag = (kind == 'budget.warning' and '!' or '?') .. from.field
+  local limit = string.format('%.0f', from.most)
+  if redis.call('HGET', from.key, flag) == limit then return end
+  redis.call('HSET', from.key, flag, limit)
+  local news = { kind = kind, limit = from.most, spent = from.spent + from.more }
+  for name, value in pairs(from.of) do news[name] = value end
+  tell_news(news, { events = KEYS[8], kept = ARGV[14], outbox = KEYS[9], tenants = ARGV[8] })
+end
+for _, from in pairs(purses) do
+  if from.reached then
+    tell_of(from, 'budget.reached')
+  elseif from.most > 0 and from.spent + from.more >= 0.8 * from.most then
+    tell_of(from, 'budget.warning')
+  end
+end
 claim:remember(KEYS[2])
 
 for batch, number in pairs(begun) do

@@ -1,7 +1,7 @@
 -- Handing out claimed jobs: what the scripts have in common that take jobs for a lease.
 -- A reply begins with: now, when to come again (-1 when nothing is known to come due), whether the vendor's gate wants
 -- to know how submissions end, whether suspects were left, whether the claim counts as one of a job alone; then follow
--- for each job: id, version, claims, earlier claims of it alone, began, record, request.
+-- for each job: id, version, claims, earlier claims of it alone, began, what it reserved, record, request.
 local Taking = {}
 -- So often a job may be lost by its workers in a row before it is a suspect: from then on it is claimed apart, so that
 -- it takes no others along should it be what kills them (ADR 22).
@@ -16,31 +16,32 @@ end
 
 function Taking:read(id)
   local job = self.of.prefix .. id
-  if self.of.request then return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', self.of.losses, 'r') end
+  if self.of.request then return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', self.of.losses, 'r', 's') end
   return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', self.of.losses)
 end
 
-function Taking:hand_out(id, version, claims, began, known)
+function Taking:hand_out(id, version, claims, began, price, known)
   local out = self.out
   local n = #out
   out[n + 1], out[n + 2], out[n + 3] = id, version, claims
   out[n + 4], out[n + 5] = self.of.losses == 'a' and tonumber(known[7]) or 0, began
-  out[n + 6], out[n + 7] = known[1], self.of.request and known[8] or ''
+  out[n + 6] = price or ''
+  out[n + 7], out[n + 8] = known[1], self.of.request and known[8] or ''
 end
 
--- A job that was read is taken; `began` where a submission begins.
-function Taking:take(id, known, began)
+-- A job that was read is taken; `began` and `price` where a submission begins.
+function Taking:take(id, known, began, price)
   local job = self.of.prefix .. id
   local version, claims = (tonumber(known[2]) or 0) + 1, (tonumber(known[3]) or 0) + 1
   if began then
-    redis.call('HSET', job, 'v', version, 'c', claims, 'x', began)
+    redis.call('HSET', job, 'v', version, 'c', claims, 'x', began, 'p', price)
   else
     redis.call('HSET', job, 'v', version, 'c', claims)
   end
   local places, taken = self.places, self.taken
   places[#places + 1], places[#places + 2] = now + self.of.lease, id
   taken[#taken + 1] = id .. ':' .. version
-  self:hand_out(id, version, claims, began or known[4] or 0, known)
+  self:hand_out(id, version, claims, began or known[4] or 0, price or known[6], known)
 end
 
 -- Hands out again what the claim of this number took, whose reply was lost. Says whether that was anything.
@@ -51,7 +52,7 @@ function Taking:again(queue)
     local known = self:read(id)
     if known[2] == version then
       redis.call('ZADD', queue, 'XX', now + self.of.lease, id)
-      self:hand_out(id, version, tonumber(known[3]) or 0, known[4] or 0, known)
+      self:hand_out(id, version, tonumber(known[3]) or 0, known[4] or 0, known[6], known)
     end
   end
   self.out[2] = now

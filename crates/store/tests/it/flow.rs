@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use songmill_core::job::StateName;
-use songmill_core::{Event, Fault, FaultKind, Limits, Stage};
+use songmill_core::{Fault, FaultKind, Limits, Stage};
 use songmill_store::{ShutBy, Signal, Standing, Store, TenantQuota, Watch};
 
 use crate::queues::{Work, queue, run_with};
@@ -204,7 +204,11 @@ async fn a_shut_gate_lets_one_through_to_find_out_and_opens_when_that_goes_well(
     let store = redis.store_of(|policy| policy.vendors.get_mut(&vendor()).unwrap().limits = limits).await;
     let fault = Fault::new(FaultKind::Unavailable, "vendor_error", "oh no");
     for n in 1..=3 {
-        assert_eq!(store.signal(&vendor(), &of("t", 0), Signal::Failing(&fault)).await.unwrap(), n == 3, "{n}");
+        assert_eq!(
+            store.signal(&vendor(), &of("t", 0), Signal::Failing(&fault)).await.unwrap(),
+            n == 3,
+            "{n}"
+        );
     }
     // Those that were under way fail or succeed as well: that changes nothing.
     store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap();
@@ -399,14 +403,17 @@ async fn the_ledger_says_what_was_begun_and_what_came_of_it() {
     let redis = Redis::start(&[]);
     let store = redis.store().await;
     let ids = enqueue_for(&store, "t", 3, 250_000).await;
-    for id in &ids {
-        // As a claim would: what is begun is reserved by the claim alone.
-        store.apply(*id, &Event::Claimed).await.unwrap();
-    }
+    let work = Work::holding();
+    let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), work.clone());
+    until("all are begun", async || work.leases().len() == 3).await;
     store.apply(ids[0], &accepted(1)).await.unwrap();
     store.apply(ids[1], &rejected(1)).await.unwrap();
     let spent: Vec<_> = store.spent(1, None).await.unwrap().into_values().collect();
     assert_eq!(spent.len(), 1);
     assert_eq!((spent[0].confirmed, spent[0].not_done, spent[0].cost), (1, 1, 250_000));
+    assert_eq!((spent[0].sent, spent[0].expected, spent[0].possibly_paid()), (3, 750_000, 1));
+    assert_eq!(store.spent_today(&"t".parse().unwrap()).await.unwrap(), (500_000, 500_000));
+    work.release();
+    worker.stop().await;
     assert_eq!(store.spent(1, Some(&"other".parse().unwrap())).await.unwrap().len(), 0, "tenants are apart");
 }

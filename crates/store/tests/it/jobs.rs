@@ -58,6 +58,7 @@ async fn every_change_is_counted_and_told() {
     let told = store.events("0", 100).await.unwrap().into_iter().map(|(_, told)| match told.unwrap() {
         Told::Job(change) => change.to.as_str(),
         Told::Closed(_) => "closed",
+        Told::News(_) => "news",
     });
     let told: Vec<_> = told.collect();
     assert_eq!(told, ["queued", "queued", "submitting", "generating", "canceled", "queued", "canceled"]);

@@ -6,6 +6,7 @@ mod erase;
 mod flow;
 mod jobs;
 mod limits;
+mod money;
 mod queues;
 mod suspects;
 mod tools;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use songmill_core::job::{Accepted, JobPolicy, Route, StepKind, VendorPolicy};
 use songmill_core::time::Span;
-use songmill_core::{BatchRef, Event, Fault, FaultKind, Job, JobId, Policy, TaskId, VendorName};
+use songmill_core::{BatchRef, Event, Fault, FaultKind, Job, JobId, Policy, Price, TaskId, VendorName};
 use songmill_store::{NewJob, Retention, Settings, Store};
 use tempfile::TempDir;
 
@@ -127,11 +127,20 @@ pub(crate) fn new_job(store: &Store, n: usize) -> NewJob {
 
 /// Takes so many jobs of a tenant in, without a batch, at this price in millionths.
 pub(crate) async fn enqueue_for(store: &Store, tenant: &str, count: usize, price: u64) -> Vec<JobId> {
-    let jobs: Vec<_> = (0..count)
+    if price > 0 {
+        let price = Price { song: price as f64 / 1e6, ..Price::default() };
+        store.set_price(&vendor(), Some(price), "test").await.unwrap();
+    }
+    enqueue_more(store, tenant, 0, count).await
+}
+
+/// Takes more jobs of a tenant in, without a batch, numbered from `first`.
+pub(crate) async fn enqueue_more(store: &Store, tenant: &str, first: usize, count: usize) -> Vec<JobId> {
+    let jobs: Vec<_> = (first..first + count)
         .map(|n| {
             let mut new = new_job(store, n);
             new.job.id = JobId::derive(tenant, &n.to_string());
-            (new.job.tenant, new.job.batch, new.job.price) = (tenant.parse().unwrap(), None, price);
+            (new.job.tenant, new.job.batch) = (tenant.parse().unwrap(), None);
             new
         })
         .collect();

@@ -74,7 +74,11 @@ impl Submission {
             if !reply.status.is_success() {
                 let fault = fault::of_reply(&reply, Cost::Free, &self.settings);
                 let gone = fault.kind == FaultKind::Rejected;
-                return Next::fault(if gone { upload_failed(fault.vendor_message.for_owner()) } else { fault });
+                return Next::fault(if gone {
+                    upload_failed(fault.vendor_message.for_owner())
+                } else {
+                    fault
+                });
             }
             let data = match reply.object().map(unwrap) {
                 Ok(Some(data)) => data,

@@ -125,5 +125,9 @@ pub(super) fn of_task(error: Option<&str>) -> Fault {
 
 /// What status 13 means: the account had no means when the task was to run.
 pub(super) fn admission(error: Option<&str>) -> Fault {
-    Fault::from_vendor(FaultKind::Locked, "balance_empty", error.unwrap_or("the account may not run the task"))
+    Fault::from_vendor(
+        FaultKind::Locked,
+        "balance_empty",
+        error.unwrap_or("the account may not run the task"),
+    )
 }

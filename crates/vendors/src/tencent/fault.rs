@@ -88,7 +88,8 @@ fn by_words(own: &str, cost: Cost) -> Option<Meaning> {
     // What is said of the text stands first: it is what a refusal that quotes it is about.
     Some(if creates && has(&CONTENT) {
         Request(Rejected, "content_refused")
-    } else if has(&["balance", "arrears", "in arrears", "overdue payment", "payment overdue", "欠费", "余额"]) {
+    } else if has(&["balance", "arrears", "in arrears", "overdue payment", "payment overdue", "欠费", "余额"])
+    {
         Account("balance_empty")
     } else if has(&KEY) {
         Account("key_refused")

@@ -195,7 +195,10 @@ fn a_failure_of_theirs_on_a_creation_may_have_made_a_job_whatever_its_words() {
     assert_eq!(said(200, "请求超时"), "unknown vendor_error: 请求超时");
     assert_eq!(said(429, "slow down, retry in 7s"), "throttled rate_limited: slow down, retry in 7s");
     assert_eq!(said(400, "no"), "rejected request_refused: no");
-    assert_eq!(said(400, "invalid secretKey"), "unavailable request_forbidden (key_refused if confirmed): invalid secretKey");
+    assert_eq!(
+        said(400, "invalid secretKey"),
+        "unavailable request_forbidden (key_refused if confirmed): invalid secretKey"
+    );
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Which endpoints are told of what happened, and what.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use songmill_core::job::{StateName, Trace};
 use songmill_core::view::{JobView, NoticeData, NoticePayload};
-use songmill_core::{BatchRef, EndpointId, JobId, Tenant, Timestamp};
+use songmill_core::{BatchRef, Currency, EndpointId, JobId, Tenant, Timestamp};
 use songmill_store::{
-    Batch, Endpoint, Logged, NewNotice, Notice, NoticeType, Store, StoreError, Stored, Told, Untold,
+    Batch, Endpoint, Logged, NewNotice, NewsKind, Notice, NoticeType, Store, StoreError, Stored, Told, Untold,
 };
 
 use super::moment;
@@ -34,13 +35,14 @@ struct Known {
     jobs: HashMap<JobId, Stored>,
     batches: HashMap<BatchRef, Batch>,
     now: Timestamp,
+    currency: Currency,
 }
 
 impl Known {
     async fn read(store: &Store, things: &[Untold]) -> Result<Self, StoreError> {
         let told = || things.iter().filter_map(|thing| thing.told.as_ref());
         let mut endpoints = HashMap::new();
-        for tenant in told().map(Told::tenant) {
+        for tenant in told().map(whom) {
             if !endpoints.contains_key(tenant) {
                 endpoints.insert(tenant.clone(), store.endpoints(tenant).await?);
             }
@@ -56,13 +58,14 @@ impl Known {
         let ids: Vec<JobId> = told()
             .filter_map(|told| match told {
                 Told::Job(logged) => Some(logged.job),
-                Told::Closed(_) => None,
+                Told::Closed(_) | Told::News(_) => None,
             })
             .collect();
         // One that cannot be read is told of all the same.
         let read = store.load_each(&ids).await?.into_iter().filter_map(Result::ok).flatten();
         let jobs = read.map(|stored| (stored.job.id, stored)).collect();
-        Ok(Self { endpoints, jobs, batches, now: store.now() })
+        let currency = store.policy().money.currency;
+        Ok(Self { endpoints, jobs, batches, now: store.now(), currency })
     }
 
     fn notices(&self, thing: &Untold) -> Vec<NewNotice> {
@@ -74,14 +77,14 @@ impl Known {
         let batch = told.batch().and_then(|batch| self.batches.get(&batch));
         let named: Vec<&EndpointId> = match told {
             Told::Job(logged) => self.jobs.get(&logged.job).map(|stored| &stored.job.notify),
-            Told::Closed(_) => None,
+            Told::Closed(_) | Told::News(_) => None,
         }
         .into_iter()
         .chain(batch.map(|batch| &batch.notify))
         .flatten()
         .collect();
         let mut payload = None;
-        let wanted = self.endpoints.get(told.tenant()).into_iter().flatten().filter(|endpoint| {
+        let wanted = self.endpoints.get(whom(told)).into_iter().flatten().filter(|endpoint| {
             endpoint.disabled.is_none()
                 && (endpoint.types.is_empty() || endpoint.types.contains(&kind))
                 && (endpoint.all || named.contains(&&endpoint.id))
@@ -96,20 +99,27 @@ impl Known {
                     notice.job = Some(logged.job);
                 }
                 let payload = payload.get_or_insert_with(|| self.payload(thing, told, kind, batch)).clone();
-                NewNotice { tenant: told.tenant().clone(), notice, payload }
+                NewNotice { tenant: whom(told).clone(), notice, payload }
             })
             .collect()
     }
 
     fn payload(&self, thing: &Untold, told: &Told, kind: NoticeType, batch: Option<&Batch>) -> String {
         let at = thing.place.split('-').next().and_then(|ms| ms.parse().ok()).map(Timestamp::from_millis);
-        let mut data = NoticeData { sequence: Some(thing.sequence), ..NoticeData::default() };
+        let sequence = Some(thing.sequence).filter(|sequence| *sequence > 0);
+        let mut data = NoticeData { sequence, ..NoticeData::default() };
         match told {
             Told::Job(logged) => {
                 data.job = self.job(logged, batch.and_then(|batch| batch.trace.as_ref())).map(Box::new);
                 if data.job.is_none() {
                     data.words = format!("job {} is kept no more", logged.job);
                 }
+            }
+            // Whoever is told of what concerns everybody is the operator.
+            Told::News(news) => {
+                data.words = news.message(self.currency, true);
+                data.vendor.clone_from(&news.vendor);
+                data.code.clone_from(&news.code);
             }
             Told::Closed(_) => data.batch = batch.map(|batch| Box::new(batch.view(self.now))),
         }
@@ -149,8 +159,20 @@ impl Known {
     }
 }
 
+/// Whose endpoints are told: the default tenant's, who are the operator's, of what concerns everybody.
+fn whom(told: &Told) -> &Tenant {
+    static OPERATOR: LazyLock<Tenant> = LazyLock::new(Tenant::default);
+    told.tenant().unwrap_or(&OPERATOR)
+}
+
 fn kind(told: &Told) -> Option<NoticeType> {
     match told {
+        Told::News(news) => Some(match news.kind {
+            NewsKind::BudgetWarning => NoticeType::BudgetWarning,
+            NewsKind::BudgetReached => NoticeType::BudgetReached,
+            NewsKind::VendorPaused => NoticeType::VendorPaused,
+            NewsKind::VendorResumed => NoticeType::VendorResumed,
+        }),
         Told::Closed(_) => Some(NoticeType::BatchCompleted),
         Told::Job(logged) => match logged.to {
             StateName::Completed => Some(NoticeType::JobCompleted),
@@ -211,6 +233,7 @@ mod tests {
             jobs: HashMap::from([(job.id, stored)]),
             batches: HashMap::new(),
             now,
+            currency: Currency::USD,
         };
         let payload = known.payload(&thing, &told, NoticeType::JobCompleted, None);
         assert!(payload.len() <= PAYLOAD, "{}", payload.len());

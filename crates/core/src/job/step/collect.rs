@@ -4,7 +4,7 @@ use super::fate::poison;
 use super::output::Selected;
 use super::{Changed, Turn};
 use crate::fault::{Fault, FaultKind};
-use crate::id::{TaskId, VendorName};
+use crate::id::TaskId;
 use crate::job::event::{Accepted, Defect, Event, Via};
 use crate::job::policy::{OnUnusable, backoff};
 use crate::job::record::StepKind;
@@ -83,10 +83,17 @@ impl Turn<'_> {
     }
 
     /// What a task has really cost takes the place of what was expected.
-    pub(super) fn book(&mut self, vendor: &VendorName, outputs: &[Output]) {
-        let actual = self.policy.money.actual(vendor, self.job.size(), outputs, &[]);
-        self.job.spent = self.job.spent.saturating_sub(self.job.price).saturating_add(actual);
+    pub(super) fn book(&mut self, outputs: &[Output]) {
+        self.charge(outputs, &[]);
         self.job.retrieval.booked = true;
+    }
+
+    /// Has the latest submission cost what these outputs do, by the terms that it was claimed with.
+    fn charge(&mut self, outputs: &[Output], measured: &[u64]) {
+        let job = &mut self.job;
+        let actual = job.terms.map_or(0, |terms| terms.actual(job.size(), outputs, measured));
+        job.spent = job.spent.saturating_sub(job.charge()).saturating_add(actual);
+        job.charged = (actual != job.price).then_some(actual);
     }
 
     /// Where a vendor charges by the second, the songs' own lengths take the place of the length that was asked for.
@@ -96,10 +103,7 @@ impl Turn<'_> {
         }
         let songs = assets.iter().filter(|asset| asset.part.is_none() && asset.duration_ms > 0);
         let measured: Vec<u64> = songs.map(|asset| asset.duration_ms).collect();
-        let (money, size) = (&self.policy.money, self.job.size());
-        let booked = money.actual(&of.origin.vendor, size, &of.outputs, &[]);
-        let actual = money.actual(&of.origin.vendor, size, &of.outputs, &measured);
-        self.job.spent = self.job.spent.saturating_sub(booked).saturating_add(actual);
+        self.charge(&of.outputs, &measured);
     }
 
     pub(super) fn collect(&mut self, origin: Origin, selected: Selected) -> Changed {
@@ -273,18 +277,18 @@ impl Turn<'_> {
     fn remake(&mut self, attempt: Attempt, fault: &Fault) -> Changed {
         self.job.remakes = self.job.remakes.saturating_add(1);
         let (price, currency) = (self.policy.price(&self.job) as f64 / 1e6, &self.policy.money.currency);
-        let cost = if price > 0.0 {
-            format!("at an expected cost of {price} {currency}")
-        } else {
-            "at a cost that no price is set for".into()
-        };
+        let cost = format!("at an expected cost of {price} {currency}");
         let words = format!("attempt {} gave unusable audio: it is made again {cost}", attempt.number);
         self.job.note(self.now, "remake", words);
         self.attempt_failed(attempt, fault)
     }
 
     fn accept_partial(&mut self, of: Bringing, fault: &Fault) -> Changed {
-        self.job.note(self.now, "partly", format!("what is good is taken without the rest: {}", fault.in_full()));
+        self.job.note(
+            self.now,
+            "partly",
+            format!("what is good is taken without the rest: {}", fault.in_full()),
+        );
         self.again(Bringing { accept: Accept::Partial, tries: 0, ..of }, self.now)
     }
 

@@ -73,7 +73,6 @@ impl Turn<'_> {
         }
         self.job.state = State::Queued;
         self.job.due = due;
-        self.job.price = self.policy.price(&self.job);
         Changed::Yes
     }
 

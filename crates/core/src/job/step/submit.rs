@@ -21,6 +21,7 @@ impl Turn<'_> {
                 self.job.submissions = self.job.submissions.saturating_add(1);
                 self.job.state = State::Submitting(Attempt { number: self.job.submissions, since: self.now });
                 self.job.retrieval = Retrieval::default();
+                self.job.charged = None;
                 self.job.booked = u32::try_from(self.now.day()).unwrap_or(u32::MAX);
                 // The store has it looked after as soon as the lease ends; nothing else may do so earlier.
                 self.job.due = self.now + self.vendor_policy().settle.get();
@@ -62,7 +63,11 @@ impl Turn<'_> {
                 self.submit_failed(attempt, doubt, fault)
             }
             Event::ProbeFailed { attempt: number, fault } if *number == attempt.number && doubt.is_none() => {
-                self.job.note(self.now, "probe_failed", format!("attempt {}: {}", attempt.number, fault.in_full()));
+                self.job.note(
+                    self.now,
+                    "probe_failed",
+                    format!("attempt {}: {}", attempt.number, fault.in_full()),
+                );
                 self.undo();
                 self.locked(fault)
             }
@@ -219,7 +224,9 @@ impl Turn<'_> {
             self.job.note(self.now, "not_found", words.clone() + &doubt.fault.in_full());
             self.undo();
             let not_taken = Fault::because_of(FaultKind::Unavailable, "not_taken", &doubt.fault);
-            return self.not_done(&not_taken.edited(|text| if text.is_empty() { String::new() } else { words.clone() + text }));
+            return self.not_done(
+                &not_taken.edited(|text| if text.is_empty() { String::new() } else { words.clone() + text }),
+            );
         }
         let next = self.now + every;
         self.job.due = if doubt.looks >= looks { next.max(settled) } else { next };

@@ -1,0 +1,284 @@
+//! Prices and budgets of the fleet: one record in Redis, which the settings fill once and every claim reads.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use songmill_core::money::limit_micros;
+use songmill_core::{BatchRef, Currency, Estimate, Money, Price, Tenant, Timestamp, VendorName};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::connection::StoreError;
+use crate::scripts::FLEET;
+use crate::store::Store;
+
+/// Between two looks whether prices and budgets have changed.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// What a vendor charges, and who said so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PriceEntry {
+    /// The price.
+    pub price: Price,
+    /// Where it is from, for a price that nobody has set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Source>,
+    /// When it was set.
+    pub at: Timestamp,
+    /// Who set it; `settings` for the settings file.
+    pub by: String,
+}
+
+/// Where an estimate is from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// A page, or what it was guessed from.
+    pub source: String,
+    /// When that was looked up: a date.
+    pub date: String,
+}
+
+/// Budgets in the fleet's currency; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Budgets {
+    /// On a day, UTC, by all.
+    pub day: f64,
+    /// On a day by a tenant, unless something else is said for it.
+    pub tenant_day: f64,
+    /// For a batch, unless something else is said for it.
+    pub batch: f64,
+}
+
+/// Which budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BudgetOf {
+    /// What all spend on a day.
+    Day,
+    /// What each tenant spends on a day that has no budget of its own.
+    EachTenant,
+    /// What a tenant spends on a day.
+    Tenant(Tenant),
+    /// What each batch costs that has no budget of its own.
+    EachBatch,
+    /// What a batch costs.
+    Batch(BatchRef),
+}
+
+/// The fleet's prices and budgets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fleet {
+    /// The currency of budgets and sums.
+    pub currency: Currency,
+    /// Budgets.
+    pub budgets: Budgets,
+    /// What each vendor charges.
+    pub prices: BTreeMap<VendorName, PriceEntry>,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self { currency: Currency::USD, budgets: Budgets::default(), prices: BTreeMap::new() }
+    }
+}
+
+impl Fleet {
+    /// The same as the machine and plans need it; `hour` is the process' own.
+    fn money(self, hour: f64) -> Money {
+        let Budgets { day, tenant_day, batch } = self.budgets;
+        let mut money = Money { currency: self.currency, day, tenant_day, batch, hour, ..Money::default() };
+        for (vendor, PriceEntry { price, estimate, .. }) in self.prices {
+            match estimate {
+                Some(Source { source, date }) => {
+                    money.estimates.insert(vendor, Estimate { price, source, date });
+                }
+                None => {
+                    money.prices.insert(vendor, price);
+                }
+            }
+        }
+        money
+    }
+
+    fn read(fields: &BTreeMap<String, String>) -> Result<Option<Self>, StoreError> {
+        if !fields.contains_key("seeded") {
+            return Ok(None);
+        }
+        let wrong = |source: serde_json::Error| StoreError::Record {
+            job: "prices and budgets".into(),
+            source: source.into(),
+        };
+        let budget = |name: &str| {
+            let micros: Option<f64> = fields.get(name).and_then(|micros| micros.parse().ok());
+            micros.unwrap_or(0.0) / 1e6
+        };
+        let mut prices = BTreeMap::new();
+        for (field, info) in fields {
+            let Some(Ok(vendor)) = field.strip_prefix("i:").map(str::parse) else { continue };
+            prices.insert(vendor, serde_json::from_str(info).map_err(wrong)?);
+        }
+        let currency = fields.get("currency").and_then(|letters| letters.parse().ok());
+        Ok(Some(Self {
+            currency: currency.unwrap_or(Currency::USD),
+            budgets: Budgets { day: budget("day"), tenant_day: budget("tenant_day"), batch: budget("batch") },
+            prices,
+        }))
+    }
+}
+
+/// What the audit log keeps of a change.
+#[derive(Serialize)]
+struct Change<'a> {
+    by: &'a str,
+    action: &'a str,
+    subject: &'a str,
+    before: serde_json::Value,
+    after: serde_json::Value,
+}
+
+impl Store {
+    /// Fills the fleet's prices and budgets from this process' settings, if nobody has. True when that was done.
+    pub async fn seed_fleet(&self) -> Result<bool, StoreError> {
+        let money = self.configured();
+        let mut call = FLEET.call(&[self.keys().fleet(), self.keys().audit()]);
+        call.arg("seed").arg(money.currency.as_str());
+        for limit in [money.day, money.tenant_day, money.batch] {
+            call.arg(limit_micros(limit));
+        }
+        let at = self.now();
+        for (vendor, price) in &money.prices {
+            let entry = PriceEntry { price: *price, estimate: None, at, by: "settings".into() };
+            call.arg(vendor.as_str()).arg(json(&price.terms())).arg(json(&entry)).arg("");
+        }
+        for (vendor, Estimate { price, source, date }) in &money.estimates {
+            if money.prices.contains_key(vendor) {
+                continue;
+            }
+            let estimate = Some(Source { source: source.clone(), date: date.clone() });
+            let entry = PriceEntry { price: *price, estimate, at, by: "songmill".into() };
+            call.arg(vendor.as_str()).arg(json(&price.terms())).arg(json(&entry)).arg(date);
+        }
+        let written = call.run::<u8>(&mut self.connection()).await? == 1;
+        self.refresh_fleet().await?;
+        Ok(written)
+    }
+
+    /// The fleet's prices and budgets; none before a process that submits has filled them.
+    pub async fn fleet(&self) -> Result<Option<Fleet>, StoreError> {
+        let mut ask = redis::cmd("HGETALL");
+        ask.arg(self.keys().fleet());
+        Fleet::read(&ask.query_async(&mut self.connection()).await?)
+    }
+
+    /// Takes over the fleet's prices and budgets for plans and what tasks have cost; claims read them themselves.
+    pub async fn refresh_fleet(&self) -> Result<(), StoreError> {
+        if let Some(fleet) = self.fleet().await? {
+            let money = fleet.money(self.configured().hour);
+            if self.policy().money != money {
+                self.change_policy(|policy| policy.money = money);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps prices and budgets up to date until the handle is dropped.
+    pub fn keep_fleet(&self) -> AbortOnDropHandle<()> {
+        let store = self.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(REFRESH).await;
+                if let Err(error) = store.refresh_fleet().await {
+                    tracing::debug!(%error, "prices and budgets stay as they were until redis answers");
+                }
+            }
+        }))
+    }
+
+    /// Sets what a vendor charges; none is the estimate that ships with this process.
+    pub async fn set_price(
+        &self,
+        vendor: &VendorName,
+        price: Option<Price>,
+        by: &str,
+    ) -> Result<PriceEntry, StoreError> {
+        self.seed_fleet().await?;
+        let before = self.fleet().await?.and_then(|fleet| fleet.prices.get(vendor).cloned());
+        let estimate = || self.configured().estimates.get(vendor).cloned();
+        let entry = match (price, estimate()) {
+            (Some(price), _) => PriceEntry { price, estimate: None, at: self.now(), by: by.into() },
+            (None, Some(Estimate { price, source, date })) => {
+                PriceEntry { price, estimate: Some(Source { source, date }), at: self.now(), by: by.into() }
+            }
+            (None, None) => {
+                PriceEntry { price: Price::default(), estimate: None, at: self.now(), by: by.into() }
+            }
+        };
+        let action = if price.is_some() { "price.set" } else { "price.reset" };
+        let change = Change {
+            by,
+            action,
+            subject: vendor.as_str(),
+            before: serde_json::to_value(before.map(|entry| entry.price)).unwrap_or_default(),
+            after: serde_json::to_value(entry.price).unwrap_or_default(),
+        };
+        let fields =
+            [(format!("t:{vendor}"), json(&entry.price.terms())), (format!("i:{vendor}"), json(&entry))];
+        self.write(&self.keys().fleet(), &change, &fields).await?;
+        Ok(entry)
+    }
+
+    /// Sets a budget, 0 for no limit; without a limit a tenant's or a batch's own is taken away. False where there is no
+    /// such batch.
+    pub async fn set_budget(&self, of: &BudgetOf, limit: Option<f64>, by: &str) -> Result<bool, StoreError> {
+        let (key, field, subject) = match of {
+            BudgetOf::Day => (self.keys().fleet(), "day", "day".to_owned()),
+            BudgetOf::EachTenant => (self.keys().fleet(), "tenant_day", "tenant_day".to_owned()),
+            BudgetOf::EachBatch => (self.keys().fleet(), "batch", "batch".to_owned()),
+            BudgetOf::Tenant(tenant) => (self.keys().tenant(tenant), "max_spend", format!("tenant {tenant}")),
+            BudgetOf::Batch(batch) => (self.keys().batch(batch), "budget", format!("batch {batch}")),
+        };
+        self.seed_fleet().await?;
+        let mut ask = redis::pipe();
+        ask.cmd("HGET").arg(&key).arg(field);
+        ask.cmd("EXISTS").arg(&key);
+        let (before, exists): (Option<f64>, bool) = ask.query_async(&mut self.connection()).await?;
+        if matches!(of, BudgetOf::Batch(_)) && !exists {
+            return Ok(false);
+        }
+        let amount = |micros: f64| micros / 1e6;
+        let change = Change {
+            by,
+            action: "budget.set",
+            subject: &subject,
+            before: serde_json::to_value(before.map(amount)).unwrap_or_default(),
+            after: serde_json::to_value(limit).unwrap_or_default(),
+        };
+        let value = limit.map_or_else(String::new, |limit| limit_micros(limit).to_string());
+        if let BudgetOf::Tenant(tenant) = of {
+            let mut add = redis::cmd("SADD");
+            add.arg(self.keys().tenants()).arg(tenant.as_str());
+            add.query_async::<()>(&mut self.connection()).await?;
+        }
+        self.write(&key, &change, &[(field.to_owned(), value)]).await?;
+        Ok(true)
+    }
+
+    /// Writes fields of a hash, and the change to the audit log, in one call.
+    async fn write(
+        &self,
+        key: &str,
+        change: &Change<'_>,
+        fields: &[(String, String)],
+    ) -> Result<(), StoreError> {
+        let mut call = FLEET.call(&[key.to_owned(), self.keys().audit()]);
+        call.arg("set").arg(json(change));
+        for (field, value) in fields {
+            call.arg(field).arg(value);
+        }
+        call.run::<u8>(&mut self.connection()).await?;
+        self.refresh_fleet().await
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("names and finite numbers are always JSON")
+}

@@ -1,0 +1,39 @@
+-- Prices and budgets of the fleet: one hash, which every claim reads.
+--   `seeded` when it was filled from the settings; `currency`; `day`, `tenant_day`, `batch` in millionths (0: no
+--   limit); for each vendor `t:<vendor>` what it charges, in that currency, and `i:<vendor>` the price as it was set: by
+--   whom, when, or the estimate
+-- KEYS: 1 the hash, 2 audit log
+-- ARGV: 1 'seed', then currency, day, tenant_day, batch, and for each vendor: name, terms, info, date of the estimate ('' for
+--     the settings' own): fills the hash once; after that only estimates that are newer take the place of others
+--   1 'set', entry of the audit log, then fields and values ('' removes): also of a tenant or a batch with a budget of its own
+-- Returns 1 when something was written.
+local fleet = KEYS[1]
+if ARGV[1] == 'set' then
+  for i = 3, #ARGV, 2 do
+    if ARGV[i + 1] == '' then redis.call('HDEL', fleet, ARGV[i]) else redis.call('HSET', fleet, ARGV[i], ARGV[i + 1]) end
+  end
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', 10000, '*', 'e', ARGV[2])
+  return 1
+end
+
+local function set(i)
+  redis.call('HSET', fleet, 't:' .. ARGV[i], ARGV[i + 1], 'i:' .. ARGV[i], ARGV[i + 2])
+end
+local first = redis.call('HSETNX', fleet, 'seeded', now) == 1
+local written = first and 1 or 0
+if first then
+  redis.call('HSET', fleet, 'currency', ARGV[2], 'day', ARGV[3], 'tenant_day', ARGV[4], 'batch', ARGV[5])
+end
+for i = 6, #ARGV, 4 do
+  if first then
+    set(i)
+  elseif ARGV[i + 3] ~= '' then
+    local known = redis.call('HGET', fleet, 'i:' .. ARGV[i])
+    local estimate = known and cjson.decode(known).estimate
+    if not known or (type(estimate) == 'table' and estimate.date < ARGV[i + 3]) then
+      set(i)
+      written = 1
+    end
+  end
+end
+return written
