@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use songmill_core::money::{Amount, limit_micros};
 use songmill_core::song::Moment;
 use songmill_core::{BatchName, BatchRef, Currency, Price, Tenant, VendorName};
-use songmill_store::{BudgetOf, Fleet, PriceEntry, Scope};
+use songmill_store::{BudgetOf, PriceEntry, Scope};
 use songmill_vendors::Vendors;
 
 use crate::app::App;
@@ -178,17 +178,15 @@ pub(crate) fn operations() -> Vec<Operation> {
     ]
 }
 
-impl App {
-    async fn fleet(&self) -> Result<Fleet, Problem> {
-        self.store.seed_fleet().await?;
-        Ok(self.store.fleet().await?.unwrap_or_default())
+async fn prices(State(app): State<Arc<App>>, caller: Caller) -> Result<Out<Prices>, Problem> {
+    let fleet = app.store.fleet().await?;
+    let mut data: Vec<_> =
+        fleet.prices.iter().map(|(vendor, entry)| price_view(vendor, entry, fleet.currency)).collect();
+    if !caller.may(Scope::Admin) {
+        // Which of the operators it was is theirs to know.
+        data.iter_mut().for_each(|price| price.updated_by = "operator".into());
     }
-}
-
-async fn prices(State(app): State<Arc<App>>) -> Result<Out<Prices>, Problem> {
-    let fleet = app.fleet().await?;
-    let view = |(vendor, entry)| price_view(vendor, entry, fleet.currency);
-    Ok(Out(Prices { currency: fleet.currency, data: fleet.prices.iter().map(view).collect() }))
+    Ok(Out(Prices { currency: fleet.currency, data }))
 }
 
 fn price_view(vendor: &VendorName, entry: &PriceEntry, budgets: Currency) -> PriceView {
@@ -227,7 +225,7 @@ async fn set_price(
     Json(new): Json<NewPrice>,
 ) -> Result<Out<PriceView>, Problem> {
     known(&vendor)?;
-    let fleet = app.fleet().await?;
+    let fleet = app.store.fleet().await?;
     let amount = |amount: Option<Amount>| amount.unwrap_or_default().0;
     let price = Price {
         lyrics: amount(new.lyrics),
@@ -255,7 +253,7 @@ async fn reset_price(
     Id(vendor): Id<VendorName>,
 ) -> Result<Out<PriceView>, Problem> {
     known(&vendor)?;
-    let fleet = app.fleet().await?;
+    let fleet = app.store.fleet().await?;
     let entry = app.store.set_price(&vendor, None, caller.label()).await?;
     tracing::info!(%vendor, by = caller.label(), "price of {vendor} reset to the estimate");
     Ok(Out(price_view(&vendor, &entry, fleet.currency)))
@@ -272,7 +270,7 @@ impl BudgetView {
 }
 
 async fn budgets(State(app): State<Arc<App>>, caller: Caller) -> Result<Out<Budgets>, Problem> {
-    let fleet = app.fleet().await?;
+    let fleet = app.store.fleet().await?;
     let mut data = Vec::new();
     let tenants = if caller.may(Scope::Admin) {
         let all = app.store.spent_today(&Tenant::default()).await?.0;

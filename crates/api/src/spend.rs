@@ -1,6 +1,6 @@
 //! What was spent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json as Out;
@@ -72,6 +72,8 @@ async fn spend(
         (asked, _) => Some(caller.meant(asked.as_ref())?),
     };
     let by = query.by.unwrap_or(By::Day);
+    let policy = app.policy();
+    let mut estimated = BTreeSet::new();
     let (mut rows, mut total) = (BTreeMap::<String, SpendRow>::new(), SpendRow::default());
     for (purse, spent) in app.store.spent(days, of.as_ref()).await? {
         let day = date(purse.day);
@@ -80,6 +82,9 @@ async fn spend(
             By::Vendor => purse.vendor.to_string(),
             By::Tenant => purse.tenant.to_string(),
         };
+        if policy.money.is_estimate(&purse.vendor) {
+            estimated.insert(purse.vendor.clone());
+        }
         let row = rows.entry(key).or_default();
         match by {
             By::Day => row.day = Some(day),
@@ -89,7 +94,6 @@ async fn spend(
         add(row, &spent);
         add(&mut total, &spent);
     }
-    let policy = app.policy();
     let (today, cap) = match &of {
         Some(tenant) => {
             let usage = app.store.usage(tenant).await?;
@@ -102,6 +106,7 @@ async fn spend(
         data: rows.into_values().collect(),
         total,
         today: amount(today),
+        estimated: estimated.into_iter().collect(),
         cap: (cap > 0).then(|| amount(cap)),
     }))
 }

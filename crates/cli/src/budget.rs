@@ -100,7 +100,7 @@ pub(crate) async fn run(global: &Global, command: BudgetCommand) -> Result<Exit>
     Ok(Exit::Ok)
 }
 
-fn name(budget: &BudgetView) -> String {
+pub(crate) fn name(budget: &BudgetView) -> String {
     match (budget.scope, &budget.tenant, &budget.batch) {
         (BudgetScope::Day, _, _) => "per day, all tenants".into(),
         (BudgetScope::TenantDay, None, _) => "per day, each tenant".into(),
@@ -131,7 +131,7 @@ fn list(budgets: &Budgets) -> Result<()> {
 /// What the settings of this process say of prices and budgets that the fleet's record says otherwise, and budgets that
 /// can never hold, in sentences.
 pub(crate) async fn differences(store: &Store) -> Result<Vec<String>> {
-    let Some(fleet) = store.fleet().await? else { return Ok(Vec::new()) };
+    let fleet = store.fleet().await?;
     let own = store.configured();
     let mut found = Vec::new();
     if own.currency != fleet.currency {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
-use songmill_api::views::{Listed, VendorView};
+use songmill_api::views::{Budgets, Listed, VendorView};
 use songmill_store::without_password;
 use songmill_vendors::Vendors;
 
@@ -137,6 +137,15 @@ async fn money(context: &Context, checks: &mut Vec<Check>) -> Result<()> {
         checks.push(Check { what: "money", verdict: Verdict::Warn, words });
     }
     let client = Client::here(context)?;
+    let budgets: Budgets = client.value(Ask::get("/v1/budgets")).await?;
+    for budget in &budgets.data {
+        let used = budget.limit.zip(budget.spent).map_or(0.0, |(limit, spent)| spent.0 / limit.0);
+        if used >= 0.8 {
+            let words =
+                format!("{:.0} % of the budget {} are used", 100.0 * used, crate::budget::name(budget));
+            checks.push(Check { what: "money", verdict: Verdict::Warn, words });
+        }
+    }
     let vendors: Listed<VendorView> = client.value(Ask::get("/v1/vendors")).await?;
     for wait in vendors.data.iter().flat_map(|vendor| &vendor.waits) {
         let verdict = if wait.needs_person { Verdict::Bad } else { Verdict::Warn };

@@ -136,7 +136,10 @@ pub(crate) async fn serve_until(
         }
         tracing::error!("redis is not safe: {complaint}");
     }
-    if store.seed_fleet().await.context("prices and budgets cannot be written")? {
+    // Whoever submits says what songs cost, if nobody has.
+    if roles.contains(&Role::Generate)
+        && store.seed_fleet().await.context("prices and budgets cannot be written")?
+    {
         tracing::info!(
             "prices and budgets are taken from the settings; from now on `songmill price` and `songmill budget` change them"
         );

@@ -156,7 +156,7 @@ pub(crate) async fn spend(global: &Global, args: &SpendArgs) -> Result<Exit> {
         output::json(&spend)?;
         return Ok(Exit::Ok);
     }
-    let Spend { currency, data, total, today, cap } = &spend;
+    let Spend { currency, data, total, today, cap, estimated } = &spend;
     let amount = format!("COST ({currency})");
     let by = args.by.as_str().to_uppercase();
     let mut table = output::table(&[
@@ -189,6 +189,13 @@ pub(crate) async fn spend(global: &Global, args: &SpendArgs) -> Result<Exit> {
     output::print(&table)?;
     let cap = cap.map_or_else(|| "no cap is set".into(), |cap| format!("at most {cap:.4} may be"));
     output::line(format_args!("today {today:.4} {currency} are spent or reserved; {cap}"))?;
+    if !estimated.is_empty() {
+        let names: Vec<_> = estimated.iter().map(ToString::to_string).collect();
+        let names = names.join(", ");
+        output::line(format_args!(
+            "costs are estimates for {names}; set what you are charged with `songmill price set`"
+        ))?;
+    }
     if total.possibly_duplicate_paid_creates > 0 {
         output::line(
             "possibly twice: submissions made again while it was not known whether the first was taken \

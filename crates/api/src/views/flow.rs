@@ -165,6 +165,9 @@ pub struct Spend {
     pub total: SpendRow,
     /// What is spent and reserved today, with its cap: of the tenant asked for, else of all.
     pub today: f64,
+    /// Vendors whose price nobody has set: their costs are estimates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub estimated: Vec<VendorName>,
     /// The cap of today; not set where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap: Option<f64>,

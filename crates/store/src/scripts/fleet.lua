@@ -16,24 +16,21 @@ if ARGV[1] == 'set' then
   return 1
 end
 
-local function set(i)
-  redis.call('HSET', fleet, 't:' .. ARGV[i], ARGV[i + 1], 'i:' .. ARGV[i], ARGV[i + 2])
-end
+-- What was set before the record was filled stays.
 local first = redis.call('HSETNX', fleet, 'seeded', now) == 1
 local written = first and 1 or 0
 if first then
-  redis.call('HSET', fleet, 'currency', ARGV[2], 'day', ARGV[3], 'tenant_day', ARGV[4], 'batch', ARGV[5])
+  for i, field in ipairs({ 'currency', 'day', 'tenant_day', 'batch' }) do
+    redis.call('HSETNX', fleet, field, ARGV[i + 1])
+  end
 end
 for i = 6, #ARGV, 4 do
-  if first then
-    set(i)
-  elseif ARGV[i + 3] ~= '' then
-    local known = redis.call('HGET', fleet, 'i:' .. ARGV[i])
-    local estimate = known and cjson.decode(known).estimate
-    if not known or (type(estimate) == 'table' and estimate.date < ARGV[i + 3]) then
-      set(i)
-      written = 1
-    end
+  local known = redis.call('HGET', fleet, 'i:' .. ARGV[i])
+  local estimate = known and cjson.decode(known).estimate
+  local is_older = type(estimate) == 'table' and estimate.date < ARGV[i + 3]
+  if is_older or (not known and (first or ARGV[i + 3] ~= '')) then
+    redis.call('HSET', fleet, 't:' .. ARGV[i], ARGV[i + 1], 'i:' .. ARGV[i], ARGV[i + 2])
+    written = 1
   end
 end
 return written

@@ -79,7 +79,7 @@ async fn the_settings_fill_the_record_once_and_then_it_wins() {
         .await;
     assert!(second.seed_fleet().await.unwrap(), "a newer estimate takes the place of an older one");
     assert!(!first.seed_fleet().await.unwrap(), "an older one does not");
-    let fleet = second.fleet().await.unwrap().unwrap();
+    let fleet = second.fleet().await.unwrap();
     assert_eq!(fleet.budgets.day, 5.0, "budgets stay as the first process had them");
     assert_eq!(fleet.prices[&vendor()].price, song(0.5), "and so do prices that were set");
     assert_eq!(fleet.prices["other"].price, song(2.0));
@@ -95,7 +95,7 @@ async fn the_settings_fill_the_record_once_and_then_it_wins() {
     let audit = redis.command(&["xrange", "{sm:0}:audit", "-", "+"]);
     assert!(audit.contains("price.set") && audit.contains("budget.set") && audit.contains("ann"), "{audit}");
     second.set_price(&vendor(), None, "ann").await.unwrap();
-    let fleet = second.fleet().await.unwrap().unwrap();
+    let fleet = second.fleet().await.unwrap();
     assert!(fleet.prices[&vendor()].estimate.is_some(), "without a price of our own the estimate holds");
 }
 
@@ -161,4 +161,17 @@ async fn a_budget_is_told_of_once_at_four_fifths_and_once_when_it_is_used_up() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(news().await, [warning, (NewsKind::BudgetReached, tenant, 10e6, 10e6)]);
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_set_before_anybody_submits_is_not_overwritten_by_settings() {
+    let redis = Redis::start(&[]);
+    let money = Money { day: 5.0, prices: [(vendor(), song(0.5))].into(), ..Money::default() };
+    let worker = redis.store_of(|policy| policy.money = money.clone()).await;
+    let operator = redis.store().await;
+    assert!(!operator.fleet().await.unwrap().is_seeded, "to look fills nothing");
+    operator.set_price(&vendor(), Some(song(0.7)), "ann").await.unwrap();
+    assert!(worker.seed_fleet().await.unwrap());
+    let fleet = operator.fleet().await.unwrap();
+    assert_eq!((fleet.is_seeded, fleet.budgets.day, fleet.prices[&vendor()].price), (true, 5.0, song(0.7)));
 }
