@@ -27,8 +27,11 @@ pub(crate) async fn pass(
         return counted(world, vendor, kind, response);
     }
     if world.dice.chance(faults.throttle_rate) {
-        let response =
-            reply::with((refusals.throttled)(faults.retry_after_s), "retry-after", faults.retry_after_s);
+        let wait = faults.retry_after_s;
+        let mut response = (refusals.throttled)(wait);
+        if wait > 0 {
+            response = reply::with(response, "retry-after", wait);
+        }
         return counted(world, vendor, kind, response);
     }
     if world.dice.chance(faults.server_error_rate) {
@@ -60,7 +63,7 @@ pub(crate) async fn pass(
 
 /// A vendor's own ways to refuse.
 pub(crate) struct Refusals {
-    /// 429, told to wait so many seconds.
+    /// 429, told to wait so many seconds; 0 where no wait is named.
     pub(crate) throttled: fn(u64) -> Response,
     /// 5xx.
     pub(crate) failed: fn() -> Response,

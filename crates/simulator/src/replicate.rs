@@ -43,8 +43,12 @@ pub(crate) fn routes() -> Router<Arc<World>> {
 fn refusals() -> Refusals {
     Refusals {
         throttled: |wait| {
-            let detail = format!("Request was throttled. Your rate limit resets in ~{wait}s.");
-            reply::problem(429, &json!({ "detail": detail, "status": 429, "retry_after": wait }))
+            let mut body = json!({ "detail": "Request was throttled.", "status": 429 });
+            if wait > 0 {
+                body["detail"] = format!("Request was throttled. Your rate limit resets in ~{wait}s.").into();
+                body["retry_after"] = wait.into();
+            }
+            reply::problem(429, &body)
         },
         failed: || {
             reply::problem(
@@ -136,6 +140,9 @@ async fn create(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
         }
     })
     .await;
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        return response;
+    }
     reply::with(reply::with(response, "ratelimit-remaining", 599), "ratelimit-reset", 1)
 }
 

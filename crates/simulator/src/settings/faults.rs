@@ -10,7 +10,7 @@ pub struct Faults {
     pub latency_ms: [u64; 2],
     /// Requests refused with 429.
     pub throttle_rate: f64,
-    /// What `Retry-After` says then, in seconds.
+    /// What `Retry-After` and fields of the body say then, in seconds; 0 to name no wait anywhere.
     pub retry_after_s: u64,
     /// Tasks under way at the same time before more are refused with 429; 0 for any number.
     pub in_flight_most: usize,

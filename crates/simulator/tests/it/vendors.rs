@@ -161,6 +161,21 @@ async fn faults_can_be_changed_for_one_vendor_and_are_checked() {
 }
 
 #[tokio::test]
+async fn a_refusal_names_a_wait_or_none_at_all() {
+    for retry_after_s in [7, 0] {
+        let sim =
+            Sim::start(json!({ "faults": { "throttle_rate": 1.0, "retry_after_s": retry_after_s } })).await;
+        for path in ["/v1/predictions", "/apps/run", "/v1/song/music/create", "/job"] {
+            let reply = sim.client.post(format!("{}{path}", sim.base)).body("{}").send().await.unwrap();
+            assert_eq!(reply.status(), 429, "{path}");
+            let said = format!("{:?} {}", reply.headers().clone(), reply.text().await.unwrap());
+            let names_one = ["retry", "reset"].iter().any(|word| said.contains(word));
+            assert_eq!(names_one, retry_after_s > 0, "{path}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn callbacks_are_doubled_and_dropped_as_asked() {
     for (faults, expected) in
         [(json!({ "callback_double_rate": 1.0 }), 2), (json!({ "callback_drop_rate": 1.0 }), 0)]
