@@ -124,7 +124,8 @@ local function learn(now, bucket, most, told, wait)
       local current = rate > 0 and rate or base
       -- What doubled meanwhile without being used says nothing.
       if most == 0 then current = math.min(current, math.max(lately, USUAL)) end
-      local returning = bucket.g and current < bucket.g
+      -- What is not back in full is refused once more, not anew: else bursts would take away a tenth each.
+      local returning = bucket.g and RETURNS_TO * current < bucket.g
       if not returning or now - bucket.e > LASTING then
         bucket.g, bucket.e = math.max(RETURNS_TO * current, LEAST * base, 1), now
       end

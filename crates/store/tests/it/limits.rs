@@ -103,6 +103,26 @@ proptest! {
     }
 
     #[test]
+    fn bursts_of_refusals_take_away_no_more_than_one_does_however_far_apart(
+        most in 600u32..3000,
+        apart in 10usize..60,
+        bursts in 2usize..5,
+    ) {
+        let redis = &Redis::start(&[]);
+        let a_tenth_of_a_second = (100, 10_000);
+        let mut asks = vec![a_tenth_of_a_second; 300];
+        for burst in 0..bursts {
+            // In three seconds more than one in twenty of what was made in the last minute.
+            asks.extend(vec![(15, -NO_WAIT); 200]);
+            asks.extend(vec![a_tenth_of_a_second; if burst + 1 < bursts { 10 * apart } else { 600 }]);
+        }
+        let allowed = ask(redis, most, 0, &asks);
+        let sum: i64 = allowed[asks.len() - 300..].iter().sum();
+        let most = f64::from(most);
+        prop_assert!(sum as f64 >= 0.8 * most / 2.0 - 1.0, "{sum} in half a minute of {most} a minute");
+    }
+
+    #[test]
     fn refusals_by_chance_teach_nothing(most in 600u32..3000) {
         let redis = &Redis::start(&[]);
         // Of a hundred requests one is refused; an eighth of a second has at least one.
