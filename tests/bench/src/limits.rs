@@ -20,7 +20,7 @@ pub(crate) async fn run(report: &mut Report, scale: Scale) -> Result<()> {
     rate(report, Duration::from_secs(scale.of(60) as u64))
 }
 
-fn fleet(world: &World) -> Result<Vec<Process>> {
+pub(crate) fn fleet(world: &World) -> Result<Vec<Process>> {
     (0..4).map(|n| world.serve_as(&format!("generate-{n}"), &["generate"], &[])).collect()
 }
 

@@ -10,6 +10,7 @@ mod limit;
 mod limits;
 mod machine;
 mod queues;
+mod recovery;
 mod report;
 
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ enum Section {
     Api,
     /// How much of a vendor's limits a fleet uses
     Limits,
+    /// How soon submissions are as fast as before after bursts of 429
+    Recovery,
     /// Memory and idle CPU with many tasks in flight
     InFlight,
     /// Memory and speed of many fetches at once
@@ -87,6 +90,7 @@ async fn main() -> Result<()> {
             Section::Journeys => journeys::run(&mut report, scale).await?,
             Section::Api => api::run(&mut report, scale).await?,
             Section::Limits => limits::run(&mut report, scale).await?,
+            Section::Recovery => recovery::run(&mut report, scale)?,
             Section::InFlight => in_flight::run(&mut report, scale).await?,
             Section::Fetches => fetches::run(&mut report, scale).await?,
             Section::Discovery => in_flight::found(&mut report, scale).await?,
