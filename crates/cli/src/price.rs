@@ -123,7 +123,7 @@ fn list(prices: &Prices) -> Result<()> {
     output::print(&table)?;
     for price in &prices.data {
         if let Some(source) = &price.source {
-            output::line(format_args!("{}: estimate from {source}", price.vendor))?;
+            output::line(format_args!("{}: estimate ({source})", price.vendor))?;
         }
     }
     if prices.data.iter().any(|price| price.estimate) {

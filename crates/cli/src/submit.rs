@@ -174,9 +174,12 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
         say(&name, &tally, &bad)?;
     }
     if !args.wait && !global.json {
-        // What keeps them waiting is told now: whoever submits may be the one who can put it right.
-        let batch: BatchView = client.value(Ask::batch(Method::GET, &name, "")).await?;
-        waits::note(&batch.waits);
+        // What keeps them waiting is told now: whoever submits may be the one who can put it right. They are submitted
+        // whether or not that can be found out.
+        let look = client.value::<BatchView>(Ask::batch(Method::GET, &name, ""));
+        if let Ok(Ok(batch)) = tokio::time::timeout(LOOK, look).await {
+            waits::note(&batch.waits);
+        }
     }
     let ended = if args.wait { Some(progress::watch(&client, &name, global.json).await?) } else { None };
     if global.json {
@@ -202,6 +205,9 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
     let well = ended.as_ref().is_none_or(batch::ended_well);
     Ok(if bad.count > 0 || !well { Exit::Some } else { Exit::Ok })
 }
+
+/// How long a submission looks for what keeps it waiting.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Tells uploads apart.
 pub(crate) fn upload_id() -> Result<String> {
