@@ -2,21 +2,42 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::header;
 use axum::response::Response;
 
+use crate::quoting;
 use crate::reply;
 use crate::world::{Kind, Vendor, World};
 
+/// What is asked for, and the body it is asked with where that is read.
+pub(crate) struct Asked<'a> {
+    kind: Kind,
+    body: &'a [u8],
+}
+
+impl From<Kind> for Asked<'_> {
+    fn from(kind: Kind) -> Self {
+        Self { kind, body: b"" }
+    }
+}
+
+impl<'a> From<(Kind, &'a Bytes)> for Asked<'a> {
+    fn from((kind, body): (Kind, &'a Bytes)) -> Self {
+        Self { kind, body }
+    }
+}
+
 /// Passes a request through the faults: `act` does what was asked, `throttled` and `failed` are the vendor's own
 /// ways to refuse.
-pub(crate) async fn pass(
+pub(crate) async fn pass<'a>(
     world: &World,
     vendor: Vendor,
-    kind: Kind,
+    asked: impl Into<Asked<'a>>,
     refusals: Refusals,
     act: impl AsyncFnOnce() -> Response,
 ) -> Response {
+    let Asked { kind, body } = asked.into();
     let faults = world.faults(vendor);
     let books = world.books(vendor);
     let _busy = books.enter(kind);
@@ -25,6 +46,9 @@ pub(crate) async fn pass(
         let wait = wait_ms.div_ceil(1000).max(1);
         let response = reply::with((refusals.throttled)(wait), "retry-after", wait);
         return counted(world, vendor, kind, response);
+    }
+    if let Some(refused) = quoting::refusal(&faults, kind, body) {
+        return counted(world, vendor, kind, refused);
     }
     if world.dice.chance(faults.throttle_rate) {
         let wait = faults.retry_after_s;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::audio::{Format, Recipe, seed_of};
 use crate::callback;
-use crate::gate::{Refusals, bearer, pass};
+use crate::gate::{Asked, Refusals, bearer, pass};
 use crate::outputs::{self, Outputs};
 use crate::reply;
 use crate::settings::Envelope;
@@ -67,13 +67,13 @@ fn refused(world: &World, headers: &HeaderMap) -> Option<Response> {
         .then(|| problem(402, "payment_required", "Payment Required", "insufficient balance"))
 }
 
-pub(super) async fn guarded(
+pub(super) async fn guarded<'a>(
     world: &World,
     headers: &HeaderMap,
-    kind: Kind,
+    asked: impl Into<Asked<'a>>,
     act: impl AsyncFnOnce() -> Response,
 ) -> Response {
-    pass(world, V, kind, refusals(), async || match refused(world, headers) {
+    pass(world, V, asked, refusals(), async || match refused(world, headers) {
         Some(refused) => refused,
         None => act().await,
     })
@@ -105,7 +105,7 @@ async fn create(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    guarded(&world, &headers, Kind::Create, async || {
+    guarded(&world, &headers, (Kind::Create, &body), async || {
         let order = match form::order(&body) {
             Ok(order) => order,
             Err(refused) => return refused,
@@ -133,7 +133,7 @@ async fn create(
             id: id.clone(),
             created,
             ends: if early { created } else { world.plan_end(created) },
-            failure: world.failure(V, token, "task interrupted, please retry"),
+            failure: world.failure(V, token, &body, "task interrupted, please retry"),
             request: json!({ "input": order.input, "webhook": order.webhook }),
             webhook: order.webhook.clone(),
             outputs,

@@ -10,6 +10,7 @@ mod files;
 mod gate;
 mod inference_sh;
 mod outputs;
+mod quoting;
 mod replicate;
 mod reply;
 mod senseaudio;
@@ -20,8 +21,9 @@ mod world;
 
 pub use server::{Error, Simulator};
 pub use settings::{
-    AddressForm, CallbackForm, Config, Envelope, Faults, InferenceSh, LyricsMode, NotReady, Numbering,
-    OddAudio, OutputForm, OutputShape, Replicate, SenseAudio, Tencent, WEBHOOK_SECRET, WebhookForm,
+    AddressForm, CallbackForm, Config, Doom, Envelope, Faults, InferenceSh, LyricsMode, NotReady, Numbering,
+    OddAudio, OutputForm, OutputShape, Refusal, Refused, Replicate, SenseAudio, Tencent, WEBHOOK_SECRET,
+    WebhookForm,
 };
 
 /// The audio that a file name of the simulator's stands for, such as `00000000000000aa-3000.mp3`; none for other names.

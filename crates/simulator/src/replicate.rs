@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::audio::{Format, Recipe, seed_of};
 use crate::callback;
-use crate::gate::{Refusals, bearer, pass};
+use crate::gate::{Asked, Refusals, bearer, pass};
 use crate::reply;
 use crate::world::{Kind, Phase, Task, Vendor, World, now, rfc3339};
 
@@ -78,13 +78,13 @@ fn refused(world: &World, headers: &HeaderMap) -> Option<Response> {
 }
 
 /// Any request that is no submission: passed through the faults, with the key checked.
-async fn guarded(
+async fn guarded<'a>(
     world: &World,
     headers: &HeaderMap,
-    kind: Kind,
+    asked: impl Into<Asked<'a>>,
     act: impl AsyncFnOnce() -> Response,
 ) -> Response {
-    pass(world, V, kind, refusals(), async || match refused(world, headers) {
+    pass(world, V, asked, refusals(), async || match refused(world, headers) {
         Some(refused) => refused,
         None => act().await,
     })
@@ -92,7 +92,7 @@ async fn guarded(
 }
 
 async fn create(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
-    let response = guarded(&world, &headers, Kind::Create, async || {
+    let response = guarded(&world, &headers, (Kind::Create, &body), async || {
         let order = match form::order(&body) {
             Ok(order) => order,
             Err(refused) => return refused,
@@ -108,7 +108,7 @@ async fn create(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes
             Recipe { seed: seed_of(&text).wrapping_add(seed), millis: world.length(Some(asked)), format };
         let early = order.webhook.is_some() && world.dice.chance(faults.callback_early_rate);
         let token = order.webhook.as_deref().unwrap_or(&text);
-        let failure = world.failure(V, token, "Prediction interrupted; please retry (code: PA)");
+        let failure = world.failure(V, token, &body, "Prediction interrupted; please retry (code: PA)");
         let task = Task {
             id: id.clone(),
             created,

@@ -1,7 +1,7 @@
 //! Replies.
 
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
@@ -16,16 +16,16 @@ pub(crate) fn problem(status: u16, body: &Value) -> Response {
 }
 
 /// A reply of any type.
-pub(crate) fn typed(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
+pub(crate) fn typed(status: u16, content_type: &str, body: impl Into<Body>) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, body.into()).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
+    response.headers_mut().remove(header::CONTENT_TYPE);
+    with(response, header::CONTENT_TYPE.as_str(), content_type)
 }
 
 /// The same with one more header.
-pub(crate) fn with(mut response: Response, name: &'static str, value: impl std::fmt::Display) -> Response {
-    if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
+pub(crate) fn with(mut response: Response, name: &str, value: impl std::fmt::Display) -> Response {
+    if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value.to_string())) {
         response.headers_mut().insert(name, value);
     }
     response

@@ -93,7 +93,7 @@ fn check(body: &Bytes, required: &[&str], fields: &[(&str, Is)]) -> Result<Map<S
 const LYRICS: &str = "[intro-medium] ; [verse] We stand upon the edge of dawn. The road is long ; [chorus] Rise up now. Rise and sing ; [outro-medium]";
 
 async fn create_lyrics(State(world): State<Arc<World>>, headers: HeaderMap, body: Bytes) -> Response {
-    pass(&world, V, Kind::Create, refusals(), async || {
+    pass(&world, V, (Kind::Create, &body), refusals(), async || {
         if let Some(refused) = refused(&world, &headers) {
             return refused;
         }
@@ -133,7 +133,7 @@ async fn song(
     model: &str,
     required: &[&str],
 ) -> Response {
-    pass(&world, V, Kind::Create, refusals(), async || {
+    pass(&world, V, (Kind::Create, &body), refusals(), async || {
         if let Some(refused) = refused(&world, &headers) {
             return refused;
         }
@@ -183,7 +183,7 @@ fn task(world: &World, id: &str, body: &Bytes, request: Value, outputs: Vec<Reci
         id: id.to_owned(),
         created,
         ends: world.plan_end(created),
-        failure: world.failure(V, &words_of(body), "生成失败，请稍后重试"),
+        failure: world.failure(V, &words_of(body), body, "生成失败，请稍后重试"),
         request,
         outputs,
         withheld: world.dice.chance(faults.output_expired_rate),

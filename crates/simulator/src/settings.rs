@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 mod faults;
 mod vendors;
 
-pub use faults::{AddressForm, Faults, NotReady, OddAudio, OutputShape};
+pub use faults::{AddressForm, Doom, Faults, NotReady, OddAudio, OutputShape, Refusal, Refused};
 pub use vendors::{
     CallbackForm, Envelope, InferenceSh, LyricsMode, Numbering, OutputForm, Replicate, SenseAudio, Tencent,
     WEBHOOK_SECRET, WebhookForm,

@@ -50,7 +50,7 @@ async fn job(State(world): State<Arc<World>>, body: Bytes) -> Response {
         Some("ListJobs") => Kind::LookUp,
         _ => Kind::Read,
     };
-    pass(&world, V, kind, refusals(), async || {
+    pass(&world, V, (kind, &body), refusals(), async || {
         let Ok(sent) = parsed else { return refuse(&world, "invalid request: body is not a JSON object") };
         let is = |field: &str, known: &str| sent.get(field).and_then(Value::as_str) == Some(known);
         let settings = &world.config.tencent;
@@ -61,7 +61,7 @@ async fn job(State(world): State<Arc<World>>, body: Bytes) -> Response {
             return refuse(&world, "authentication failed: invalid secretId or secretKey");
         }
         match action.as_deref() {
-            Some("CreateJob") => create(&world, &sent).await,
+            Some("CreateJob") => create(&world, &sent, &body).await,
             Some("GetJob") => get(&world, &sent),
             Some("ListJobs") => list(&world, &sent),
             _ => refuse(&world, "invalid action"),
@@ -70,7 +70,7 @@ async fn job(State(world): State<Arc<World>>, body: Bytes) -> Response {
     .await
 }
 
-async fn create(world: &Arc<World>, sent: &Map<String, Value>) -> Response {
+async fn create(world: &Arc<World>, sent: &Map<String, Value>, body: &Bytes) -> Response {
     if let Some(extra) = sent.keys().find(|key| {
         !["action", "secretId", "secretKey", "createJobRequest", "requestId"].contains(&key.as_str())
     }) {
@@ -94,7 +94,7 @@ async fn create(world: &Arc<World>, sent: &Map<String, Value>) -> Response {
     let late = order.timeout_s.is_some_and(|timeout| ends > created + timeout * 1000);
     let token = order.custom_id.as_deref().unwrap_or(&order.text);
     let own = "generation failed";
-    let failure = world.failure(V, token, own).or_else(|| late.then(|| own.to_owned()));
+    let failure = world.failure(V, token, body, own).or_else(|| late.then(|| own.to_owned()));
     let task = Task {
         id: id.clone(),
         created,

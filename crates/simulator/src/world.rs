@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use axum::body::Bytes;
 
+use crate::quoting;
 use crate::settings::{Config, Faults};
 
 mod books;
@@ -108,9 +109,14 @@ impl World {
         u32::try_from(secs * 1000).unwrap_or(u32::MAX)
     }
 
-    /// What a new task fails with, if it is to: the text that is set, or else the vendor's own.
-    pub(crate) fn failure(&self, vendor: Vendor, token: &str, own: &str) -> Option<String> {
+    /// What a new task fails with, if it is to: what is set for its submission, the text that is set, or else the
+    /// vendor's own.
+    pub(crate) fn failure(&self, vendor: Vendor, token: &str, body: &[u8], own: &str) -> Option<String> {
         let faults = self.faults(vendor);
+        if let Some(words) = quoting::doom(&faults, body) {
+            self.books(vendor).applied(Fault::Failed);
+            return Some(words);
+        }
         let is_first = lock(&self.jobs).insert((vendor, job_of(token).to_owned()));
         if faults.fail_first_only && !is_first || !self.dice.chance(faults.fail_rate) {
             return None;

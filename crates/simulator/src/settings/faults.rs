@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+mod quoting;
+
+pub use quoting::{Doom, Refusal, Refused};
+
 /// What goes wrong, and how often. Rates are from 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -34,6 +38,10 @@ pub struct Faults {
     pub fail_message: String,
     /// Whether only the first task of a job ends badly; a job is known by what marks its tasks, or else by its words.
     pub fail_first_only: bool,
+    /// Requests that are refused by what they contain, before anything is done; the first that fits counts.
+    pub refuse: Vec<Refusal>,
+    /// Tasks that end badly by what their submissions contain; the first that fits counts.
+    pub doom: Vec<Doom>,
     /// Replies that are cut short or are a page of HTML.
     pub garble_rate: f64,
     /// Outputs that cannot be had until the task is asked for again; their address stays the same.
@@ -119,6 +127,8 @@ impl Default for Faults {
             fail_rate: 0.0,
             fail_message: String::new(),
             fail_first_only: false,
+            refuse: Vec::new(),
+            doom: Vec::new(),
             garble_rate: 0.0,
             output_expired_rate: 0.0,
             output_expired_once_rate: 0.0,

@@ -6,6 +6,7 @@ mod downloads;
 mod expiry;
 mod failures;
 mod outputs;
+mod quoting;
 mod settings;
 mod sim;
 mod tasks;
