@@ -159,10 +159,12 @@ impl Submission {
 fn speaks_of_version(reply: &Reply) -> bool {
     let Ok(body) = reply.object() else { return false };
     let title = text(&body, &["title"]);
-    // What stands in the words may be quoted from the request.
+    // What stands in the words may be quoted from the request, and so may all that is said of the input.
+    let is_of_input = |field: &Object| text(field, &["field"]).is_some_and(|path| path.starts_with("input"));
+    let says_so =
+        |field: &Object| text(field, &["description"]) == Some("version is required") && !is_of_input(field);
     let fields = body.get("invalid_fields").and_then(Value::as_array).into_iter().flatten();
-    let mut said = fields.filter_map(|field| field.get("description")?.as_str());
-    title == Some("Invalid version or not permitted") || said.any(|words| words == "version is required")
+    title == Some("Invalid version or not permitted") || fields.filter_map(Value::as_object).any(says_so)
 }
 
 fn version_refused(words: &str) -> Fault {

@@ -7,9 +7,18 @@ use crate::contract::Cost;
 use crate::failure::{self, Row};
 use crate::tolerant::{Reply, blot};
 
-/// What a reply of the gateway means, which is not in the API's envelope.
+/// What a reply of the gateway means, which is not in the API's envelope: its own messages alone say for certain what is
+/// wrong.
 pub(super) fn of_gateway(reply: &Reply, cost: Cost) -> Fault {
-    by_status(reply, &reply.words(), cost)
+    let words = reply.words();
+    let locked = |code: &'static str| Fault::from_vendor(FaultKind::Locked, code, &words);
+    match reply.status.as_u16() {
+        401 | 403 if GATEWAY_KEY.iter().any(|known| words.starts_with(known)) => locked("key_refused"),
+        // No API is at this address: every request would fail as well.
+        404 if words.starts_with(GATEWAY_NO_API) => locked("address_invalid"),
+        429 if words == GATEWAY_QUOTA => locked("plan_limit"),
+        _ => by_status(reply, &words, cost),
+    }
 }
 
 /// What the API's `errorResponse` means: no job was made, or the question was not answered.
@@ -54,17 +63,12 @@ const GATEWAY_KEY: [&str; 5] = [
 const GATEWAY_NO_API: &str = "There is no api match";
 const GATEWAY_QUOTA: &str = "API quota exceeded";
 
+/// What a status means beside words that decide nothing.
 fn by_status(reply: &Reply, words: &str, cost: Cost) -> Fault {
     let fault = |kind, code: &'static str| Fault::from_vendor(kind, code, words);
     match reply.status.as_u16() {
-        401 | 403 if GATEWAY_KEY.iter().any(|known| words.starts_with(known)) => {
-            fault(FaultKind::Locked, "key_refused")
-        }
         401 | 403 => Fault::suspecting("key_refused", words),
-        // No API is at this address: every request would fail as well, if it is the gateway that says so.
-        404 if words.starts_with(GATEWAY_NO_API) => fault(FaultKind::Locked, "address_invalid"),
         404 | 405 | 426 | 481 => Fault::suspecting("address_invalid", words),
-        429 if words == GATEWAY_QUOTA => fault(FaultKind::Locked, "plan_limit"),
         499 if cost == Cost::Creates => fault(FaultKind::Unknown, "vendor_error"),
         499 => fault(FaultKind::Unavailable, "vendor_error"),
         _ => reply.fault(cost).with_vendor_message(words),

@@ -196,6 +196,17 @@ fn every_refusal_of_a_submission_says_what_to_do() {
 }
 
 #[test]
+fn a_version_is_missing_where_that_is_said_of_the_version_and_not_of_the_input() {
+    let said = |field: &str| {
+        let invalid = serde_json::json!([{ "type": "required", "field": field, "description": "version is required" }]);
+        let body = serde_json::json!({ "title": "Input validation failed", "status": 422, "invalid_fields": invalid });
+        outcome(submit(&vendor(), r#"{"prompt":"version is required"}"#), reply(422, body.to_string()))
+    };
+    assert!(said("").starts_with("locked version_refused"), "{}", said(""));
+    assert!(said("input.prompt").starts_with("rejected request_refused"), "{}", said("input.prompt"));
+}
+
+#[test]
 fn a_reply_that_cannot_be_read_is_garbled_wherever_it_comes() {
     let vendor = vendor();
     let id = task_id("abc");

@@ -170,6 +170,14 @@ fn every_answer_to_a_submission_is_sorted() {
 }
 
 #[test]
+fn the_gateways_messages_say_nothing_where_the_api_quotes_them() {
+    let said = |body: &str| outcome(submit(&vendor(), r#"{"prompt":"海"}"#), reply(404, body.to_owned()));
+    assert!(said(r#"{"message":"There is no api match uri"}"#).starts_with("locked address_invalid"));
+    let quoted = said(r#"{"errorResponse":{"message":"There is no api match for my heart"}}"#);
+    assert!(quoted.starts_with("unavailable request_forbidden"), "{quoted}");
+}
+
+#[test]
 fn the_operators_rules_come_before_our_own() {
     let rule = FaultRule {
         contains: "Something".to_owned(),
