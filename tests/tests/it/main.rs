@@ -15,5 +15,6 @@ mod limits;
 mod money;
 mod notices;
 mod polling;
+mod refusals;
 mod submitting;
 mod tenants;
