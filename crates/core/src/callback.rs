@@ -85,49 +85,55 @@ impl CallbackKeys {
 }
 
 /// A text with the last part of our own callback addresses blotted out: whoever knows it can end a job. The slashes may
-/// be escaped, as in JSON or in a query.
+/// be escaped in any way that vendors quote addresses.
 pub fn masked(text: &str) -> String {
-    if !text.contains("callbacks") {
-        return text.to_owned();
-    }
-    SLASHES.iter().fold(text.to_owned(), |text, slash| masked_by(&text, slash))
-}
-
-const SLASHES: [&str; 6] = ["/", "\\/", "\\u002f", "\\u002F", "%2F", "%2f"];
-
-fn masked_by(text: &str, slash: &str) -> String {
-    let mark = format!("{slash}callbacks{slash}");
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(&mark) {
-        let (before, address) = rest.split_at(at + mark.len());
+    while let Some(at) = rest.find(FOLDER) {
+        let (before, address) = rest.split_at(at + FOLDER.len());
         masked.push_str(before);
-        // vendor/job/attempt/token
-        let is_part = |c: char| c.is_ascii_alphanumeric() || "_-./%".contains(c);
-        let mut end = 0;
-        while let Some(c) = address[end..].chars().next() {
-            end += match address[end..].starts_with(slash) {
-                true => slash.len(),
-                false if is_part(c) => c.len_utf8(),
-                false => break,
-            };
+        rest = address;
+        // /vendor/job/attempt/token
+        let (shown, slashes) = path(address, 4);
+        if slash(address).is_some() && slashes == 4 {
+            let (secret, _) = path(&address[shown..], usize::MAX);
+            masked.push_str(&address[..shown]);
+            masked.push_str(if secret > 0 { "***" } else { "" });
+            rest = &address[shown + secret..];
         }
-        let (path, behind) = address.split_at(end);
-        let parts: Vec<usize> = std::iter::successors(path.find(slash), |at| {
-            path[at + slash.len()..].find(slash).map(|next| at + slash.len() + next)
-        })
-        .collect();
-        match parts.last() {
-            Some(last) if parts.len() > 2 => {
-                masked.push_str(&path[..last + slash.len()]);
-                masked.push_str("***");
-            }
-            _ => masked.push_str(path),
-        }
-        rest = behind;
     }
     masked.push_str(rest);
     masked
+}
+
+/// The folder of our callback addresses.
+const FOLDER: &str = "callbacks";
+
+/// How long the path is that a text begins with, up to the end of so many slashes, and how many it has.
+fn path(text: &str, most: usize) -> (usize, usize) {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let (mut end, mut slashes) = (0, 0);
+    while slashes < most {
+        let rest = &text[end..];
+        if let Some(length) = slash(rest) {
+            (end, slashes) = (end + length, slashes + 1);
+        } else if rest.chars().next().is_some_and(is_part) {
+            end += 1;
+        } else {
+            break;
+        }
+    }
+    (end, slashes)
+}
+
+/// How long the slash is that a text begins with: bare, in JSON, in JSON within JSON, in a query, or in a page.
+fn slash(text: &str) -> Option<usize> {
+    let escapes = text.len() - text.trim_start_matches('\\').len();
+    let forms: &[&str] =
+        if escapes > 0 { &["/", "u002f"] } else { &["/", "%2f", "%252f", "&#x2f;", "&#47;", "&sol;"] };
+    let bare = &text[escapes..];
+    let is_form = |form: &&&str| bare.get(..form.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(form));
+    forms.iter().find(is_form).map(|form| escapes + form.len())
 }
 
 #[cfg(test)]
@@ -164,7 +170,21 @@ mod tests {
         let (job, vendor) = (JobId::from_bytes([1; 16]), VendorName::new("replicate").unwrap());
         let path = keys(&["a"]).path(&vendor, job, 1);
         let mac = token(&path);
-        for slash in SLASHES {
+        for slash in [
+            "/",
+            "\\/",
+            "\\\\/",
+            "\\\\\\/",
+            "\\u002f",
+            "\\u002F",
+            "\\\\u002f",
+            "%2F",
+            "%2f",
+            "%252F",
+            "&#x2F;",
+            "&#47;",
+            "&sol;",
+        ] {
             let quoted =
                 format!("bad webhook \"https://s.example/callbacks/{path}\": refused").replace('/', slash);
             let fault = crate::Fault::from_vendor(crate::FaultKind::Rejected, "request_refused", &quoted);
@@ -175,7 +195,14 @@ mod tests {
                 assert!(shown.contains("***") && shown.contains("refused"), "{shown}");
             }
         }
-        assert_eq!(masked("callbacks are late"), "callbacks are late");
+        for other in ["callbacks are late", "callbacks/a/b", "callbacks", "/callbacks/a/b/c/", "callbacks//"]
+        {
+            assert_eq!(masked(other), other);
+        }
+        assert_eq!(
+            masked("callbacks callbacks/a/b/1/k.m, callbacks/c/d/2/k.m"),
+            "callbacks callbacks/a/b/1/***, callbacks/c/d/2/***"
+        );
     }
 
     #[test]

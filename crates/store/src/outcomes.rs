@@ -128,7 +128,7 @@ async fn committed(shared: &Shared, pending: &[(Arc<Lease>, Event)]) -> Result<(
         .filter_map(|(lease, event)| match step(&lease.job, event, now, &policy) {
             Some(step) => Some((lease, event, step)),
             None => {
-                tracing::debug!(job.id = %lease.job.id, ?event, "outcome changes nothing");
+                tracing::debug!(job.id = %lease.job.id, event = event.name(), "outcome changes nothing");
                 None
             }
         })
@@ -148,7 +148,7 @@ async fn committed(shared: &Shared, pending: &[(Arc<Lease>, Event)]) -> Result<(
                 announce(&step.job, &step.effects);
             }
             Committed::Stale if !outlives_its_lease(event) => {
-                tracing::debug!(job.id = %lease.job.id, ?event, "outcome comes too late");
+                tracing::debug!(job.id = %lease.job.id, event = event.name(), "outcome comes too late");
             }
             Committed::Stale => stale.push((lease.job.id, *event)),
             Committed::NoSuchJob => tracing::warn!(job.id = %lease.job.id, "job is not in redis any more"),

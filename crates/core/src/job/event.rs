@@ -207,3 +207,35 @@ pub enum Event {
     /// An operator decided what becomes of a held job.
     Resolved(Choice),
 }
+
+impl Event {
+    /// The event's name, for logs: what it holds may be a tenant's words, or an address that is a secret.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::HandedBack { .. } => "handed_back",
+            Self::Packed { .. } => "packed",
+            Self::Shut { .. } => "shut",
+            Self::ProbeFailed { .. } => "probe_failed",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::Accepted { .. } => "accepted",
+            Self::SubmitFailed { .. } => "submit_failed",
+            Self::Found { .. } => "found",
+            Self::NotFound { .. } => "not_found",
+            Self::CannotTell { .. } => "cannot_tell",
+            Self::LookFailed { .. } => "look_failed",
+            Self::Reported { .. } => "reported",
+            Self::Heard { .. } => "heard",
+            Self::PollFailed { .. } => "poll_failed",
+            Self::CancelAsked => "cancel_asked",
+            Self::CancelDone { .. } => "cancel_done",
+            Self::CancelFailed { .. } => "cancel_failed",
+            Self::Stored { .. } => "stored",
+            Self::QualityRejected { .. } => "quality_rejected",
+            Self::CollectFailed { .. } => "collect_failed",
+            Self::Poisoned { .. } => "poisoned",
+            Self::RetryAsked => "retry_asked",
+            Self::Resolved(_) => "resolved",
+        }
+    }
+}
