@@ -95,7 +95,9 @@ impl World {
         };
         let addr = addr.parse()?;
         let begun = Instant::now();
-        while !folder.path().join("songmill.toml").is_file() {
+        // It may be there a moment before what is in it.
+        let is_written = |file: PathBuf| std::fs::metadata(file).is_ok_and(|file| file.len() > 0);
+        while !is_written(folder.path().join("songmill.toml")) {
             if begun.elapsed() > PATIENCE {
                 bail!("the simulator wrote no settings");
             }

@@ -18,3 +18,4 @@ mod polling;
 mod refusals;
 mod submitting;
 mod tenants;
+mod words;

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use songmill_tests::{World, many, one_each, until};
 
 /// Somebody who is told, and answers with `status`.
-struct Customer {
-    url: String,
+pub(crate) struct Customer {
+    pub(crate) url: String,
     told: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 impl Customer {
-    fn answering(status: u16) -> Result<Self> {
+    pub(crate) fn answering(status: u16) -> Result<Self> {
         let socket = TcpListener::bind("127.0.0.1:0")?;
         let url = format!("http://{}/hook", socket.local_addr()?);
         let told = Arc::new(Mutex::new(Vec::new()));
@@ -31,11 +31,11 @@ impl Customer {
         Ok(Self { url, told })
     }
 
-    fn told(&self) -> Vec<(String, Value)> {
+    pub(crate) fn told(&self) -> Vec<(String, Value)> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn of(&self, kind: &str) -> Vec<(String, Value)> {
+    pub(crate) fn of(&self, kind: &str) -> Vec<(String, Value)> {
         self.told().into_iter().filter(|(_, told)| told["type"] == kind).collect()
     }
 }
