@@ -150,6 +150,9 @@ impl Store {
                 call.arg("unprobed");
             }
             Signal::Failing(_) | Signal::Down(_) if limits.breaker == 0 => return Ok(false),
+            Signal::Suspected(fault) if limits.breaker == 0 && fault.suspicion() == Some(&*fault.code) => {
+                return Ok(false);
+            }
             Signal::Locked(fault) => {
                 call.arg("locked").arg(&*fault.code);
                 waits(&mut call, wait(fault, policy.locked_wait.get()));

@@ -79,7 +79,9 @@ impl Reply {
         let fault = |kind, code: &'static str| Fault::from_vendor(kind, code, self.words());
         match (self.status.as_u16(), cost) {
             (401 | 403, _) => Fault::suspecting("key_refused", self.words()),
-            (402, _) => fault(FaultKind::Locked, "balance_empty"),
+            (402, _) if self.object().is_ok() => fault(FaultKind::Locked, "balance_empty"),
+            // A page: somebody between us and the vendor may have sent it.
+            (402, _) => Fault::suspecting("balance_empty", self.words()),
             (429, _) => fault(FaultKind::Throttled, "rate_limited").after(self.wait_at_limit()),
             (408 | 500.., Cost::Creates) => fault(FaultKind::Unknown, "vendor_error").after(self.wait()),
             (408 | 500.., Cost::Free) => fault(FaultKind::Unavailable, "vendor_error").after(self.wait()),

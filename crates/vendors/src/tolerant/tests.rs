@@ -102,7 +102,8 @@ fn a_status_code_is_sorted_by_what_to_do_and_the_bodys_wait_counts_before_the_li
     let kind = |status, cost| reply(status, "x").fault(cost).kind;
     let refused = reply(401, "x").fault(Cost::Creates);
     assert_eq!((refused.kind, refused.suspicion()), (FaultKind::Unavailable, Some("key_refused")));
-    assert_eq!(kind(402, Cost::Creates), FaultKind::Locked);
+    assert_eq!(reply(402, "{}").fault(Cost::Creates).kind, FaultKind::Locked);
+    assert_eq!(reply(402, "<html>").fault(Cost::Creates).suspicion(), Some("balance_empty"));
     assert_eq!(
         (kind(404, Cost::Creates), kind(422, Cost::Creates)),
         (FaultKind::Rejected, FaultKind::Rejected)

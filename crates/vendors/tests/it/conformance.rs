@@ -161,7 +161,8 @@ fn every_status_is_sorted() {
                     // Whatever a success says to a cancel, the task is asked for afterwards; 404 says it has ended.
                     (200..300 | 400..500, _, None) => cancels,
                     (200..400, _, kind) => kind == Some(Garbled),
-                    (402, _, kind) => kind == Some(Locked),
+                    (402, _, kind) if body.starts_with('{') => kind == Some(Locked),
+                    (402, _, kind) => kind == Some(Unavailable) && said.is_suspicion(),
                     // Undocumented: the account, or this request alone.
                     (401 | 403, _, kind) => kind == Some(Unavailable) && said.is_suspicion(),
                     (429, _, kind) => kind == Some(Throttled),

@@ -198,7 +198,8 @@ fn every_refusal_of_a_submission_says_what_to_do() {
 #[test]
 fn a_version_is_missing_where_that_is_said_of_the_version_and_not_of_the_input() {
     let said = |field: &str| {
-        let invalid = serde_json::json!([{ "type": "required", "field": field, "description": "version is required" }]);
+        let invalid =
+            serde_json::json!([{ "type": "required", "field": field, "description": "version is required" }]);
         let body = serde_json::json!({ "title": "Input validation failed", "status": 422, "invalid_fields": invalid });
         outcome(submit(&vendor(), r#"{"prompt":"version is required"}"#), reply(422, body.to_string()))
     };
