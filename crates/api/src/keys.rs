@@ -9,8 +9,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::Tenant;
-use songmill_core::money::limit_micros;
-use songmill_store::{AccessKey, Scope, TenantQuota};
+use songmill_store::{AccessKey, BudgetOf, Scope, TenantQuota};
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -125,7 +124,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::PUT, "/v1/tenants/{tenant}/quota", "tenant_quota", quota)
             .says(
                 "Says what a tenant may have",
-                "What is not said is as for all tenants (`quota` in the settings).",
+                "What is not said is as for all tenants (`quota` in the settings); its budget stays (`PUT /v1/budgets`).",
             )
             .for_scope(Scope::Admin)
             .body::<NewQuota>()
@@ -255,6 +254,7 @@ async fn tenant(
 
 async fn quota(
     State(app): State<Arc<App>>,
+    caller: Caller,
     Id(tenant): Id<Tenant>,
     Json(new): Json<NewQuota>,
 ) -> Result<Out<TenantView>, Problem> {
@@ -275,9 +275,11 @@ async fn quota(
             ));
         }
     }
-    let spend_per_day = spend_per_day.map(limit_micros);
-    let quota = TenantQuota { open_jobs, bytes, jobs_per_day, spend_per_day, weight };
+    let quota = TenantQuota { open_jobs, bytes, jobs_per_day, spend_per_day: None, weight };
     app.store.set_quota(&tenant, quota).await?;
+    if spend_per_day.is_some() {
+        app.store.set_budget(&BudgetOf::Tenant(tenant.clone()), spend_per_day, caller.label()).await?;
+    }
     let usage = app.store.usage(&tenant).await?;
     Ok(Out(TenantView::of(tenant, &usage)))
 }

@@ -236,6 +236,11 @@ async fn set_price(
         currency: new.currency,
         rate: new.rate.map_or(1.0, |rate| rate.0),
     };
+    let amounts = [new.lyrics, new.song, new.second, new.work_second];
+    if amounts.iter().all(Option::is_none) {
+        let fix = "say lyrics, song, second or work_second; 0 where it is free";
+        return Err(Problem::field("song", "is missing, and so are the other amounts", fix));
+    }
     if !(1.0..=86_400.0).contains(&price.work_s) {
         return Err(Problem::field("work_s", format!("is {}", price.work_s), "use 1 to 86400 seconds"));
     }

@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt as _};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use songmill_core::money::limit_micros;
+use songmill_core::money::{Amount, limit_micros};
 use songmill_core::{BatchName, BatchRef, Tenant};
 use songmill_producer::Tally;
 use songmill_producer::lines::{self, Format, Line, ReadError};
@@ -151,6 +151,19 @@ pub(crate) fn broken(error: &ReadError) -> Problem {
     }
 }
 
+/// Whoever is no operator may lower what a batch may cost, and no more.
+async fn may_set_budget(app: &App, batch: &BatchRef, wanted: f64) -> Result<(), Problem> {
+    let own = app.store.spent_for(batch).await?.1;
+    let limit = own.unwrap_or(limit_micros(app.policy().money.batch));
+    let wanted = limit_micros(wanted);
+    if limit > 0 && (wanted == 0 || wanted > limit) {
+        let limit = Amount::of_micros(limit);
+        let fix = "use less, or have an operator raise it (`songmill budget set batch`)";
+        return Err(Problem::query("budget", format!("is more than the batch may cost, {limit}"), fix));
+    }
+    Ok(())
+}
+
 async fn upload(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -175,6 +188,9 @@ async fn upload(
     let (budget, weight) = (query.budget, query.weight);
     if let Some(bad) = budget.filter(|budget| !(0.0..=MOST_MONEY).contains(budget)) {
         return Err(Problem::query("budget", format!("is {bad}"), format!("use 0 to {MOST_MONEY}")));
+    }
+    if let Some(wanted) = budget.filter(|_| !caller.may(Scope::Admin)) {
+        may_set_budget(&app, &batch, wanted).await?;
     }
     if let Some(bad) = weight.filter(|weight| !(0.001..=1000.0).contains(weight)) {
         return Err(Problem::query("weight", format!("is {bad}"), "use 0.001 to 1000"));

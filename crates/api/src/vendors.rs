@@ -10,7 +10,7 @@ use axum::http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::pace::Kind;
-use songmill_core::{Stage, VendorName};
+use songmill_core::{Stage, Tenant, VendorName};
 use songmill_store::{Scope, WaitsOf};
 use songmill_vendors::Vendors;
 use songmill_vendors::contract::Card;
@@ -71,7 +71,7 @@ async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Out<Listed<
         let own = caller.meant(None)?;
         let of = if for_operator { WaitsOf::All } else { WaitsOf::Tenant(&own) };
         let waits = app.waits(std::slice::from_ref(&card.name), of, for_operator).await?;
-        data.push(VendorView { waits, ..view(&app, card, for_operator).await? });
+        data.push(VendorView { waits, ..view(&app, card, (!for_operator).then_some(&own)).await? });
     }
     Ok(Out(Listed { data, next: None }))
 }
@@ -79,11 +79,15 @@ async fn list(State(app): State<Arc<App>>, caller: Caller) -> Result<Out<Listed<
 /// How the length of usual songs is known: those that name none.
 const USUAL: Kind = Kind(1);
 
-async fn view(app: &App, card: &Card, for_operator: bool) -> Result<VendorView, Problem> {
+/// A vendor as it is for a tenant, or for an operator.
+async fn view(app: &App, card: &Card, tenant: Option<&Tenant>) -> Result<VendorView, Problem> {
     let name = &card.name;
     let flow = app.store.flow(name).await?;
+    let gate = tenant.map_or_else(|| flow.gate_of_all(), |tenant| flow.gate_for(tenant));
+    let of_tenant = flow.gate.as_ref().filter(|_| tenant.is_none() && gate.is_none());
+    let tenant_gate = of_tenant.map(|gate| GateView { tenant: gate.only.clone(), ..GateView::from(gate) });
     let (mut waiting, mut shown) = (None, None);
-    if for_operator {
+    if tenant.is_none() {
         let depths = app.store.depths(name).await?;
         let named = |(stage, count): (Stage, u64)| (stage.to_string(), count);
         waiting = Some(depths.into_iter().map(named).collect::<BTreeMap<_, _>>());
@@ -104,7 +108,8 @@ async fn view(app: &App, card: &Card, for_operator: bool) -> Result<VendorView, 
         look_up: card.policy.look_up,
         cancel: card.policy.cancel,
         creates_per_minute: (creates > 0).then_some(creates),
-        gate: flow.gate.as_ref().map(GateView::from),
+        gate: gate.map(GateView::from),
+        tenant_gate,
         flow: shown,
         waiting,
         waits: Vec::new(),
@@ -125,7 +130,7 @@ fn known(name: &VendorName) -> Result<Vendors, Problem> {
 async fn shown(app: &App, all: &Vendors, name: &VendorName) -> Result<Out<VendorView>, Problem> {
     let card = all.cards().find(|card| card.name == *name);
     let card = card.ok_or_else(|| Problem::not_found(format!("vendor {name} is not known")))?;
-    Ok(Out(view(app, card, true).await?))
+    Ok(Out(view(app, card, None).await?))
 }
 
 async fn shut(

@@ -242,6 +242,9 @@ pub struct VendorView {
     /// Its gate, where that is shut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<GateView>,
+    /// A gate that is shut for one tenant alone, whose submissions fail beside those of others; only for operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_gate: Option<GateView>,
     /// Its limits and what is used of them; only for operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<FlowView>,

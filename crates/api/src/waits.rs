@@ -65,6 +65,10 @@ fn view(wait: &Wait, now: Timestamp, currency: &str, for_operator: bool) -> Wait
         reason: why,
         code,
         message,
+        budget: match &wait.because {
+            Because::Budget(purse) => Some(purse.of.as_str().to_owned()),
+            Because::Paused(_) | Because::AskedToWait(_) | Because::NoWorker => None,
+        },
         link,
         next_try_at: wait.next_try(now).map(|at| Moment(at).to_string()),
         needs_person: wait.needs_person(),
@@ -73,13 +77,19 @@ fn view(wait: &Wait, now: Timestamp, currency: &str, for_operator: bool) -> Wait
 }
 
 fn of_budget(vendor: &VendorName, purse: &Purse, currency: &str, for_operator: bool) -> String {
-    let Purse { of, most, spent, price } = purse;
-    let raise = match of {
-        PurseOf::Day => "songmill budget set day AMOUNT",
-        PurseOf::Tenant => "songmill budget set tenant AMOUNT --tenant NAME",
-        PurseOf::Batch => "songmill budget set batch AMOUNT --batch NAME",
+    let Purse { of, tenant, batch, most, spent, price } = purse;
+    let batch = batch.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (of_what, raise) = match of {
+        PurseOf::Day => ("of all tenants for today".to_owned(), "songmill budget set day AMOUNT".to_owned()),
+        PurseOf::Tenant => (
+            format!("of tenant {tenant} for today"),
+            format!("songmill budget set tenant AMOUNT --tenant {tenant}"),
+        ),
+        PurseOf::Batch => {
+            (format!("of batch {batch}"), format!("songmill budget set batch AMOUNT --batch {batch}"))
+        }
     };
-    let used = format!("{vendor}: the budget {} is used up", of.of_what());
+    let used = format!("{vendor}: the budget {of_what} is used up");
     if *of == PurseOf::Day && !for_operator {
         return used;
     }

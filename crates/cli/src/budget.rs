@@ -161,6 +161,12 @@ pub(crate) async fn differences(store: &Store) -> Result<Vec<String>> {
             ));
         }
     }
+    for (vendor, entry) in &fleet.prices {
+        let estimate = own.estimates.get(vendor).filter(|_| entry.estimate.is_some());
+        if let Some(problem) = estimate.and_then(|estimate| estimate.problem(fleet.currency)) {
+            found.push(format!("{vendor}: {problem} with `songmill price set {vendor}`"));
+        }
+    }
     let has_budget = fleet.budgets.day > 0.0 || fleet.budgets.tenant_day > 0.0 || fleet.budgets.batch > 0.0;
     for (vendor, entry) in fleet.prices.iter().filter(|(_, entry)| has_budget && entry.price.is_free()) {
         let by = &entry.by;

@@ -159,10 +159,9 @@ impl Config {
 
     /// How jobs are waited for and retried.
     pub(crate) fn policy(&self) -> Policy {
-        let mut money = self.money.clone();
         let catalogue = Vendors::catalogue();
         let estimates = catalogue.cards().map(|card| (card.name.clone(), card.estimate.clone()));
-        money.estimates = estimates.collect();
+        let money = self.money.clone().with_estimates(estimates);
         Policy::new(self.policy.vendors.clone(), self.policy.jobs.clone()).with_money(money)
     }
 

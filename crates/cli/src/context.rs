@@ -69,7 +69,8 @@ pub(crate) fn vendors(config: &Config) -> Vendors {
     Vendors::from_settings(&config.vendors, now)
 }
 
-fn now() -> songmill_core::Timestamp {
+/// The moment by this machine's clock.
+pub(crate) fn now() -> songmill_core::Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     songmill_core::Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

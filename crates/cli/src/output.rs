@@ -108,6 +108,11 @@ pub(crate) fn print(table: &Table) -> Result<()> {
     Ok(())
 }
 
+/// An RFC 3339 moment in ms since 1970.
+pub(crate) fn millis(moment: &str) -> Option<u64> {
+    u64::try_from(moment.parse::<jiff::Timestamp>().ok()?.as_millisecond()).ok()
+}
+
 /// An RFC 3339 moment as local time with its zone: the clock alone where it is today.
 pub(crate) fn local(moment: &str) -> Option<String> {
     let at: jiff::Timestamp = moment.parse().ok()?;

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use axum::http::Method;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use songmill_api::views::BatchView;
-use songmill_core::BatchRef;
+use songmill_api::views::{BatchView, WaitReason, WaitView};
 use songmill_core::job::StateName;
+use songmill_core::{BatchRef, Timestamp};
 
 use crate::client::{Ask, Client};
+use crate::context::now;
 use crate::{exit, output, waits};
 
 /// Between two lines in a pipe, when something changed.
@@ -48,8 +49,8 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
                     output::note(format_args!("{name}: {}/{} ended; {words}", batch.ended, batch.total));
                     (said, last) = (Some(Instant::now()), words);
                 }
-                stuck = if is_stuck(&batch) { stuck.or_else(|| Some(Instant::now())) } else { None };
-                let needs_person = stuck.is_some_and(|since| since.elapsed() >= PERSON);
+                stuck = if is_stuck(&batch, now()) { stuck.or_else(|| Some(Instant::now())) } else { None };
+                let needs_person = stuck.is_some_and(|since| since.elapsed() >= patience(&batch));
                 if needs_person && !quiet {
                     bar.suspend(|| {
                         output::note(format_args!(
@@ -71,11 +72,33 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
     }
 }
 
+/// A pause that ends by itself within this time is waited for.
+const SOON_MS: u64 = 300_000;
+
+/// Whether a person must act before these songs go on. A budget of several batches may be given back by the others.
+fn is_for_a_person(wait: &WaitView, now: Timestamp) -> bool {
+    let next = wait.next_try_at.as_deref().and_then(output::millis);
+    let is_soon = next.is_some_and(|at| at < now.as_millis() + SOON_MS);
+    match wait.reason {
+        WaitReason::Paused => wait.needs_person && (wait.code.as_deref() != Some("shut_by_hand") || !is_soon),
+        WaitReason::Budget => wait.budget.as_deref() == Some("batch") || !is_soon,
+        WaitReason::NoWorker => true,
+        WaitReason::AskedToWait => false,
+    }
+}
+
+/// How long all that is left must have waited: the tasks of others under way may give back what they reserved.
+fn patience(batch: &BatchView) -> Duration {
+    let of_others = |wait: &WaitView| wait.budget.as_deref().is_some_and(|budget| budget != "batch");
+    if batch.waits.iter().any(of_others) { 10 * PERSON } else { PERSON }
+}
+
 /// Whether all that is left waits for a person.
-fn is_stuck(batch: &BatchView) -> bool {
+fn is_stuck(batch: &BatchView, now: Timestamp) -> bool {
     let left = |state: StateName| batch.counts.get(&state).copied().unwrap_or(0);
     let under_way = batch.total.saturating_sub(batch.ended + left(StateName::Held) + left(StateName::Queued));
-    let waiting: u64 = batch.waits.iter().filter(|wait| wait.needs_person).map(|wait| wait.songs).sum();
+    let waiting: u64 =
+        batch.waits.iter().filter(|wait| is_for_a_person(wait, now)).map(|wait| wait.songs).sum();
     batch.uploads == 0 && under_way == 0 && waiting > 0 && waiting >= left(StateName::Queued)
 }
 

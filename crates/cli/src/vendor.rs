@@ -3,7 +3,7 @@
 use anyhow::Result;
 use axum::http::Method;
 use clap::{Args, Subcommand, ValueEnum};
-use songmill_api::views::{FlowView, GateBy, Listed, Spend, SpendRow, VendorView};
+use songmill_api::views::{FlowView, GateBy, GateView, Listed, Spend, SpendRow, VendorView};
 use songmill_core::time::Span;
 use songmill_core::{Tenant, VendorName};
 
@@ -122,6 +122,9 @@ pub(crate) async fn run(global: &Global, command: VendorCommand) -> Result<Exit>
 }
 
 fn gate(vendor: &VendorView) -> String {
+    if let Some(GateView { tenant: Some(tenant), code, .. }) = &vendor.tenant_gate {
+        return format!("open; shut for {tenant}: {code}");
+    }
     let Some(gate) = &vendor.gate else { return "open".into() };
     let by = match gate.by {
         GateBy::Hand => "by hand",

@@ -123,6 +123,9 @@ pub fn reason(code: &str) -> Cow<'_, str> {
     })
 }
 
+/// The code of a refusal that may be about our account or about one request alone.
+pub const REQUEST_FORBIDDEN: &str = "request_forbidden";
+
 /// How many characters of somebody else's words a fault keeps.
 const MESSAGE_CHARS: usize = 300;
 /// The longest wait that is taken on somebody else's word.
@@ -184,7 +187,7 @@ impl Fault {
     /// vendor may quote, or `code` is what is wrong with our account. The job is tried again within its attempts; the
     /// vendor is paused for everybody only when something else confirms the suspicion.
     pub fn suspecting(code: impl Into<Cow<'static, str>>, words: impl AsRef<str>) -> Self {
-        let fault = Self::from_vendor(FaultKind::Unavailable, "request_forbidden", words);
+        let fault = Self::from_vendor(FaultKind::Unavailable, REQUEST_FORBIDDEN, words);
         Self { suspicion: Some(code.into()), ..fault }
     }
 

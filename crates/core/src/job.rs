@@ -18,7 +18,7 @@ mod step;
 pub use event::{Accepted, Choice, Defect, Event, Via};
 pub use explain::{Explanation, explain};
 pub use policy::{JobPolicy, OnUnknown, OnUnusable, Policy, VendorPolicy};
-pub use record::{Entry, Job, Packed, Route, StepKind, Trace};
+pub use record::{Booking, Entry, Job, Packed, Route, StepKind, Trace};
 pub use retrieval::Retrieval;
 pub use state::{Accept, Attempt, Doubt, Ended, HeldFor, Origin, Place, Stage, State, StateName};
 pub use step::{Effect, Step, step};

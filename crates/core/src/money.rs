@@ -28,6 +28,48 @@ pub struct Estimate {
     pub date: String,
 }
 
+impl Estimate {
+    /// The same where budgets are in this currency, at about what currencies are worth; as it is where that is not known.
+    #[must_use]
+    pub fn counted_in(mut self, budgets: Currency) -> Self {
+        let own = self.price.currency.unwrap_or(Currency::USD);
+        let worth = |currency| in_dollars(currency);
+        if let (Some(own), Some(budgets)) = (worth(own), worth(budgets)) {
+            self.price.rate = own / budgets;
+        }
+        self
+    }
+
+    /// Why it cannot be counted with where budgets are in this currency.
+    pub fn problem(&self, budgets: Currency) -> Option<String> {
+        let own = self.price.currency.unwrap_or(Currency::USD);
+        (in_dollars(budgets).is_none() && own != budgets).then(|| {
+            format!("its estimate is in {own} and is counted as if 1 {own} were 1 {budgets}; set a price")
+        })
+    }
+}
+
+/// About what one unit of a currency is worth in US dollars, for estimates alone (November 2026).
+fn in_dollars(currency: Currency) -> Option<f64> {
+    Some(match currency.as_str() {
+        "USD" => 1.0,
+        "EUR" => 1.15,
+        "GBP" => 1.32,
+        "CHF" => 1.25,
+        "CNY" => 0.14,
+        "HKD" => 0.128,
+        "TWD" => 0.032,
+        "JPY" => 0.0066,
+        "KRW" => 0.0007,
+        "SGD" => 0.77,
+        "AUD" => 0.65,
+        "CAD" => 0.72,
+        "INR" => 0.0115,
+        "BRL" => 0.18,
+        _ => return None,
+    })
+}
+
 /// What songs cost, and how much may be spent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -90,6 +132,15 @@ impl Money {
         route.steps.iter().map(|step| self.expected(&route.vendor, *step, route.size)).sum()
     }
 
+    /// With these estimates, counted in its own currency.
+    #[must_use]
+    pub fn with_estimates(mut self, estimates: impl Iterator<Item = (VendorName, Estimate)>) -> Self {
+        let counted =
+            |(vendor, estimate): (VendorName, Estimate)| (vendor, estimate.counted_in(self.currency));
+        self.estimates = estimates.map(counted).collect();
+        self
+    }
+
     /// What is wrong with its prices.
     pub fn problem(&self) -> Option<String> {
         self.prices.iter().find_map(|(vendor, price)| {
@@ -147,6 +198,19 @@ mod tests {
         for fine in ["0", "0.0", "0.000001", "12"] {
             assert!(toml::from_str::<Price>(&format!("song = {fine}")).is_ok(), "{fine}");
         }
+    }
+
+    #[test]
+    fn an_estimate_is_counted_in_the_currency_of_the_budgets() {
+        let price = Price { song: 1.0, currency: Some(Currency::USD), ..Price::default() };
+        let estimate = Estimate { price, source: String::new(), date: String::new() };
+        let song = |budgets: &str| {
+            let counted = estimate.clone().counted_in(budgets.parse().unwrap());
+            counted.price.terms().expected(StepKind::Song, Size::default())
+        };
+        assert_eq!((song("USD"), song("CNY"), song("XAU")), (1_000_000, 7_142_857, 1_000_000));
+        assert!(estimate.problem("XAU".parse().unwrap()).is_some());
+        assert_eq!(estimate.problem("CNY".parse().unwrap()), None);
     }
 
     #[test]

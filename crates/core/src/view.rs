@@ -286,6 +286,9 @@ pub struct WaitView {
     pub code: Option<String>,
     /// Why, in words.
     pub message: String,
+    /// Which budget: `day`, `tenant_day` or `batch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<String>,
     /// A page on which that can be put right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,

@@ -46,7 +46,8 @@ impl Outlook {
                 (flow.most_in_flight > 0).then(|| f64::from(flow.most_in_flight) / takes_s.max(0.1));
             let per_second = [by_rate, by_room].into_iter().flatten().reduce(f64::min);
             let prospect = Prospect {
-                shut: flow.gate.is_some_and(|gate| gate.keeps_shut(store.now())),
+                // One that a tenant's own failures have shut lets the others through.
+                shut: flow.gate.is_some_and(|gate| gate.only.is_none() && gate.keeps_shut(store.now())),
                 ahead: flow.ready + flow.later,
                 per_second,
                 takes_s,

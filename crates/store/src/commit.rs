@@ -87,9 +87,8 @@ fn booked(before: &Job, after: &Job) -> String {
     book(&format!("twice|{vendor}|{tenant}"), more(|job| job.maybe_paid_twice));
     let spent = after.spent.cast_signed() - before.spent.cast_signed();
     book(&format!("done_price|{vendor}|{tenant}"), spent);
-    // What was reserved when the submission began becomes what it has really cost.
-    let price = before.price.cast_signed();
-    let change = spent - done * price - undone * price;
+    // What was reserved when a submission began becomes what it has really cost.
+    let change = spent - (after.settled.cast_signed() - before.settled.cast_signed());
     for purse in ["=".to_owned(), format!("={tenant}"), "spent".to_owned()] {
         book(&purse, change);
     }

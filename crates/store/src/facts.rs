@@ -159,7 +159,11 @@ impl News {
     /// It in a sentence; amounts are shown to those whose money it is.
     pub fn message(&self, currency: Currency, with_amounts: bool) -> String {
         let vendor = self.vendor.as_ref().map_or("a vendor", VendorName::as_str);
-        let whose = self.budget.map_or("", PurseOf::of_what);
+        let whose = match (self.budget, &self.tenant, &self.batch) {
+            (Some(PurseOf::Tenant), Some(tenant), _) => format!("of tenant {tenant} for today"),
+            (Some(PurseOf::Batch), _, Some(batch)) => format!("of batch {batch}"),
+            _ => "of all tenants for today".to_owned(),
+        };
         let amounts = match with_amounts {
             true => format!(
                 ": {:.2} of {:.2} {currency} are spent or reserved",

@@ -5,6 +5,7 @@ use std::time::Duration;
 use songmill_core::{Fault, Job, Stage, Tenant, Timestamp, VendorName};
 
 use crate::connection::StoreError;
+use crate::lease::Watch;
 use crate::scripts::{Call, FLOW, SIGNAL, TAKE};
 use crate::store::Store;
 
@@ -19,8 +20,10 @@ pub enum Signal<'a> {
     Failing(&'a Fault),
     /// Every submission will fail for as long as the vendor says, by a code that it documents.
     Down(&'a Fault),
-    /// It looks as if every submission were refused, or failed, as this one: that counts once another job confirms it.
+    /// It looks as if every submission were refused as this one: that counts once another job confirms it.
     Suspected(&'a Fault),
+    /// The same of a task that failed: submissions that go well say nothing against it.
+    SuspectedOfTasks(&'a Fault),
     /// A submission that was let through a shut gate was not made.
     Unprobed,
     /// There were too many submissions.
@@ -51,6 +54,8 @@ pub struct Gate {
     pub words: String,
     /// The tenant whose submissions alone failed, where that is so: others are let through at any time to find out.
     pub only: Option<Tenant>,
+    /// Whether nobody else had submitted in the last ten minutes then.
+    pub alone: bool,
     /// Since when.
     pub since: Timestamp,
     /// Until when; then one submission is let through to find out, or it opens where an operator shut it. None: until
@@ -114,6 +119,34 @@ pub struct Flow {
     pub without_money: u64,
 }
 
+impl Flow {
+    /// The gate, where it is the vendor's and not only one tenant's beside others.
+    pub fn gate_of_all(&self) -> Option<&Gate> {
+        self.gate.as_ref().filter(|gate| gate.only.is_none() || gate.alone)
+    }
+
+    /// The gate, where it is shut for a tenant.
+    pub fn gate_for(&self, tenant: &Tenant) -> Option<&Gate> {
+        self.gate.as_ref().filter(|gate| gate.only.as_ref().is_none_or(|only| only == tenant))
+    }
+}
+
+/// What became of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heeded {
+    /// Nothing.
+    No,
+    /// The gate was shut or opened by it.
+    Changed,
+    /// The gate stays shut: it confirms why.
+    Confirmed,
+}
+
+/// Whether a code says that the vendor itself is down, not our account.
+fn is_of_vendor(code: &str) -> bool {
+    matches!(code, "vendor_setup_failed" | "vendor_maintenance")
+}
+
 /// Requests that may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -126,17 +159,17 @@ pub struct Grant {
 }
 
 impl Store {
-    /// Tells what a request for a job says of a vendor. True when the gate was shut or opened by this.
+    /// Tells what a request for a job says of a vendor; `watch` is the lease's that it was made under.
     pub async fn signal(
         &self,
         vendor: &VendorName,
-        job: &Job,
+        (job, watch): (&Job, Watch),
         signal: Signal<'_>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Heeded, StoreError> {
         let policy = self.policy();
         let policy = policy.vendor(vendor);
         let limits = &policy.limits;
-        let mut call = self.signal_call(vendor);
+        let mut call = self.signal_call(vendor, watch);
         let wait = |fault: &Fault, own: Duration| millis(policy.named_wait(fault).unwrap_or(own));
         let most = millis(limits.breaker_most.get());
         let waits = |call: &mut Call<'_>, first: u64| {
@@ -149,9 +182,11 @@ impl Store {
             Signal::Unprobed => {
                 call.arg("unprobed");
             }
-            Signal::Failing(_) | Signal::Down(_) if limits.breaker == 0 => return Ok(false),
-            Signal::Suspected(fault) if limits.breaker == 0 && fault.suspicion() == Some(&*fault.code) => {
-                return Ok(false);
+            Signal::Failing(_) | Signal::Down(_) if limits.breaker == 0 => return Ok(Heeded::No),
+            Signal::Suspected(fault) | Signal::SuspectedOfTasks(fault)
+                if limits.breaker == 0 && fault.suspicion().is_some_and(is_of_vendor) =>
+            {
+                return Ok(Heeded::No);
             }
             Signal::Locked(fault) => {
                 call.arg("locked").arg(&*fault.code);
@@ -166,14 +201,15 @@ impl Store {
                 waits(&mut call, wait(fault, limits.breaker_wait.get()));
                 call.arg(job.tenant.as_str()).arg(limits.breaker);
             }
-            Signal::Suspected(fault) => {
+            Signal::Suspected(fault) | Signal::SuspectedOfTasks(fault) => {
                 let code = fault.suspicion().unwrap_or(&fault.code);
                 call.arg("suspected").arg(code);
-                let is_down = code == fault.code;
+                let is_down = is_of_vendor(code);
                 let own = if is_down { limits.breaker_wait } else { policy.locked_wait };
                 waits(&mut call, wait(fault, own.get()));
                 call.arg(job.tenant.as_str()).arg(job.id.to_string());
                 call.arg(if is_down { "failing" } else { "locked" });
+                call.arg(if matches!(signal, Signal::SuspectedOfTasks(_)) { "task" } else { "" });
             }
             Signal::CreatesThrottled(fault) => {
                 call.arg("throttled").arg("c").arg(limits.creates_per_minute);
@@ -184,7 +220,11 @@ impl Store {
                 call.arg(0).arg(wait(fault, Duration::ZERO));
             }
         }
-        self.changed(&call).await
+        Ok(match call.run::<i64>(&mut self.connection()).await? {
+            1 => Heeded::Changed,
+            2 => Heeded::Confirmed,
+            _ => Heeded::No,
+        })
     }
 
     /// Shuts a vendor's gate by hand, until then or until it is opened. True when it was not shut by hand before.
@@ -194,19 +234,19 @@ impl Store {
         until: Option<Timestamp>,
         words: &str,
     ) -> Result<bool, StoreError> {
-        let mut call = self.signal_call(vendor);
+        let mut call = self.signal_call(vendor, Watch::None);
         call.arg("shut").arg(until.map_or(0, Timestamp::as_millis)).arg(words);
         self.changed(&call).await
     }
 
     /// Opens a vendor's gate, whoever shut it, and ends pauses that the vendor asked for. True when it was shut.
     pub async fn open_gate(&self, vendor: &VendorName) -> Result<bool, StoreError> {
-        let mut call = self.signal_call(vendor);
+        let mut call = self.signal_call(vendor, Watch::None);
         call.arg("open");
         self.changed(&call).await
     }
 
-    fn signal_call(&self, vendor: &VendorName) -> Call<'static> {
+    fn signal_call(&self, vendor: &VendorName, watch: Watch) -> Call<'static> {
         let keys = self.keys();
         let mut call = SIGNAL.call(&[
             keys.limits(vendor),
@@ -215,6 +255,7 @@ impl Store {
             keys.outbox(),
         ]);
         call.arg(keys.wake()).arg(vendor.as_str()).arg(self.retention().events).arg(keys.tenant_prefix());
+        call.arg(if watch == Watch::Probe { "probe" } else { "" });
         call
     }
 
@@ -279,6 +320,8 @@ struct Read {
     code: Option<String>,
     words: Option<String>,
     only: Option<Tenant>,
+    #[serde(default)]
+    alone: bool,
     since: Option<f64>,
     trips: Option<u32>,
     probe: Option<f64>,
@@ -304,6 +347,7 @@ impl Read {
             code: self.code.clone().unwrap_or_default(),
             words: self.words.clone().unwrap_or_default(),
             only: self.only.clone(),
+            alone: self.alone,
             since: moment(self.since.unwrap_or(until)),
             until: (until > 0.0).then(|| moment(until)),
             trips: self.trips.unwrap_or(0),

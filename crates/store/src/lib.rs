@@ -49,7 +49,7 @@ pub use enqueue::{Enqueued, NewJob};
 pub use erase::{Erasable, Erasing, KeptAnswer, Made};
 pub use facts::{Facts, News, NewsKind, Told};
 pub use fleet::{BudgetOf, Budgets, Fleet, PriceEntry, Source};
-pub use flow::{Bucket, Flow, Gate, Grant, ShutBy, Signal};
+pub use flow::{Bucket, Flow, Gate, Grant, Heeded, ShutBy, Signal};
 pub use idempotent::{Begun, Doing};
 pub use index::{Cursor, Filter, Page};
 pub use lease::{Lease, Watch};

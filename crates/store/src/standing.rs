@@ -2,7 +2,7 @@
 
 use songmill_core::job::{Stage, StateName};
 use songmill_core::money::limit_micros as micros;
-use songmill_core::{Job, Timestamp};
+use songmill_core::{BatchRef, Job, Tenant, Timestamp};
 
 use crate::connection::StoreError;
 use crate::flow::{Bucket, Flow, Gate};
@@ -10,10 +10,14 @@ use crate::isolation::SUSPECT;
 use crate::store::{Store, Stored};
 
 /// Which purse has too little left for a submission, and how it stands, in millionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purse {
-    /// Whose.
+    /// Which.
     pub of: PurseOf,
+    /// Whose job it is.
+    pub tenant: Tenant,
+    /// The batch that the job belongs to.
+    pub batch: Option<BatchRef>,
     /// What may be spent.
     pub most: u64,
     /// What is spent or reserved.
@@ -36,12 +40,12 @@ pub enum PurseOf {
 }
 
 impl PurseOf {
-    /// What the budget is for, after "the budget".
-    pub const fn of_what(self) -> &'static str {
+    /// Its name in JSON.
+    pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Day => "of all tenants for today",
-            Self::Tenant => "of the tenant for today",
-            Self::Batch => "of the batch",
+            Self::Day => "day",
+            Self::Tenant => "tenant_day",
+            Self::Batch => "batch",
         }
     }
 }
@@ -134,8 +138,8 @@ impl Store {
 
     /// One that may be submitted now.
     async fn ready(&self, job: &Job, flow: Flow, asked: bool, queue: &str) -> Result<Standing, StoreError> {
-        if let Some(gate) = flow.gate {
-            return Ok(Standing::Gate(gate));
+        if let Some(gate) = flow.gate_for(&job.tenant) {
+            return Ok(Standing::Gate(gate.clone()));
         }
         if let Some(purse) = self.empty_purse(job).await? {
             return Ok(Standing::Money(purse));
@@ -171,14 +175,22 @@ impl Store {
         }
         let (all, own) = self.spent_today(&job.tenant).await?;
         let usage = self.usage(&job.tenant).await?;
+        let purse = |of, most, spent| Purse {
+            of,
+            tenant: job.tenant.clone(),
+            batch: job.batch_ref(),
+            most,
+            spent,
+            price,
+        };
         let mut purses = vec![
-            Purse { of: PurseOf::Day, most: micros(policy.money.day), spent: all, price },
-            Purse { of: PurseOf::Tenant, most: usage.quota.spend_per_day, spent: own, price },
+            purse(PurseOf::Day, micros(policy.money.day), all),
+            purse(PurseOf::Tenant, usage.quota.spend_per_day, own),
         ];
         if let Some(batch) = job.batch_ref() {
             let (spent, budget) = self.spent_for(&batch).await?;
             let most = budget.unwrap_or(micros(policy.money.batch));
-            purses.push(Purse { of: PurseOf::Batch, most, spent, price });
+            purses.push(purse(PurseOf::Batch, most, spent));
         }
         Ok(purses.into_iter().find(|purse| purse.most > 0 && purse.spent + price > purse.most))
     }

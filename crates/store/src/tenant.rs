@@ -126,7 +126,7 @@ impl Store {
         })
     }
 
-    /// Says what a tenant may have; what is none is as for all tenants.
+    /// Says what a tenant may have; what is none is as for all tenants, but its budget, which stays.
     pub async fn set_quota(&self, tenant: &Tenant, quota: TenantQuota) -> Result<(), StoreError> {
         let key = self.keys().tenant(tenant);
         let mut write = redis::pipe();
@@ -141,6 +141,10 @@ impl Store {
             ("weight", weight.map(|weight| weight.to_string())),
         ];
         for (field, most) in fields {
+            // Its budget is set and taken away with the others (`set_budget`).
+            if field == "max_spend" && most.is_none() {
+                continue;
+            }
             match most {
                 Some(most) => write.cmd("HSET").arg(&key).arg(field).arg(most).ignore(),
                 None => write.cmd("HDEL").arg(&key).arg(field).ignore(),

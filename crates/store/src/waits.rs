@@ -68,7 +68,7 @@ impl Wait {
 
 /// Lanes of a vendor that are looked at; their reasons are their first jobs'.
 const LANES_MOST: usize = 500;
-const LOOKED_AT: usize = 32;
+const LOOKED_AT: usize = 16;
 /// Within this time a worker that there is comes for a job.
 const SOON: std::time::Duration = std::time::Duration::from_secs(8);
 
@@ -82,8 +82,13 @@ impl Store {
                 continue;
             }
             let flow = self.flow(vendor).await?;
+            let queue = self.keys().queue(songmill_core::Stage::Submit, vendor);
+            let mut ask = redis::cmd("EXISTS");
+            ask.arg(format!("{queue}:idle"));
+            let asked: bool = ask.query_async(&mut self.connection()).await?;
             for (n, (lane, songs)) in lanes.into_iter().enumerate() {
-                let Some(because) = self.because(vendor, &lane, &flow, n < LOOKED_AT).await? else {
+                let look = n < LOOKED_AT;
+                let Some(because) = self.because(vendor, &lane, (&flow, asked), look).await? else {
                     continue;
                 };
                 let same = |wait: &&mut Wait| wait.vendor == *vendor && is_same(&wait.because, &because);
@@ -122,7 +127,7 @@ impl Store {
         &self,
         vendor: &VendorName,
         lane: &str,
-        flow: &Flow,
+        (flow, asked): (&Flow, bool),
         look: bool,
     ) -> Result<Option<Because>, StoreError> {
         let tenant = lane.split(':').next().unwrap_or_default();
@@ -140,9 +145,6 @@ impl Store {
         if flow.creates.paused {
             return Ok(Some(Because::AskedToWait(Timestamp::from_millis(flow.creates.next as u64))));
         }
-        let queue = self.keys().queue(songmill_core::Stage::Submit, vendor);
-        let asked: bool =
-            redis::cmd("EXISTS").arg(format!("{queue}:idle")).query_async(&mut self.connection()).await?;
         // A worker that is busy has not said that it sleeps, but then tasks are under way; and one that is woken comes soon.
         let is_old = first.is_some_and(|job| self.now().since(job.due) > SOON);
         Ok((!asked && flow.in_flight == 0 && is_old).then_some(Because::NoWorker))
@@ -156,7 +158,12 @@ impl Store {
 fn is_same(one: &Because, other: &Because) -> bool {
     match (one, other) {
         (Because::Budget(one), Because::Budget(other)) => {
-            one.of == other.of && (one.most, one.spent) == (other.most, other.spent)
+            let whose = |purse: &Purse| match purse.of {
+                PurseOf::Day => (None, None),
+                PurseOf::Tenant => (Some(purse.tenant.clone()), None),
+                PurseOf::Batch => (None, purse.batch.clone()),
+            };
+            one.of == other.of && whose(one) == whose(other)
         }
         _ => one == other,
     }

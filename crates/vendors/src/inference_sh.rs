@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
 use songmill_core::time::Span;
-use songmill_core::{Fault, Limits, Price, Report, SongRequest, TaskId, Timestamp, VendorName};
+use songmill_core::{Currency, Fault, Limits, Price, Report, SongRequest, TaskId, Timestamp, VendorName};
 
 use crate::contract::{
     self, Accepted, Card, Delivery, Exchange, Links, Listed, Order, Plan, Reading, Refusal, TaskRef, Vendor,
@@ -146,7 +146,7 @@ impl InferenceSh {
             model: settings.app.clone(),
             options: schemars::schema_for!(Options),
             estimate: contract::estimate(
-                Price { song: 0.10, ..Price::NOTHING },
+                Price { song: 0.10, currency: Some(Currency::USD), ..Price::NOTHING },
                 "the app is listed without a price: a guess on the safe side",
             ),
             links: Links { billing: "https://app.inference.sh", keys: "https://app.inference.sh" },

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
 use songmill_core::time::Span;
-use songmill_core::{Fault, Limits, Price, Report, SongRequest, TaskId, Timestamp, VendorName};
+use songmill_core::{Currency, Fault, Limits, Price, Report, SongRequest, TaskId, Timestamp, VendorName};
 
 use crate::contract::{
     self, Accepted, Card, Delivery, Exchange, Links, Listed, Order, Plan, Reading, Refusal, TaskRef, Vendor,
@@ -145,7 +145,7 @@ impl Replicate {
             },
             options: schemars::schema_for!(Options),
             estimate: contract::estimate(
-                Price { work_second: 0.0014, work_s: 60.0, ..Price::NOTHING },
+                Price { work_second: 0.0014, work_s: 60.0, currency: Some(Currency::USD), ..Price::NOTHING },
                 "https://replicate.com/pricing: an A100 (80 GB) by the second; which hardware the model runs on stands on its page",
             ),
             links: Links {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
 use songmill_core::time::Span;
-use songmill_core::{Fault, FaultKind, Price, Report, SongRequest, TaskId, Timestamp, VendorName};
+use songmill_core::{Currency, Fault, FaultKind, Price, Report, SongRequest, TaskId, Timestamp, VendorName};
 
 use crate::contract::{
     self, Accepted, Card, Delivery, Exchange, Links, Order, Plan, Reading, Refusal, TaskRef, Vendor,
@@ -180,7 +180,7 @@ impl Tencent {
             model: String::new(),
             options: schemars::schema_for!(Options),
             estimate: contract::estimate(
-                Price { song: 0.10, ..Price::NOTHING },
+                Price { song: 0.10, currency: Some(Currency::USD), ..Price::NOTHING },
                 "no list price is public, the contract decides: a guess on the safe side",
             ),
             links: Links {

@@ -87,7 +87,8 @@ async fn divert(
         looked += waiting.len();
         for job in &waiting {
             let next = job.routes.get(job.route as usize + 1).map(|route| &route.vendor);
-            let open = next.is_some_and(|next| !shut.contains_key(next));
+            let is_shut = |gate: &Gate| gate.only.as_ref().is_none_or(|only| *only == job.tenant);
+            let open = next.is_some_and(|next| !shut.get(next).is_some_and(is_shut));
             // Those that stay are looked at again when all others of the lane have been.
             match open && matches!(store.apply(job.id, &event).await?, Applied::Changed(_)) {
                 true => gone += 1,

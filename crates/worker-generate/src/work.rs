@@ -236,10 +236,10 @@ impl Submits for To {
                 Err(fault) => Err(Stopped::Fault(fault)),
             };
         }
-        watch::submitted(&self.store, &self.uneasy, &lease, &result).await;
+        let confirms = watch::submitted(&self.store, &self.uneasy, &lease, &result).await;
         match result {
             Ok(accepted) => Event::Accepted { attempt, accepted },
-            Err(Stopped::Fault(fault)) => watch::failed(&lease, attempt, fault),
+            Err(Stopped::Fault(fault)) => watch::failed(&lease, attempt, fault, confirms),
             Err(Stopped::LeaseShort) => Event::HandedBack { attempt },
         }
     }

@@ -255,7 +255,9 @@ fn nothing_is_submitted_that_could_pass_a_cap_on_money() -> Result<()> {
     until("what the day allows is done", || {
         Ok(world.json(&["batch", "show", "b"])?["counts"] == json!({ "queued": 4, "completed": 6 }))
     })?;
-    world.json(&["tenant", "quota", "default"])?;
+    world.json(&["tenant", "quota", "default", "--weight", "2"])?;
+    assert_eq!(world.json(&["batch", "show", "b"])?["counts"]["queued"], 4, "a weight changes no budget");
+    world.json(&["budget", "set", "tenant", "--tenant", "default"])?;
     assert_eq!(world.settled("b")?, json!({ "completed": 10 }));
     let spend = world.json(&["spend", "--by", "vendor"])?;
     assert_eq!((&spend["currency"], &spend["data"][0]["vendor"]), (&json!("EUR"), &json!("replicate")));

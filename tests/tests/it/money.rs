@@ -62,6 +62,7 @@ fn limits_hold_to_the_cent_while_submitters_are_killed_and_prices_change() -> Re
     let spend = world.json(&["spend"])?;
     assert_eq!(spend["total"]["possibly_paid"], 0, "{spend}");
     assert!((spend["total"]["cost"].as_f64().context("a cost")? - cost).abs() < 1e-9, "{spend}: {cost}");
+    assert!(cost <= 3.0 + 1e-9, "{cost} of 3.00");
     assert!((spent(&world)? - cost).abs() < 1e-9, "what is spent is what the jobs have cost: {cost}");
     let completed = jobs.iter().filter(|job| job["state"] == "completed").count();
     let tasks = world.stats()?["vendors"]["replicate"]["tasks_created"].as_u64().context("a count")?;
@@ -86,7 +87,7 @@ fn whoever_looks_is_told_why_work_waits() -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(60), "it does not wait for days");
-    let line = "replicate: the budget of the batch is used up: 1.00 of 1.25 USD are spent or reserved, the next song costs 0.50";
+    let line = "replicate: the budget of batch b is used up: 1.00 of 1.25 USD are spent or reserved, the next song costs 0.50";
     assert!(said.contains(line) && said.contains("songs wait"), "{said}");
     let shown = world.run(&["batch", "show", "b"])?;
     assert_eq!(shown.status.code(), Some(3));
@@ -168,6 +169,8 @@ fn the_fleets_record_wins_over_settings_and_doctor_says_where_they_differ() -> R
     for (args, says) in [
         (vec!["price", "set", "replicate", "--song", "-1"], "not an amount"),
         (vec!["price", "set", "replicate", "--song", "1", "--currency", "CNY"], "what 1 CNY is worth in USD"),
+        (vec!["price", "set", "replicate"], "amounts"),
+        (vec!["price", "set", "replicate", "--song", "1", "--rate", "0.14"], "say its currency"),
         (vec!["price", "set", "nobody", "--song", "1"], "nobody is not known"),
         (vec!["price", "set", "replicate", "--song", "1", "--currency", "yuan"], "three capital letters"),
         (vec!["budget", "set", "day"], "limit"),
@@ -179,7 +182,7 @@ fn the_fleets_record_wins_over_settings_and_doctor_says_where_they_differ() -> R
         assert!(output.status.code() == Some(2) && said.contains(says), "{args:?}: {output:?}");
     }
     // A budget that can never hold is named.
-    world.json(&["price", "set", "replicate"])?;
+    world.json(&["price", "set", "replicate", "--song", "0"])?;
     let doctor = String::from_utf8(world.run(&["doctor"])?.stdout)?;
     assert!(doctor.contains("a budget is set, but replicate is free"), "{doctor}");
     Ok(())

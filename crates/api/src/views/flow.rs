@@ -16,6 +16,9 @@ pub struct GateView {
     pub code: String,
     /// What was said.
     pub words: String,
+    /// The tenant that it is shut for, where it is for one alone; only for operators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
     /// Since when.
     pub since_ms: u64,
     /// Until when; then one submission is let through to find out, or it opens where an operator shut it. Not set: until
@@ -46,6 +49,7 @@ impl From<&Gate> for GateView {
             },
             code: gate.code.clone(),
             words: gate.words.clone(),
+            tenant: None,
             since_ms: gate.since.as_millis(),
             until_ms: gate.until.map(|until| until.as_millis()),
             probing: gate.probe.is_some(),
@@ -279,7 +283,7 @@ impl Blocked {
 }
 
 fn of_money(purse: &Purse, currency: &str) -> String {
-    let Purse { of, most, spent, price } = purse;
+    let Purse { of, most, spent, price, .. } = purse;
     let whose = match of {
         PurseOf::Day => "on all of today",
         PurseOf::Tenant => "for its tenant today",

@@ -84,6 +84,23 @@ pub struct Packed {
     pub place: u32,
 }
 
+/// What a submission is booked with; earlier ones may still be heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Booking {
+    /// Which submission.
+    #[serde(rename = "n")]
+    pub attempt: u32,
+    /// What was reserved for it, in millionths.
+    #[serde(rename = "p")]
+    pub price: u64,
+    /// What it is charged by.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Terms>,
+    /// What it is booked with, once that is not what was reserved.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub charged: Option<u64>,
+}
+
 /// A job's record without its id and request, which are kept beside it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Job {
@@ -171,6 +188,13 @@ pub struct Job {
     /// What its latest submission is booked with, in millionths, once that is not what was reserved.
     #[serde(rename = "pb", default, skip_serializing_if = "Option::is_none")]
     pub charged: Option<u64>,
+    /// The same of its earlier submissions, the latest eight.
+    #[serde(rename = "pe", default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Booking>,
+    /// What of all that was reserved is settled, in millionths, since the record was read: the ledger is told the
+    /// difference.
+    #[serde(skip)]
+    pub settled: u64,
     /// What its tasks have cost, or will when they are done, in millionths.
     #[serde(rename = "sp", default, skip_serializing_if = "is_nothing")]
     pub spent: u64,
@@ -222,8 +246,17 @@ const fn no_id() -> JobId {
 
 /// How many entries of its history a job keeps; the first is kept too.
 const HISTORY: usize = 24;
+/// How many earlier submissions' bookings a job remembers.
+const EARLIER: usize = 8;
 /// How many ended submissions a job remembers.
 const ENDED: usize = 16;
+
+impl Booking {
+    /// What it is booked with, in millionths.
+    pub(super) fn amount(&self) -> u64 {
+        self.charged.unwrap_or(self.price)
+    }
+}
 
 impl Job {
     /// A new job, due at once, that gives up waiting for a submission at `until`.
@@ -261,6 +294,8 @@ impl Job {
             price: 0,
             terms: None,
             charged: None,
+            earlier: Vec::new(),
+            settled: 0,
             spent: 0,
             booked: 0,
             confirmed: 0,
@@ -310,19 +345,37 @@ impl Job {
         self.here().size
     }
 
-    /// Its submission is being claimed, and this was reserved for it.
+    /// Its next submission is being claimed, and this was reserved for it.
     pub fn reserve(&mut self, price: u64, terms: Option<Terms>) {
-        (self.price, self.terms) = (price, terms);
+        if self.submissions > 0 && (self.price > 0 || self.terms.is_some()) {
+            if self.earlier.len() >= EARLIER {
+                self.earlier.remove(0);
+            }
+            self.earlier.push(self.booking(self.submissions));
+        }
+        (self.price, self.terms, self.charged) = (price, terms, None);
+    }
+
+    /// What a submission is booked with; one that is not known any more as the latest.
+    pub(super) fn booking(&self, attempt: u32) -> Booking {
+        let earlier = self.earlier.iter().rev().find(|booking| booking.attempt == attempt);
+        let (price, terms, charged) = (self.price, self.terms, self.charged);
+        let latest = Booking { attempt, price, terms, charged };
+        earlier.filter(|_| attempt != self.submissions).copied().unwrap_or(latest)
+    }
+
+    /// Books a submission with this; none with what was reserved for it.
+    pub(super) fn book(&mut self, attempt: u32, charged: Option<u64>) {
+        let is_latest = attempt == self.submissions;
+        match self.earlier.iter_mut().rev().find(|booking| booking.attempt == attempt && !is_latest) {
+            Some(booking) => booking.charged = charged,
+            None => self.charged = charged,
+        }
     }
 
     /// What its next submission is priced by, for the script that claims it.
     pub fn priced_by(&self) -> String {
         priced_by(self.step_kind(), self.size())
-    }
-
-    /// What its latest submission is booked with, in millionths.
-    pub(super) fn charge(&self) -> u64 {
-        self.charged.unwrap_or(self.price)
     }
 
     /// The lane of its vendor's queue in which it waits to be submitted, `tenant:class:batch`, with a `+` behind where

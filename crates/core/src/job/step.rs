@@ -130,31 +130,36 @@ impl Turn<'_> {
         if job.confirmed >= job.submissions {
             return false;
         }
+        let price = job.booking(number).price;
         if job.possibly_paid() == 0 {
+            // It was given back before.
             job.undone = job.undone.saturating_sub(1);
+        } else {
+            job.settled = job.settled.saturating_add(price);
         }
         job.confirmed += 1;
-        job.spent = job.spent.saturating_add(job.price);
-        job.charged = None;
+        job.spent = job.spent.saturating_add(price);
+        job.book(number, None);
         true
     }
 
     /// A submission is known not to have created a task.
-    fn undo(&mut self) {
+    fn undo(&mut self, number: u32) {
         if self.job.possibly_paid() > 0 {
             self.job.undone += 1;
+            self.job.settled = self.job.settled.saturating_add(self.job.booking(number).price);
         }
     }
 
     /// A task was not charged for after all.
-    fn refund(&mut self) {
+    fn refund(&mut self, number: u32) {
         let job = &mut self.job;
         job.paid = job.paid.saturating_sub(1);
         if job.confirmed > 0 {
             job.confirmed -= 1;
             job.undone += 1;
-            job.spent = job.spent.saturating_sub(job.charge());
-            job.charged = None;
+            job.spent = job.spent.saturating_sub(job.booking(number).amount());
+            job.book(number, None);
         }
     }
 

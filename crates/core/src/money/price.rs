@@ -90,6 +90,12 @@ impl Price {
         if self.rate == 0.0 {
             return Some("rate is 0; say what one unit of its currency is worth".into());
         }
+        if self.rate != 1.0 && self.currency.is_none_or(|own| own == budgets) {
+            return Some(format!(
+                "rate is {}, but the price is in {budgets} as budgets are; say its currency",
+                self.rate
+            ));
+        }
         let foreign = self.currency.filter(|own| *own != budgets)?;
         (self.rate == 1.0).then(|| {
             format!("it is in {foreign}, and budgets are in {budgets}; say with rate what 1 {foreign} is worth in {budgets}")
@@ -129,10 +135,11 @@ impl Terms {
     /// What a submission is expected to cost, in millionths. The script that claims jobs computes the same
     /// (`price.lua`), operation by operation.
     pub fn expected(&self, step: StepKind, size: Size) -> u64 {
-        micros(match step {
+        let amount = match step {
             StepKind::Lyrics => self.lyrics,
             StepKind::Song => self.of_songs(size) + self.work_of(size),
-        })
+        };
+        micros(amount).min(MOST_MICROS)
     }
 
     /// What a task has cost that gave this audio, in millionths. `measured` are the lengths of its songs in ms, as far as
@@ -157,6 +164,9 @@ impl Terms {
         f64::from(size.songs.max(1)) * (self.song + self.second * f64::from(size.seconds_or_usual()))
     }
 }
+
+/// No submission is priced higher, in millionths: sums of them are exact.
+const MOST_MICROS: u64 = 1_000_000_000_000;
 
 /// What a submission is priced by, as the script that claims it reads it: `l` for lyrics, else seconds and songs
 /// (`30x4`); nothing for one song of no particular length.

@@ -175,3 +175,43 @@ fn what_is_given_back_is_what_was_booked() {
     story.tell(of(Report::Failed(Fault::new(FaultKind::Locked, "balance_empty", "")))).is(StateName::Queued);
     assert_eq!((story.job.spent, story.job.undone, story.job.confirmed), (0, 1, 0));
 }
+
+/// A report that an attempt at `a` gave one song.
+fn reported(attempt: u32, id: &str) -> Event {
+    Event::Reported {
+        attempt,
+        vendor: vendor("a"),
+        task: Some(task(id)),
+        report: Report::Done(Product::Audio(vec![Output::at("https://a/1")].into())),
+        via: Via::Callback,
+    }
+}
+
+#[test]
+fn a_late_song_is_booked_at_the_terms_of_its_own_submission() {
+    // `b` charges by the second that it works, and nothing else.
+    let mut story = priced(Story::with(&[("a", &[StepKind::Song]), ("b", &[StepKind::Song])], |policy| {
+        policy.strikes = 1
+    }));
+    let by_work = Price { work_second: 0.5, ..Price::default() };
+    story.policy.money.prices.insert(vendor("b"), by_work);
+    story.tell(Event::Claimed).tell(submit_failed(1, FaultKind::Unavailable));
+    assert_eq!((story.job.vendor(), story.job.settled), (&vendor("b"), 1_000_000), "it is given back");
+    story.tell(Event::Claimed);
+    assert_eq!(story.job.price, 30_000_000);
+    story.tell(reported(1, "t1")).is(StateName::Collecting);
+    assert_eq!(story.job.spent, 1_000_000, "the song of `a` costs what `a` charges");
+}
+
+#[test]
+fn of_two_submissions_each_is_booked_at_the_price_of_its_own_claim() {
+    let mut story = priced(Story::without_look_up(OnUnknown::Resubmit));
+    story.tell(Event::Claimed).tell(submit_failed(1, FaultKind::Unknown)).is(StateName::Queued);
+    let dear = Price { song: 3.0, ..Price::default() };
+    story.policy.money.prices.insert(vendor("a"), dear);
+    story.wait(600).tell(Event::Claimed);
+    assert_eq!((story.job.price, story.job.earlier.len()), (3_000_000, 1));
+    story.tell(reported(1, "t1")).is(StateName::Collecting);
+    // What is settled is the first one's; the second one's stays reserved.
+    assert_eq!((story.job.spent, story.job.settled, story.job.possibly_paid()), (1_000_000, 1_000_000, 1));
+}

@@ -2,7 +2,7 @@
 -- KEYS: 1 the vendor's limits, 2 resolve queue, 3 poll queue, 4 cancel queue, 5 queue of those that wait for their time
 -- ARGV: submissions: 1 most a minute, 2 burst; other requests: 3 most a minute, 4 burst
 -- Returns one JSON object.
-local gate = redis.call('HMGET', KEYS[1], 'shut', 'by', 'code', 'words', 'since', 'trips', 'probe', 'fails', 'only')
+local gate = redis.call('HMGET', KEYS[1], 'shut', 'by', 'code', 'words', 'since', 'trips', 'probe', 'fails', 'only', 'alone')
 local function bucket(prefix, most, burst)
   local found = bucket_of(redis.call('HMGET', KEYS[1], unpack(fields_of(prefix))), 1)
   local _, next_at = may(now, 1, found, most, burst)
@@ -32,7 +32,7 @@ end
 return cjson.encode({
   shut = tonumber(gate[1] or nil), by = gate[2] or nil, code = gate[3] or nil, words = gate[4] or nil,
   since = tonumber(gate[5] or nil), trips = tonumber(gate[6] or nil), probe = tonumber(gate[7] or nil),
-  fails = tonumber(gate[8] or nil), only = gate[9] or nil,
+  fails = tonumber(gate[8] or nil), only = gate[9] or nil, alone = gate[10] == '1',
   in_flight = redis.call('ZCARD', KEYS[2]) + redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4]),
   creates = bucket('c', tonumber(ARGV[1]), tonumber(ARGV[2])),
   reads = bucket('r', tonumber(ARGV[3]), tonumber(ARGV[4])),

@@ -6,9 +6,9 @@
 --   gate: `shut` until when no submission is made (0: until an operator opens it), `by` what shut it (locked, failing,
 --     hand; or trial: it opens then, unless the submission fails after all that was let through), `code`, `words`, `since`, `trips` how often in a row; `probe` until when one submission is under way that
 --     tells whether it may open; `fails` failures in a row while it is open, `fw` of which tenant, `fo` whether of others,
---     too; `sj`, `sw`, `sa` a suspicion: job, tenant, when; `only` whose failures alone shut it: others are let through to
---     find out at any time
---   `tw` the tenant that submitted last, `tb` when another one did
+--     too; `sj`, `sw`, `sa`, `sk` a suspicion: job, tenant, when, whether it is about tasks; `only` whose failures alone shut
+--     it: others are let through to find out at any time; `alone` whether nobody else had submitted lately
+--   `tw` the tenant that submitted last at `ta`, `tb` when another one did
 local FIELDS = { 't', 'r', 'c', 'b', 'p', 'n', 'w', 'o', 'g', 'e', 'f', 'l' }
 -- Between two requests more than the limit asks for: their way to the vendor is not always equally long.
 local MARGIN = 1.02
@@ -148,8 +148,8 @@ end
 -- Opens the gate.
 local function open_gate(limits)
   redis.call('HDEL', limits, 'shut', 'by', 'code', 'words', 'since', 'trips', 'probe', 'fails', 'fw', 'fo', 'sj', 'sw',
-    'sa', 'only')
+    'sa', 'sk', 'only', 'alone')
 end
 
--- For so long (ms) a tenant counts as one that submits, and a suspicion as one that can be confirmed.
+-- For so long (ms) a suspicion can be confirmed, and a tenant counts as one that submits.
 local LATELY = 600000

@@ -2,7 +2,7 @@
 -- terms: what the vendor charges (l lyrics, s song, d second, w second of work, r such seconds that are reserved); none
 --   where nobody knows
 -- by: what it is priced by: `l` for lyrics, else seconds and songs (30x4); nothing for one song of no length
-local MOST_MICROS = 9007199254740992
+local MOST_MICROS = 1e12
 local function price_of(terms, by)
   if not terms then return 0 end
   local amount

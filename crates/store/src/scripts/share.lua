@@ -82,9 +82,11 @@ end
 local Tree = {}
 local MOST_READ, PAGE = 512, 64
 
-local function tree_of(queue, most, weights)
+-- except: a tenant that is passed by
+local function tree_of(queue, most, weights, except)
   local share = share_of(queue)
-  local tree = { queue = queue, share = share, most = most, weights = weights, opened = {}, lanes = {}, poor = {} }
+  if except then most = math.max(most, PAGE) end
+  local tree = { queue = queue, share = share, most = most, weights = weights, except = except, opened = {}, lanes = {}, poor = {} }
   setmetatable(tree, { __index = Tree })
   tree.root = tree:open(share, {})
   return tree
@@ -102,7 +104,11 @@ end
 function Tree:read(node, most)
   local found = redis.call('ZRANGE', node.key, node.read, node.read + most - 1, 'WITHSCORES')
   node.read, node.cut = node.read + most, #found >= 2 * most
-  for i = 1, #found, 2 do node.kids[#node.kids + 1] = { name = found[i], far = tonumber(found[i + 1]) } end
+  for i = 1, #found, 2 do
+    if #node.path > 0 or found[i] ~= self.except then
+      node.kids[#node.kids + 1] = { name = found[i], far = tonumber(found[i + 1]) }
+    end
+  end
 end
 
 -- What is below a child: a node, or a lane.

@@ -1,19 +1,20 @@
 -- What submissions and requests tell of a vendor, and what an operator says of its gate.
 -- KEYS: 1 the vendor's limits, 2 its submit queue, 3 events, 4 outbox
--- ARGV: 1 wake channel, 2 vendor, 3 events kept, 4 prefix of tenants, then what:
+-- ARGV: 1 wake channel, 2 vendor, 3 events kept, 4 prefix of tenants, 5 'probe' where the submission is the one that was let
+--   through a shut gate, then what:
 --   'unprobed': the submission that was let through tells nothing
 --   'ok' how long its task takes to fail, in ms: a submission was answered
 --   'locked' or 'down' code, wait in ms, longest wait in ms: the vendor says so of our account, or of itself
---   'failing' code, wait, longest wait, tenant, how many in a row shut the gate: if they are of two tenants, or one
---     tenant alone has submitted lately
---   'suspected' code, wait, longest wait, tenant, job, what shuts the gate (locked or failing) if another job is
---     refused as well: another tenant's, where one has submitted lately
+--   'failing' code, wait, longest wait, tenant, how many in a row shut the gate: for all if they are of two tenants, else for
+--     that one
+--   'suspected' code, wait, longest wait, tenant, job, what shuts the gate (locked or failing) if another job is refused as
+--     well, 'task' where that is said of tasks: for all if that one is another tenant's, else for this one
 --   'throttled' bucket (c or r), the setting of its rate, requests a minute that were named (0: none), wait in ms
 --     that was named (0: none)
 --   'shut' until when (0: until it is opened), words: by hand
 --   'open': by hand
--- Returns 1 when the gate was shut or opened by this.
-local limits, what = KEYS[1], ARGV[5]
+-- Returns 1 when the gate was shut or opened by this, 2 when it stays shut and this confirms why.
+local limits, what, is_probe = KEYS[1], ARGV[6], ARGV[5] == 'probe'
 
 local function news(kind, more)
   more.kind, more.vendor = kind, ARGV[2]
@@ -26,9 +27,9 @@ local function wake()
 end
 
 if what == 'throttled' then
-  local prefix = ARGV[6]
+  local prefix = ARGV[7]
   local bucket = bucket_of(redis.call('HMGET', limits, unpack(fields_of(prefix))), 1)
-  learn(now, bucket, tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]))
+  learn(now, bucket, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]))
   keep(limits, prefix, bucket)
   if prefix == 'c' then redis.call('HDEL', limits, 'probe') end
   return 0
@@ -39,14 +40,14 @@ if what == 'unprobed' then
   return 0
 end
 
-local found = redis.call('HMGET', limits, 'shut', 'by', 'probe', 'trips', 'since', 'code')
-local is_shut, by_hand, probing = found[1], found[2] == 'hand', found[3] or found[2] == 'trial'
+local found = redis.call('HMGET', limits, 'shut', 'by', 'only', 'trips', 'since', 'code')
+local is_shut, by_hand, on_trial, only = found[1], found[2] == 'hand', found[2] == 'trial', found[3] or nil
 
 if what == 'shut' then
   open_gate(limits)
-  redis.call('HSET', limits, 'shut', ARGV[6], 'by', 'hand', 'code', 'shut_by_hand', 'words', ARGV[7], 'since', now)
+  redis.call('HSET', limits, 'shut', ARGV[7], 'by', 'hand', 'code', 'shut_by_hand', 'words', ARGV[8], 'since', now)
   if is_shut and by_hand then return 0 end
-  news('vendor.paused', { by = 'hand', code = 'shut_by_hand', until_ms = tonumber(ARGV[6]) })
+  news('vendor.paused', { by = 'hand', code = 'shut_by_hand', until_ms = tonumber(ARGV[7]) })
   return 1
 elseif what == 'open' then
   open_gate(limits)
@@ -59,60 +60,72 @@ elseif by_hand then
   return 0
 elseif what == 'ok' then
   if not is_shut then
-    redis.call('HDEL', limits, 'fails', 'trips', 'fw', 'fo', 'sj', 'sw', 'sa')
+    redis.call('HDEL', limits, 'fails', 'trips', 'fw', 'fo')
+    if redis.call('HGET', limits, 'sk') ~= 'task' then redis.call('HDEL', limits, 'sj', 'sw', 'sa', 'sk') end
     return 0
   end
   -- Only the submission that was let through to find out says that the gate may open.
-  if not found[3] then return 0 end
-  if found[6] == 'vendor_setup_failed' then
-    -- Not the submission fails there, but its task.
+  if not is_probe then return 0 end
+  if on_trial or found[6] == 'vendor_setup_failed' then
+    -- Not the submission fails there, but its task: it opens when that has had the time to.
     redis.call('HDEL', limits, 'probe')
-    redis.call('HSET', limits, 'by', 'trial', 'shut', now + tonumber(ARGV[6]))
+    if not on_trial then redis.call('HSET', limits, 'by', 'trial', 'shut', now + tonumber(ARGV[7])) end
+    wake()
     return 0
   end
-  local only = redis.call('HGET', limits, 'only')
   open_gate(limits)
   wake()
-  news('vendor.resumed', { tenant = only or nil })
+  news('vendor.resumed', { tenant = only })
   return 1
 end
 
-if is_shut and not probing then return 0 end
-local by, tenant, only = what == 'down' and 'failing' or what, ARGV[9], nil
-local last_of_others = tonumber(redis.call('HGET', limits, 'tb') or nil)
-local is_alone = not last_of_others or now - last_of_others >= LATELY
-if what == 'failing' and not is_shut then
+-- Submissions that were under way when it was shut tell nothing new, but what the vendor says of all concerns all.
+local documented = what == 'locked' or what == 'down'
+if is_shut and not is_probe and not on_trial and not (documented and only) then return 0 end
+local by, tenant = what == 'down' and 'failing' or what, ARGV[10]
+if documented then
+  only = nil
+elseif is_shut then
+  if what == 'suspected' and not on_trial then
+    if found[2] ~= 'locked' or found[6] ~= ARGV[7] then
+      -- It is about this request as far as anybody knows; another one finds out.
+      redis.call('HDEL', limits, 'probe')
+      wake()
+      return 0
+    end
+    by = 'locked'
+  elseif what == 'suspected' then
+    by = ARGV[12]
+  end
+  if only ~= tenant then only = nil end
+elseif what == 'failing' then
   local first = redis.call('HGET', limits, 'fw')
   if not first then
     redis.call('HSET', limits, 'fw', tenant)
   elseif first ~= tenant then
     redis.call('HSET', limits, 'fo', 1)
   end
-  local of_others = redis.call('HEXISTS', limits, 'fo') == 1
-  local enough = redis.call('HINCRBY', limits, 'fails', 1) >= tonumber(ARGV[10])
-  if not enough or not (of_others or is_alone) then return 0 end
-  if not of_others then only = tenant end
-elseif what == 'suspected' then
-  by = ARGV[11]
-  if not is_shut then
-    local before = redis.call('HMGET', limits, 'sj', 'sw', 'sa')
-    local counts = before[1] and now - tonumber(before[3]) < LATELY
-    local is_other = counts and before[1] ~= ARGV[10] and (before[2] ~= tenant or is_alone)
-    if not is_other then
-      if not counts then redis.call('HSET', limits, 'sj', ARGV[10], 'sw', tenant, 'sa', now) end
-      return 0
-    end
-    if before[2] == tenant then only = tenant end
+  if redis.call('HINCRBY', limits, 'fails', 1) < tonumber(ARGV[11]) then return 0 end
+  only = redis.call('HEXISTS', limits, 'fo') == 0 and tenant or nil
+else
+  by = ARGV[12]
+  local before = redis.call('HMGET', limits, 'sj', 'sw', 'sa')
+  local counts = before[1] and now - tonumber(before[3]) < LATELY
+  if not counts or before[1] == ARGV[11] then
+    if not counts then redis.call('HSET', limits, 'sj', ARGV[11], 'sw', tenant, 'sa', now, 'sk', ARGV[13]) end
+    return 0
   end
-end
-if is_shut and what ~= 'locked' and what ~= 'down' and redis.call('HGET', limits, 'only') == tenant then
-  only = tenant
+  only = before[2] == tenant and tenant or nil
 end
 local trips = (tonumber(found[4] or nil) or 0) + 1
-local wait = math.min(tonumber(ARGV[7]) * 2 ^ math.min(trips - 1, 20), tonumber(ARGV[8]))
-redis.call('HDEL', limits, 'probe', 'fails', 'fw', 'fo', 'sj', 'sw', 'sa', 'only', 'words')
-redis.call('HSET', limits, 'shut', now + wait, 'by', by, 'code', ARGV[6], 'since', found[5] or now, 'trips', trips)
-if only then redis.call('HSET', limits, 'only', only) end
-if is_shut then return 0 end
-news('vendor.paused', { by = by, code = ARGV[6], until_ms = now + wait, tenant = only })
-return 1
+local wait = math.min(tonumber(ARGV[8]) * 2 ^ math.min(trips - 1, 20), tonumber(ARGV[9]))
+redis.call('HDEL', limits, 'probe', 'fails', 'fw', 'fo', 'sj', 'sw', 'sa', 'sk', 'only', 'alone', 'words')
+redis.call('HSET', limits, 'shut', now + wait, 'by', by, 'code', ARGV[7], 'since', found[5] or now, 'trips', trips)
+if only then
+  local last_of_others = tonumber(redis.call('HGET', limits, 'tb') or nil)
+  local is_alone = not last_of_others or now - last_of_others >= LATELY
+  redis.call('HSET', limits, 'only', only, 'alone', is_alone and 1 or 0)
+end
+if is_shut and (only or not found[3]) then return 2 end
+news('vendor.paused', { by = by, code = ARGV[7], until_ms = now + wait, tenant = only })
+return is_shut and 2 or 1

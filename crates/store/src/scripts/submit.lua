@@ -51,6 +51,8 @@ local probing, except = false, nil
 if shut then
   if (by == 'hand' or by == 'trial') and shut > 0 and shut <= now then
     open_gate(limits)
+    tell_news({ kind = 'vendor.resumed', vendor = ARGV[9], tenant = known[7] or nil },
+      { events = KEYS[8], kept = ARGV[14], outbox = KEYS[9], tenants = ARGV[8] })
   elseif by ~= 'hand' and known[7] and shut > now and probe <= now then
     -- One tenant's failures shut it: whether they are the vendor's, another tenant's submission finds out.
     most, probing, except = 1, true, known[7]
@@ -117,10 +119,6 @@ local function next_of(lane)
       lane.ids, lane.at = redis.call('ZRANGE', lane.key, lane.taken, lane.taken + lane.chunk - 1), 1
       if #lane.ids == 0 then return nil end
     end
-    if lane.tenant == except then
-      lane.waits = true
-      return nil
-    end
     local id = lane.ids[lane.at]
     local job = claim:read(id)
     if job[1] then
@@ -160,7 +158,7 @@ local weights = {
   end,
 }
 if apart then allowed = 1 end
-local tree = tree_of(queue, most, weights)
+local tree = tree_of(queue, most, weights, except)
 local begun, count = {}, 0
 while count < allowed do
   local id, job = tree:pick(next_of)
@@ -177,6 +175,7 @@ local function tell_of(from, kind)
   local limit = string.format('%.0f', from.most)
   if redis.call('HGET', from.key, flag) == limit then return end
   redis.call('HSET', from.key, flag, limit)
+  if from.key == ledger then redis.call('PEXPIRE', ledger, LEDGER_KEPT) end
   local news = { kind = kind, limit = from.most, spent = from.spent + from.more }
   for name, value in pairs(from.of) do news[name] = value end
   tell_news(news, { events = KEYS[8], kept = ARGV[14], outbox = KEYS[9], tenants = ARGV[8] })
@@ -218,10 +217,7 @@ if count > 0 then
   redis.call('PEXPIRE', ledger, LEDGER_KEPT)
 end
 
-if except and count == 0 then
-  -- Nobody else is there: whoever comes wakes the queue.
-  claim:sleep(queue, shut, longest)
-elseif tree.more or (count == allowed and count == tonumber(ARGV[1])) then
+if tree.more or (count == allowed and count == tonumber(ARGV[1])) then
   -- Lanes that wait for a suspect stand before the others until it is taken.
   claim.out[2] = count == 0 and claim.out[4] == 1 and now + 100 or now
 elseif count == allowed then
@@ -236,7 +232,7 @@ elseif count == allowed then
 else
   local head = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
   local poor = redis.call('ZRANGE', share .. '~', 0, 0, 'WITHSCORES')
-  local first = math.min(tonumber(head[2] or math.huge), tonumber(poor[2] or math.huge))
+  local first = math.min(tonumber(head[2] or math.huge), tonumber(poor[2] or math.huge), except and shut or math.huge)
   claim:sleep(queue, first < math.huge and first or -1, longest)
 end
 return claim.out

@@ -6,10 +6,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 use songmill_core::job::StateName;
 use songmill_core::{Fault, FaultKind, Limits, Stage};
-use songmill_store::{ShutBy, Signal, Standing, Store, TenantQuota, Watch};
+use songmill_store::{
+    BudgetOf, Gate, Heeded, NewsKind, ShutBy, Signal, Standing, Store, TenantQuota, Told, Watch,
+};
 
 use crate::queues::{Work, queue, run_with};
-use crate::tools::{Redis, accepted, enqueue_for, new_job, rejected, until, vendor};
+use crate::tools::{Redis, accepted, enqueue_for, rejected, until, vendor};
 
 const SHARE: &str = include_str!("../../src/scripts/share.lua");
 
@@ -191,7 +193,7 @@ async fn who_has_no_money_left_keeps_nobody_from_being_served() {
     );
     assert_eq!(store.audit().await.unwrap().breaches, [], "they wait for money, and are looked at again");
     // More of it, and they go on by themselves.
-    store.set_quota(&"poor0".parse().unwrap(), TenantQuota::default()).await.unwrap();
+    store.set_budget(&BudgetOf::Tenant("poor0".parse().unwrap()), None, "test").await.unwrap();
     until("it goes on", async || state(&store, poor.job.id).await == StateName::Generating).await;
     worker.stop().await;
 }
@@ -204,15 +206,11 @@ async fn a_shut_gate_lets_one_through_to_find_out_and_opens_when_that_goes_well(
     let store = redis.store_of(|policy| policy.vendors.get_mut(&vendor()).unwrap().limits = limits).await;
     let fault = Fault::new(FaultKind::Unavailable, "vendor_error", "oh no");
     for n in 1..=3 {
-        assert_eq!(
-            store.signal(&vendor(), &of("t", 0), Signal::Failing(&fault)).await.unwrap(),
-            n == 3,
-            "{n}"
-        );
+        assert_eq!(told(&store, &of("t", 0), Watch::None, Signal::Failing(&fault)).await, n == 3, "{n}");
     }
     // Those that were under way fail or succeed as well: that changes nothing.
-    store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap();
-    store.signal(&vendor(), &of("t", 0), Signal::Failing(&fault)).await.unwrap();
+    told(&store, &of("t", 0), Watch::None, Signal::Answered).await;
+    told(&store, &of("t", 0), Watch::None, Signal::Failing(&fault)).await;
     let gate = store.flow(&vendor()).await.unwrap().gate.unwrap();
     assert_eq!((gate.code.as_str(), gate.words.as_str(), gate.trips), ("vendor_error", "", 1));
     assert_eq!(gate.only, Some("t".parse().unwrap()), "nobody else has failed");
@@ -224,9 +222,9 @@ async fn a_shut_gate_lets_one_through_to_find_out_and_opens_when_that_goes_well(
     let leases = work.leases();
     assert_eq!((leases.len(), leases[0].watch), (1, Watch::Probe));
     // It tells nothing: another one may.
-    store.signal(&vendor(), &of("t", 0), Signal::Unprobed).await.unwrap();
+    told(&store, &of("t", 0), Watch::None, Signal::Unprobed).await;
     until("another is let through", async || work.leases().len() == 2).await;
-    assert!(store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap(), "it opens");
+    assert!(told(&store, &of("t", 0), Watch::Probe, Signal::Answered).await, "it opens");
     work.release();
     for id in ids {
         until("all go on", async || state(&store, id).await == StateName::Generating).await;
@@ -248,18 +246,13 @@ async fn patient(redis: &Redis) -> Store {
         .await
 }
 
-/// Jobs of tenants have been submitted, in this order.
-async fn submitted(store: &Store, tenants: &[&str]) {
-    for (n, tenant) in tenants.iter().enumerate() {
-        let mut new = new_job(store, n);
-        new.job.id = songmill_core::JobId::derive(tenant, &format!("before {n}"));
-        (new.job.tenant, new.job.batch) = (tenant.parse().unwrap(), None);
-        let id = new.job.id;
-        store.enqueue(None, &[new]).await.unwrap();
-        let worker = run_with(queue(store, Stage::Submit, 8, Duration::from_secs(30)), Work::accepting());
-        until("it is submitted", async || state(store, id).await == StateName::Generating).await;
-        worker.stop().await;
-    }
+/// Tells a signal under a lease; whether the gate was shut or opened by it, or stays shut because of it.
+async fn told(store: &Store, job: &songmill_core::Job, watch: Watch, signal: Signal<'_>) -> bool {
+    store.signal(&vendor(), (job, watch), signal).await.unwrap() != Heeded::No
+}
+
+async fn gate(store: &Store) -> Gate {
+    store.flow(&vendor()).await.unwrap().gate.unwrap()
 }
 
 #[tokio::test]
@@ -267,46 +260,57 @@ async fn one_tenants_failures_shut_the_gate_for_nobody_else() {
     let redis = Redis::start(&[]);
     let store = patient(&redis).await;
     let fault = Fault::new(FaultKind::Unavailable, "vendor_error", "");
-    submitted(&store, &["a", "b"]).await;
-    for n in 0..10 {
-        let told = store.signal(&vendor(), &of("a", n), Signal::Failing(&fault)).await.unwrap();
-        assert!(!told, "b submits, too, and has not failed");
-    }
-    assert!(store.signal(&vendor(), &of("b", 0), Signal::Failing(&fault)).await.unwrap(), "two have failed");
-    assert_eq!(store.flow(&vendor()).await.unwrap().gate.unwrap().only, None);
-}
-
-#[tokio::test]
-async fn where_one_tenant_is_alone_its_failures_shut_the_gate_and_whoever_comes_finds_out_at_once() {
-    let redis = Redis::start(&[]);
-    let store = patient(&redis).await;
-    let fault = Fault::new(FaultKind::Unavailable, "vendor_error", "");
-    submitted(&store, &["a"]).await;
     for n in 0..3 {
-        let told = store.signal(&vendor(), &of("a", n), Signal::Failing(&fault)).await.unwrap();
-        assert_eq!(told, n == 2);
+        assert_eq!(told(&store, &of("a", n), Watch::None, Signal::Failing(&fault)).await, n == 2);
     }
+    let (a, b) = ("a".parse().unwrap(), "b".parse().unwrap());
+    let flow = store.flow(&vendor()).await.unwrap();
+    assert_eq!((flow.gate_for(&a).is_some(), flow.gate_for(&b).is_some()), (true, false));
     let waiting = enqueue_for(&store, "a", 200, 0).await;
     let work = Work::holding();
     let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), work.clone());
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(work.leases().len(), 0, "it is shut");
+    // One that has no money left hides nobody.
+    let quota = TenantQuota { spend_per_day: Some(1), ..TenantQuota::default() };
+    store.set_quota(&"poor".parse().unwrap(), quota).await.unwrap();
+    enqueue_for(&store, "poor", 1, 1_000_000).await;
     enqueue_for(&store, "b", 3, 0).await;
     until("another tenant finds out", async || !work.leases().is_empty()).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let lease = work.leases().remove(0);
     assert_eq!((work.leases().len(), lease.watch, lease.job.tenant.as_str()), (1, Watch::Probe, "b"));
-    assert!(store.signal(&vendor(), &lease.job, Signal::Answered).await.unwrap(), "it opens for all");
+    assert!(!told(&store, &of("a", 9), Watch::Wanted, Signal::Failing(&fault)).await, "it was under way");
+    assert!(told(&store, &lease.job, Watch::Probe, Signal::Answered).await, "it opens for all");
     work.release();
     until("all go on", async || state(&store, waiting[199]).await == StateName::Generating).await;
-    // Had it failed, the gate would be shut for everybody.
-    for n in 0..3 {
-        store.signal(&vendor(), &of("b", n), Signal::Failing(&fault)).await.unwrap();
-        store.signal(&vendor(), &of("a", n), Signal::Failing(&fault)).await.unwrap();
-    }
-    assert_eq!(store.flow(&vendor()).await.unwrap().gate.unwrap().only, None);
     worker.stop().await;
     assert_eq!(store.audit().await.unwrap().breaches, []);
+}
+
+#[tokio::test]
+async fn failures_of_two_tenants_shut_the_gate_for_all() {
+    let redis = Redis::start(&[]);
+    let store = patient(&redis).await;
+    let fault = Fault::new(FaultKind::Unavailable, "vendor_error", "");
+    for (n, tenant) in ["a", "b", "a"].into_iter().enumerate() {
+        assert_eq!(told(&store, &of(tenant, n), Watch::None, Signal::Failing(&fault)).await, n == 2);
+    }
+    assert_eq!(gate(&store).await.only, None);
+    store.open_gate(&vendor()).await.unwrap();
+    // So does another tenant's that was let through where one tenant's had shut it; and that is told of.
+    for n in 0..3 {
+        told(&store, &of("a", n), Watch::None, Signal::Failing(&fault)).await;
+    }
+    assert_eq!(gate(&store).await.only, Some("a".parse().unwrap()));
+    assert!(told(&store, &of("b", 0), Watch::Probe, Signal::Failing(&fault)).await);
+    assert_eq!(gate(&store).await.only, None);
+    let events = store.events("0", 100).await.unwrap().into_iter();
+    let paused = events.filter_map(|(_, told)| match told {
+        Some(Told::News(news)) if news.kind == NewsKind::VendorPaused => Some(news.tenant),
+        _ => None,
+    });
+    assert_eq!(paused.collect::<Vec<_>>(), [None, Some("a".parse().unwrap()), None]);
 }
 
 #[tokio::test]
@@ -314,34 +318,74 @@ async fn a_suspicion_counts_when_another_job_confirms_it() {
     let redis = Redis::start(&[]);
     let store = patient(&redis).await;
     let fault = Fault::suspecting("key_refused", "no access: my secret song");
-    submitted(&store, &["a", "b"]).await;
-    let told = async |tenant: &str, n| {
-        store.signal(&vendor(), &of(tenant, n), Signal::Suspected(&fault)).await.unwrap()
-    };
-    for n in 0..10 {
-        assert!(!told("a", n).await, "it is about the tenant's songs as far as anybody knows");
-    }
-    store.signal(&vendor(), &of("b", 0), Signal::Answered).await.unwrap();
-    assert!(!told("b", 1).await, "the account was in order since");
-    assert!(!told("b", 1).await, "it is the same job");
-    assert!(told("a", 1).await, "two tenants are refused");
-    let gate = store.flow(&vendor()).await.unwrap().gate.unwrap();
-    assert_eq!((gate.by, gate.code.as_str(), gate.words.as_str()), (ShutBy::Locked, "key_refused", ""));
+    let suspected =
+        async |tenant: &str, n| told(&store, &of(tenant, n), Watch::None, Signal::Suspected(&fault)).await;
+    assert!(!suspected("a", 0).await, "it is about this song as far as anybody knows");
+    assert!(!suspected("a", 0).await, "it is the same job");
+    told(&store, &of("b", 0), Watch::Wanted, Signal::Answered).await;
+    assert!(!suspected("b", 1).await, "the account was in order since");
+    assert!(suspected("a", 1).await, "two tenants are refused");
+    let shut = gate(&store).await;
+    assert_eq!((shut.by, shut.code.as_str(), shut.words.as_str()), (ShutBy::Locked, "key_refused", ""));
+    assert_eq!(shut.only, None);
     assert!(!redis.command(&["hgetall", "{sm:0}:l:acme"]).contains("secret"), "no words are kept");
+    // Two jobs of one tenant stop this one alone.
+    store.open_gate(&vendor()).await.unwrap();
+    assert!(!suspected("a", 2).await);
+    assert!(suspected("a", 3).await);
+    assert_eq!(gate(&store).await.only, Some("a".parse().unwrap()));
 }
 
 #[tokio::test]
-async fn where_one_tenant_is_alone_two_of_its_jobs_confirm_a_suspicion() {
+async fn a_suspicion_of_the_one_that_was_let_through_says_nothing_of_the_others() {
     let redis = Redis::start(&[]);
     let store = patient(&redis).await;
-    let fault = Fault::suspecting("balance_empty", "");
-    submitted(&store, &["a"]).await;
-    let told = async |n| store.signal(&vendor(), &of("a", n), Signal::Suspected(&fault)).await.unwrap();
-    assert!(!told(0).await);
-    assert!(!told(0).await);
-    assert!(told(1).await);
-    let gate = store.flow(&vendor()).await.unwrap().gate.unwrap();
-    assert_eq!((gate.code.as_str(), gate.only), ("balance_empty", Some("a".parse().unwrap())));
+    let (fails, fault) =
+        (Fault::new(FaultKind::Unavailable, "vendor_error", ""), Fault::suspecting("key_refused", ""));
+    for (n, tenant) in ["a", "b", "a"].into_iter().enumerate() {
+        told(&store, &of(tenant, n), Watch::None, Signal::Failing(&fails)).await;
+    }
+    let before = gate(&store).await;
+    assert!(!told(&store, &of("a", 5), Watch::Probe, Signal::Suspected(&fault)).await);
+    assert_eq!(gate(&store).await, before, "another one finds out");
+    // Where that is why it is shut, it is confirmed.
+    store.open_gate(&vendor()).await.unwrap();
+    told(&store, &of("a", 0), Watch::None, Signal::Suspected(&fault)).await;
+    told(&store, &of("b", 0), Watch::None, Signal::Suspected(&fault)).await;
+    assert!(told(&store, &of("a", 5), Watch::Probe, Signal::Suspected(&fault)).await);
+    assert_eq!((gate(&store).await.trips, gate(&store).await.only), (2, None));
+}
+
+#[tokio::test]
+async fn submissions_that_go_well_say_nothing_for_tasks_that_fail() {
+    let redis = Redis::start(&[]);
+    let store = patient(&redis).await;
+    let fault = Fault::new(FaultKind::Unavailable, "vendor_setup_failed", "").to_be_confirmed();
+    assert!(!told(&store, &of("a", 0), Watch::None, Signal::SuspectedOfTasks(&fault)).await);
+    told(&store, &of("b", 0), Watch::Wanted, Signal::Answered).await;
+    assert!(told(&store, &of("b", 1), Watch::None, Signal::SuspectedOfTasks(&fault)).await);
+    assert_eq!((gate(&store).await.by, gate(&store).await.only), (ShutBy::Failing, None));
+    // What a task says of our account locks it.
+    store.open_gate(&vendor()).await.unwrap();
+    let fault = Fault::new(FaultKind::Unavailable, "requirements_not_met", "").to_be_confirmed();
+    told(&store, &of("a", 0), Watch::None, Signal::SuspectedOfTasks(&fault)).await;
+    told(&store, &of("b", 0), Watch::None, Signal::SuspectedOfTasks(&fault)).await;
+    assert_eq!(gate(&store).await.by, ShutBy::Locked);
+}
+
+#[tokio::test]
+async fn a_gate_on_trial_opens_at_its_time_however_many_are_let_through_meanwhile() {
+    let redis = Redis::start(&[]);
+    let store = patient(&redis).await;
+    let fault = Fault::new(FaultKind::Unavailable, "vendor_setup_failed", "").to_be_confirmed();
+    for n in 0..2 {
+        told(&store, &of("a", n), Watch::None, Signal::SuspectedOfTasks(&fault)).await;
+    }
+    told(&store, &of("b", 0), Watch::Probe, Signal::Answered).await;
+    let until = gate(&store).await.until;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    told(&store, &of("b", 1), Watch::Probe, Signal::Answered).await;
+    assert_eq!(gate(&store).await.until, until);
 }
 
 #[tokio::test]
@@ -356,18 +400,18 @@ async fn a_gate_that_failed_tasks_shut_opens_only_after_a_task_has_had_the_time_
         })
         .await;
     let fault = Fault::new(FaultKind::Unavailable, "vendor_setup_failed", "setup failed: no checkpoint");
-    assert!(store.signal(&vendor(), &of("t", 0), Signal::Down(&fault)).await.unwrap(), "one is enough");
+    assert!(told(&store, &of("t", 0), Watch::None, Signal::Down(&fault)).await, "one is enough");
     enqueue_for(&store, "t", 5, 0).await;
     let work = Work::holding();
     let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), work.clone());
     until("one is let through", async || work.leases().len() == 1).await;
     // Taken, and its task fails all the same.
-    assert!(!store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap(), "that says nothing yet");
-    store.signal(&vendor(), &of("t", 0), Signal::Down(&fault)).await.unwrap();
+    assert!(!told(&store, &of("t", 0), Watch::Probe, Signal::Answered).await, "that says nothing yet");
+    told(&store, &of("t", 0), Watch::None, Signal::Down(&fault)).await;
     assert_eq!(store.flow(&vendor()).await.unwrap().gate.unwrap().trips, 2);
     // The next one's does not: the gate opens by itself.
     until("another is let through", async || work.leases().len() == 2).await;
-    store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap();
+    told(&store, &of("t", 0), Watch::Probe, Signal::Answered).await;
     until("all others follow", async || work.leases().len() == 5).await;
     work.release();
     worker.stop().await;
@@ -379,8 +423,8 @@ async fn a_gate_that_is_shut_by_hand_stays_shut_until_it_is_opened() {
     let store = redis.store().await;
     assert!(store.shut_gate(&vendor(), None, "the invoice").await.unwrap());
     let fault = Fault::new(FaultKind::Locked, "key_refused", "");
-    store.signal(&vendor(), &of("t", 0), Signal::Locked(&fault)).await.unwrap();
-    store.signal(&vendor(), &of("t", 0), Signal::Answered).await.unwrap();
+    told(&store, &of("t", 0), Watch::None, Signal::Locked(&fault)).await;
+    told(&store, &of("t", 0), Watch::None, Signal::Answered).await;
     let ids = enqueue_for(&store, "t", 1, 0).await;
     let worker = run_with(queue(&store, Stage::Submit, 8, Duration::from_secs(30)), Work::accepting());
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -115,9 +115,9 @@ impl Known {
                     data.words = format!("job {} is kept no more", logged.job);
                 }
             }
-            // Whoever is told of what concerns everybody is the operator.
+            // Amounts of all tenants are for operators, who look at them with their keys.
             Told::News(news) => {
-                data.words = news.message(self.currency, true);
+                data.words = news.message(self.currency, news.tenant.is_some());
                 data.vendor.clone_from(&news.vendor);
                 data.code.clone_from(&news.code);
             }

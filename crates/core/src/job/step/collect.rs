@@ -9,6 +9,7 @@ use crate::job::event::{Accepted, Defect, Event, Via};
 use crate::job::policy::{OnUnusable, backoff};
 use crate::job::record::StepKind;
 use crate::job::state::{Accept, Attempt, Origin, State};
+use crate::money::Terms;
 use crate::report::{Asset, Extra, Extras, Output, Product, RawAnswer};
 use crate::time::{Span, Timestamp};
 
@@ -83,17 +84,19 @@ impl Turn<'_> {
     }
 
     /// What a task has really cost takes the place of what was expected.
-    pub(super) fn book(&mut self, outputs: &[Output]) {
-        self.charge(outputs, &[]);
+    pub(super) fn book(&mut self, attempt: u32, outputs: &[Output]) {
+        self.charge(attempt, outputs, &[]);
         self.job.retrieval.booked = true;
     }
 
-    /// Has the latest submission cost what these outputs do, by the terms that it was claimed with.
-    fn charge(&mut self, outputs: &[Output], measured: &[u64]) {
+    /// Has a submission cost what these outputs do, by the terms that it was claimed with.
+    fn charge(&mut self, attempt: u32, outputs: &[Output], measured: &[u64]) {
         let job = &mut self.job;
-        let actual = job.terms.map_or(0, |terms| terms.actual(job.size(), outputs, measured));
-        job.spent = job.spent.saturating_sub(job.charge()).saturating_add(actual);
-        job.charged = (actual != job.price).then_some(actual);
+        let booking = job.booking(attempt);
+        let actual = |terms: Terms| terms.actual(job.size(), outputs, measured);
+        let actual = booking.terms.map_or(booking.price, actual);
+        job.spent = job.spent.saturating_sub(booking.amount()).saturating_add(actual);
+        job.book(attempt, (actual != booking.price).then_some(actual));
     }
 
     /// Where a vendor charges by the second, the songs' own lengths take the place of the length that was asked for.
@@ -103,7 +106,7 @@ impl Turn<'_> {
         }
         let songs = assets.iter().filter(|asset| asset.part.is_none() && asset.duration_ms > 0);
         let measured: Vec<u64> = songs.map(|asset| asset.duration_ms).collect();
-        self.charge(&of.outputs, &measured);
+        self.charge(of.origin.attempt.number, &of.outputs, &measured);
     }
 
     pub(super) fn collect(&mut self, origin: Origin, selected: Selected) -> Changed {

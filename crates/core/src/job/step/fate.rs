@@ -152,11 +152,11 @@ impl Turn<'_> {
         match fault.kind {
             FaultKind::Rejected => self.next_route(fault),
             FaultKind::Locked => {
-                self.refund();
+                self.refund(attempt.number);
                 self.locked(fault)
             }
             FaultKind::Throttled => {
-                self.refund();
+                self.refund(attempt.number);
                 self.throttled(fault)
             }
             FaultKind::Unavailable | FaultKind::Unknown | FaultKind::Garbled => {

@@ -205,7 +205,7 @@ impl Turn<'_> {
                 // is booked already.
                 self.job.retrieval = Retrieval { booked: true, ..Retrieval::default() };
                 if self.confirm(number) {
-                    self.book(&selected.outputs);
+                    self.book(number, &selected.outputs);
                 }
                 let attempt = self.earlier(number);
                 let origin = Origin { vendor: vendor.clone(), attempt, task: task.cloned() };

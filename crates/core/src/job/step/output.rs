@@ -57,7 +57,7 @@ impl Turn<'_> {
         let vendor = self.job.vendor().clone();
         // Downloaded once more it costs nothing more.
         if !self.job.retrieval.booked {
-            self.book(&selected.outputs);
+            self.book(attempt.number, &selected.outputs);
         }
         self.collect(Origin { vendor, attempt, task }, selected)
     }

@@ -38,7 +38,7 @@ impl Turn<'_> {
     pub(super) fn submitting(&mut self, attempt: Attempt, doubt: Option<Doubt>, event: &Event) -> Changed {
         match event {
             Event::HandedBack { attempt: number } if *number == attempt.number && doubt.is_none() => {
-                self.undo();
+                self.undo(attempt.number);
                 self.queue_now()
             }
             Event::Packed { attempt: number, into }
@@ -68,7 +68,7 @@ impl Turn<'_> {
                     "probe_failed",
                     format!("attempt {}: {}", attempt.number, fault.in_full()),
                 );
-                self.undo();
+                self.undo(attempt.number);
                 self.locked(fault)
             }
             Event::NotFound { attempt: number, asked } if *number == attempt.number => {
@@ -179,7 +179,7 @@ impl Turn<'_> {
         }
         self.job.note(self.now, "submit_failed", format!("attempt {}: {}", attempt.number, fault.in_full()));
         if !matches!(fault.kind, FaultKind::Unknown | FaultKind::Garbled) {
-            self.undo();
+            self.undo(attempt.number);
         }
         match fault.kind {
             FaultKind::Rejected => self.next_route(fault),
@@ -222,7 +222,7 @@ impl Turn<'_> {
         } else if doubt.looks >= looks && is_settled {
             let words = format!("attempt {} was looked up {} times: ", attempt.number, doubt.looks);
             self.job.note(self.now, "not_found", words.clone() + &doubt.fault.in_full());
-            self.undo();
+            self.undo(attempt.number);
             let not_taken = Fault::because_of(FaultKind::Unavailable, "not_taken", &doubt.fault);
             return self.not_done(
                 &not_taken.edited(|text| if text.is_empty() { String::new() } else { words.clone() + text }),
