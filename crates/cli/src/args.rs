@@ -42,7 +42,7 @@ Exit codes:
   1  broken, or storage does not have what it should
   2  called or configured wrongly, or refused by the server
   3  ran, but jobs failed or are held, lines were refused or not
-     acknowledged, checks complain
+     acknowledged, checks complain, or work waits for a person
   4  Redis, or the server, is away
 
 Commands that look at jobs or act on them ask Redis itself, or with --server

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use songmill_core::fault::reason;
 use songmill_core::pace::Health;
 use songmill_core::{Tenant, VendorName};
 use songmill_store::{Bucket, Flow, Gate, Purse, PurseOf, ShutBy, Standing};
@@ -14,7 +15,7 @@ pub struct GateView {
     pub by: GateBy,
     /// The fault's code; `docs/faults/<code>.md` explains it.
     pub code: String,
-    /// What was said.
+    /// Why, in our own words, or in those of the operator who shut it.
     pub words: String,
     /// The tenant that it is shut for, where it is for one alone; only for operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +49,7 @@ impl From<&Gate> for GateView {
                 ShutBy::Hand => GateBy::Hand,
             },
             code: gate.code.clone(),
-            words: gate.words.clone(),
+            words: if gate.words.is_empty() { reason(&gate.code).into_owned() } else { gate.words.clone() },
             tenant: None,
             since_ms: gate.since.as_millis(),
             until_ms: gate.until.map(|until| until.as_millis()),
@@ -225,7 +226,10 @@ impl Blocked {
             }
             Standing::Time(until) => (Blocker::Time, "its time has not come".into(), Some(until.as_millis())),
             Standing::Gate(gate) => {
-                let said = if gate.words.is_empty() { String::new() } else { format!(": {}", gate.words) };
+                let said = match gate.words.as_str() {
+                    "" => format!(": {}", reason(&gate.code)),
+                    words => format!(": {words}"),
+                };
                 let then = match gate.by {
                     ShutBy::Hand => "until an operator opens it (`songmill vendor open`) or its time is over",
                     ShutBy::Locked | ShutBy::Failing => "then one submission is let through to find out",
