@@ -18,8 +18,18 @@ if ARGV[6] == 'again' and claim:again(KEYS[2]) then return claim.out end
 -- What songs cost here, and what may be spent in millionths (0: anything): today, today by a tenant, for a batch.
 local fleet = redis.call('HMGET', KEYS[7], 'seeded', 'day', 'tenant_day', 'batch', 't:' .. ARGV[9])
 if not fleet[1] then return redis.error_reply('UNSEEDED nobody has said what songs cost and what may be spent') end
-local charged_by = fleet[5] or ''
 local terms = fleet[5] and cjson.decode(fleet[5])
+-- What a job costs by what it is priced by, and what is written down of that; most of a claim's jobs are alike.
+local costs = {}
+local function cost_of(by)
+  local cost = costs[by]
+  if not cost then
+    local price = price_of(terms, by)
+    cost = { price = price, text = string.format('%.0f %s', price, fleet[5] or '') }
+    costs[by] = cost
+  end
+  return cost
+end
 
 -- Those whose time has come, a bounded number of them, and lanes that had no money left.
 local due = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 128)
@@ -129,7 +139,8 @@ local function next_of(lane)
         if suspect then claim.out[4] = 1 end
         return nil
       end
-      local price, batch = price_of(terms, job[9]), job[5]
+      local cost, batch = cost_of(job[9] or ''), job[5]
+      local price = cost.price
       local paid_from = price > 0 and purses_of(lane.tenant, batch) or {}
       for _, from in ipairs(paid_from) do
         if from.most > 0 and from.spent + from.more + price > from.most then
@@ -137,7 +148,7 @@ local function next_of(lane)
           return nil, true
         end
       end
-      job.price = price
+      job.reserves = cost.text
       for _, from in ipairs(paid_from) do from.more = from.more + price end
       local count = counts[lane.tenant] or { jobs = 0, price = 0 }
       count.jobs, count.price = count.jobs + 1, count.price + price
@@ -163,7 +174,7 @@ local begun, count = {}, 0
 while count < allowed do
   local id, job = tree:pick(next_of)
   if not id then break end
-  claim:take(id, job, now, string.format('%.0f %s', job.price, charged_by))
+  claim:take(id, job, now, job.reserves)
   count = count + 1
   if job[5] then begun[job[5]] = (begun[job[5]] or 0) + 1 end
 end
