@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::money::{Amount, limit_micros};
 use songmill_core::song::Moment;
-use songmill_core::{BatchName, BatchRef, Currency, Price, Tenant, VendorName};
+use songmill_core::{BatchName, BatchRef, Currency, Price, Tenant, Timestamp, VendorName};
 use songmill_store::{BudgetOf, PriceEntry, Scope};
 use songmill_vendors::Vendors;
 
@@ -49,8 +49,9 @@ pub struct PriceView {
     pub source_date: Option<String>,
     /// Who set it; `settings` is the settings file, `songmill` what ships with it.
     pub updated_by: String,
-    /// When.
-    pub updated_at: String,
+    /// When; not set before the first process that submits has written it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_at: Option<String>,
 }
 
 /// What vendors charge.
@@ -205,7 +206,7 @@ fn price_view(vendor: &VendorName, entry: &PriceEntry, budgets: Currency) -> Pri
         source: estimate.map(|estimate| estimate.source.clone()),
         source_date: estimate.map(|estimate| estimate.date.clone()),
         updated_by: entry.by.clone(),
-        updated_at: Moment(entry.at).to_string(),
+        updated_at: (entry.at != Timestamp::default()).then(|| Moment(entry.at).to_string()),
     }
 }
 

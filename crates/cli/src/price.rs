@@ -115,7 +115,7 @@ fn list(prices: &Prices) -> Result<()> {
             true => String::new(),
             false => format!("{} {}", price.rate, prices.currency),
         };
-        let updated = price.source_date.as_ref().unwrap_or(&price.updated_at);
+        let updated = price.source_date.as_deref().or(price.updated_at.as_deref()).unwrap_or_default();
         let by = if price.estimate { "estimate" } else { &price.updated_by };
         let date = updated.split('T').next().unwrap_or_default();
         table.add_row([price.vendor.to_string(), summary(price), rate, by.into(), date.into()]);

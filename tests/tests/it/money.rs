@@ -34,10 +34,13 @@ fn limits_hold_to_the_cent_while_submitters_are_killed_and_prices_change() -> Re
         .with("policy.vendors.replicate.limits.in_flight=6");
     let _others = world.serve(&["deliver", "listener"])?;
     world.submit("b", &songs(120))?;
-    let mut workers = Vec::new();
-    for n in 0..2 {
-        workers.push(world.serve_as(&format!("generate-{n}"), &["generate"], &[])?);
-    }
+    let mut workers = vec![world.serve_as("generate-0", &["generate"], &[])?];
+    until("the settings have filled the record", || {
+        let prices = world.json(&["price", "list"])?;
+        let all = prices["data"].as_array().map_or(&[][..], Vec::as_slice);
+        Ok(all.iter().all(|price| price["updated_at"].is_string()))
+    })?;
+    workers.push(world.serve_as("generate-1", &["generate"], &[])?);
     // One knows of no price and of no budget: it goes by the fleet's.
     let ignorant = ["money.day=0.0".to_owned(), "money.prices={}".to_owned()];
     workers.push(world.serve_as("ignorant", &["generate"], &ignorant)?);
