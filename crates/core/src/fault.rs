@@ -123,6 +123,12 @@ pub fn reason(code: &str) -> Cow<'_, str> {
     })
 }
 
+/// Whether a code says that the vendor itself is down, not our account: every other submission fails as well until it has
+/// mended that.
+pub fn is_down(code: &str) -> bool {
+    matches!(code, "vendor_setup_failed" | "vendor_maintenance")
+}
+
 /// The code of a refusal that may be about our account or about one request alone.
 pub const REQUEST_FORBIDDEN: &str = "request_forbidden";
 

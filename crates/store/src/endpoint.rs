@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use songmill_core::{EndpointId, Tenant};
 
 use crate::connection::StoreError;
-use crate::notice::NoticeType;
+use crate::notice_type::NoticeType;
 use crate::scripts::ENDPOINT;
 use crate::store::Store;
 

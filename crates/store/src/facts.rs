@@ -6,6 +6,7 @@ use songmill_core::fault::reason;
 use songmill_core::{BatchRef, Currency, Tenant, VendorName};
 
 use crate::connection::StoreError;
+use crate::notice_type::NoticeType;
 use crate::standing::PurseOf;
 use crate::store::{Logged, Store};
 
@@ -99,7 +100,7 @@ pub enum Told {
 #[derive(Clone, Debug, PartialEq, serde::Deserialize)]
 pub struct News {
     /// What happened.
-    pub kind: NewsKind,
+    pub kind: NoticeType,
     /// Whom it concerns; everybody where nothing is said.
     #[serde(default)]
     pub tenant: Option<Tenant>,
@@ -126,35 +127,6 @@ pub struct News {
     pub spent: f64,
 }
 
-/// What is news.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-pub enum NewsKind {
-    /// Four fifths of a budget are used.
-    #[serde(rename = "budget.warning")]
-    BudgetWarning,
-    /// Jobs wait because a budget is used up.
-    #[serde(rename = "budget.reached")]
-    BudgetReached,
-    /// Nothing is submitted to a vendor for a while.
-    #[serde(rename = "vendor.paused")]
-    VendorPaused,
-    /// Jobs are submitted to it again.
-    #[serde(rename = "vendor.resumed")]
-    VendorResumed,
-}
-
-impl NewsKind {
-    /// Its name in events and payloads.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BudgetWarning => "budget.warning",
-            Self::BudgetReached => "budget.reached",
-            Self::VendorPaused => "vendor.paused",
-            Self::VendorResumed => "vendor.resumed",
-        }
-    }
-}
-
 impl News {
     /// It in a sentence; amounts are shown to those whose money it is.
     pub fn message(&self, currency: Currency, with_amounts: bool) -> String {
@@ -173,12 +145,19 @@ impl News {
             false => String::new(),
         };
         match self.kind {
-            NewsKind::BudgetWarning => format!("80 % of the budget {whose} are used{amounts}"),
-            NewsKind::BudgetReached => format!("jobs wait because the budget {whose} is used up{amounts}"),
-            NewsKind::VendorPaused => {
+            NoticeType::BudgetWarning => format!("80 % of the budget {whose} are used{amounts}"),
+            NoticeType::BudgetReached => format!("jobs wait because the budget {whose} is used up{amounts}"),
+            NoticeType::VendorPaused => {
                 format!("{vendor} is paused: {}", reason(self.code.as_deref().unwrap_or_default()))
             }
-            NewsKind::VendorResumed => format!("{vendor} is resumed"),
+            NoticeType::VendorResumed => format!("{vendor} is resumed"),
+            NoticeType::JobCompleted
+            | NoticeType::JobFailed
+            | NoticeType::JobCanceled
+            | NoticeType::JobHeld
+            | NoticeType::BatchCompleted
+            | NoticeType::EndpointDisabled
+            | NoticeType::Test => String::new(),
         }
     }
 }

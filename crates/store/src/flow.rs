@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use songmill_core::fault::is_down;
 use songmill_core::{Fault, Job, Stage, Tenant, Timestamp, VendorName};
 
 use crate::connection::StoreError;
@@ -142,11 +143,6 @@ pub enum Heeded {
     Confirmed,
 }
 
-/// Whether a code says that the vendor itself is down, not our account.
-fn is_of_vendor(code: &str) -> bool {
-    matches!(code, "vendor_setup_failed" | "vendor_maintenance")
-}
-
 /// Requests that may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -184,7 +180,7 @@ impl Store {
             }
             Signal::Failing(_) | Signal::Down(_) if limits.breaker == 0 => return Ok(Heeded::No),
             Signal::Suspected(fault) | Signal::SuspectedOfTasks(fault)
-                if limits.breaker == 0 && fault.suspicion().is_some_and(is_of_vendor) =>
+                if limits.breaker == 0 && fault.suspicion().is_some_and(is_down) =>
             {
                 return Ok(Heeded::No);
             }
@@ -204,11 +200,11 @@ impl Store {
             Signal::Suspected(fault) | Signal::SuspectedOfTasks(fault) => {
                 let code = fault.suspicion().unwrap_or(&fault.code);
                 call.arg("suspected").arg(code);
-                let is_down = is_of_vendor(code);
-                let own = if is_down { limits.breaker_wait } else { policy.locked_wait };
+                let is_vendor = is_down(code);
+                let own = if is_vendor { limits.breaker_wait } else { policy.locked_wait };
                 waits(&mut call, wait(fault, own.get()));
                 call.arg(job.tenant.as_str()).arg(job.id.to_string());
-                call.arg(if is_down { "failing" } else { "locked" });
+                call.arg(if is_vendor { "failing" } else { "locked" });
                 call.arg(if matches!(signal, Signal::SuspectedOfTasks(_)) { "task" } else { "" });
             }
             Signal::CreatesThrottled(fault) => {

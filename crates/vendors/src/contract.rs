@@ -354,10 +354,5 @@ pub enum Refusal {
     Garbled(String),
 }
 
-/// Whether a failure says that every other submission fails as well until the vendor has mended it.
-pub fn is_down(fault: &Fault) -> bool {
-    matches!(&*fault.code, "vendor_setup_failed" | "vendor_maintenance")
-}
-
 /// How far a signed callback's time may be from ours (Standard Webhooks; Replicate's page names 5 minutes).
 pub const DELIVERY_TOLERANCE: Duration = Duration::from_secs(300);

@@ -2,10 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use songmill_core::fault::REQUEST_FORBIDDEN;
+use songmill_core::fault::{REQUEST_FORBIDDEN, is_down};
 use songmill_core::{Event, Fault, FaultKind, Report};
 use songmill_store::{Heeded, Lease, Signal, Store, StoreError, Watch};
-use songmill_vendors::contract::is_down;
 
 use crate::driver::Stopped;
 
@@ -27,7 +26,7 @@ pub(crate) async fn submitted<T>(
             _ if fault.suspicion().is_some() => Signal::Suspected(fault),
             FaultKind::Locked => Signal::Locked(fault),
             FaultKind::Throttled => Signal::CreatesThrottled(fault),
-            FaultKind::Unavailable if is_down(fault) => Signal::Down(fault),
+            FaultKind::Unavailable if is_down(&fault.code) => Signal::Down(fault),
             // Nobody knows how many tasks a vendor has made that does not answer: it is left alone.
             FaultKind::Unavailable | FaultKind::Unknown | FaultKind::Garbled => Signal::Failing(fault),
         },
@@ -83,7 +82,7 @@ pub(crate) async fn reported(store: &Store, lease: &Lease, report: &Report) {
         tell(store, lease, Signal::SuspectedOfTasks(fault)).await;
     } else if fault.kind == FaultKind::Locked {
         tell(store, lease, Signal::Locked(fault)).await;
-    } else if is_down(fault) {
+    } else if is_down(&fault.code) {
         tell(store, lease, Signal::Down(fault)).await;
     }
 }

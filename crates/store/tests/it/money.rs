@@ -7,7 +7,7 @@ use songmill_core::flow::Size;
 use songmill_core::job::{StateName, StepKind};
 use songmill_core::money::priced_by;
 use songmill_core::{Estimate, Money, Price, Stage};
-use songmill_store::{BudgetOf, NewsKind, Store, TenantQuota, Told};
+use songmill_store::{BudgetOf, NoticeType, Store, TenantQuota, Told};
 
 use crate::queues::{Work, queue, run_with};
 use crate::tools::{Redis, enqueue_for, until, vendor};
@@ -159,12 +159,12 @@ async fn a_budget_is_told_of_once_at_four_fifths_and_once_when_it_is_used_up() {
     assert_eq!(news().await, []);
     let ids = crate::tools::enqueue_more(&store, "t", 7, 2).await;
     until("nine are submitted", async || state(&store, ids[1]).await == StateName::Generating).await;
-    let warning = (NewsKind::BudgetWarning, tenant.clone(), 10e6, 8e6);
+    let warning = (NoticeType::BudgetWarning, tenant.clone(), 10e6, 8e6);
     assert_eq!(news().await, std::slice::from_ref(&warning));
     crate::tools::enqueue_more(&store, "t", 9, 3).await;
     until("it is used up", async || news().await.len() == 2).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(news().await, [warning, (NewsKind::BudgetReached, tenant, 10e6, 10e6)]);
+    assert_eq!(news().await, [warning, (NoticeType::BudgetReached, tenant, 10e6, 10e6)]);
     worker.stop().await;
 }
 

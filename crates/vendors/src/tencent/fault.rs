@@ -53,11 +53,10 @@ pub(super) fn of_error(reply: &Reply, words: &str, cost: Cost, settings: &Settin
 
 /// The API gateway's own messages, which it sends before it reads a request's body: 401 and 403 for a signature or a usage
 /// plan that is not in order, 404 where there is no API, 429 without quota (the gateway's page of errors).
-const GATEWAY_KEY: [&str; 5] = [
+const GATEWAY_KEY: [&str; 4] = [
     "HMAC signature cannot be verified",
     "HMAC signature does not match",
     "HMAC id or signature missing",
-    "HMAC signature cannot be verified, a valid x-date header is required",
     "Found no validate usage plan",
 ];
 const GATEWAY_NO_API: &str = "There is no api match";
@@ -117,9 +116,8 @@ fn by_words(own: &str, cost: Cost) -> Option<Meaning> {
     })
 }
 
-const CONTENT: [&str; 12] = [
+const CONTENT: [&str; 11] = [
     "sensitive",
-    "sensitive words",
     "not acceptable",
     "content policy",
     "violates",
@@ -132,12 +130,11 @@ const CONTENT: [&str; 12] = [
     "审核不通过",
 ];
 
-const KEY: [&str; 14] = [
+const KEY: [&str; 13] = [
     "auth",
     "authentication",
     "authorization",
     "unauthorized",
-    "auth failed",
     "secretid",
     "secretkey",
     "secret key",

@@ -7,7 +7,7 @@ use songmill_core::job::{StateName, Trace};
 use songmill_core::view::{JobView, NoticeData, NoticePayload};
 use songmill_core::{BatchRef, Currency, EndpointId, JobId, Tenant, Timestamp};
 use songmill_store::{
-    Batch, Endpoint, Logged, NewNotice, NewsKind, Notice, NoticeType, Store, StoreError, Stored, Told, Untold,
+    Batch, Endpoint, Logged, NewNotice, Notice, NoticeType, Store, StoreError, Stored, Told, Untold,
 };
 
 use super::moment;
@@ -167,12 +167,7 @@ fn whom(told: &Told) -> &Tenant {
 
 fn kind(told: &Told) -> Option<NoticeType> {
     match told {
-        Told::News(news) => Some(match news.kind {
-            NewsKind::BudgetWarning => NoticeType::BudgetWarning,
-            NewsKind::BudgetReached => NoticeType::BudgetReached,
-            NewsKind::VendorPaused => NoticeType::VendorPaused,
-            NewsKind::VendorResumed => NoticeType::VendorResumed,
-        }),
+        Told::News(news) => Some(news.kind),
         Told::Closed(_) => Some(NoticeType::BatchCompleted),
         Told::Job(logged) => match logged.to {
             StateName::Completed => Some(NoticeType::JobCompleted),
