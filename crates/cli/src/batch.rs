@@ -185,6 +185,8 @@ fn shown(global: &Global, batch: &BatchView) -> Result<()> {
     output::line(format_args!("created  {}", output::moment(batch.created_ms)))?;
     match (batch.closed_ms, batch.eta_ms) {
         (Some(closed), _) => output::line(format_args!("ended    {}", output::moment(closed)))?,
+        // How fast it went says nothing of what waits for a person.
+        (None, Some(_)) if waits::need_person(&batch.waits) => {}
         (None, Some(eta)) => output::line(format_args!("ends     about {}", output::moment(eta)))?,
         (None, None) => {}
     }
