@@ -24,6 +24,7 @@ pub struct Booking {
 
 /// How many earlier submissions' bookings a job remembers.
 const EARLIER: usize = 8;
+
 impl Booking {
     /// What it is booked with, in millionths.
     pub(super) fn amount(&self) -> u64 {
