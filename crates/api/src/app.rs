@@ -9,10 +9,11 @@ use serde_json::Value;
 use songmill_core::song::VendorChoice;
 use songmill_core::view::JobView;
 use songmill_core::{JobId, Policy};
+use songmill_egress::AddressPolicy;
 use songmill_producer::Producer;
 use songmill_store::{Store, Stored};
 use songmill_vendors::Vendors;
-use songmill_worker_deliver::{Guard, Library};
+use songmill_worker_deliver::Library;
 use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 
@@ -41,7 +42,7 @@ pub struct Parts {
     /// Where audio lies.
     pub library: Library,
     /// Which addresses may be endpoints.
-    pub guard: Guard,
+    pub endpoint_policy: AddressPolicy,
 }
 
 /// The API.
@@ -55,7 +56,7 @@ pub(crate) struct App {
     pub(crate) vendors: Vendors,
     pub(crate) default_vendor: Option<VendorChoice>,
     pub(crate) library: Library,
-    pub(crate) guard: Guard,
+    pub(crate) endpoint_policy: AddressPolicy,
     pub(crate) settings: Settings,
     pub(crate) keyring: Keyring,
     pub(crate) rates: Rates,
@@ -97,7 +98,7 @@ pub fn document() -> Value {
 impl Api {
     /// Makes the API; live streams end when `shutdown` is cancelled.
     pub fn new(parts: Parts, settings: Settings, shutdown: CancellationToken) -> Self {
-        let Parts { store, vendors, default_vendor, library, guard } = parts;
+        let Parts { store, vendors, default_vendor, library, endpoint_policy } = parts;
         let document = document();
         Self(Arc::new(App {
             producer: Producer::new(store.clone(), vendors.clone())
@@ -107,7 +108,7 @@ impl Api {
             vendors,
             default_vendor,
             library,
-            guard,
+            endpoint_policy,
             keyring: Keyring::default(),
             rates: Rates::new(settings.requests_per_minute),
             uploads: Places::new(settings.uploads),

@@ -157,14 +157,14 @@ impl App {
         if !(8..=2000).contains(&chars) {
             return Err(Problem::field("url", format!("has {chars} characters"), "use 8 to 2000"));
         }
-        let refused = |refused: songmill_worker_deliver::Refused| {
+        let refused = |refused: songmill_egress::BlockedAddress| {
             Problem::field(
                 "url",
                 refused.to_string(),
                 "give a public https address, such as https://example.com/hooks",
             )
         };
-        self.guard.check(url).map(drop).map_err(refused)
+        self.endpoint_policy.check(url).map(drop).map_err(refused)
     }
 }
 

@@ -52,7 +52,7 @@ impl Context {
             vendors: self.vendors.clone(),
             default_vendor: self.config.default_vendor.clone(),
             library: Library::open(&self.config.deliver)?,
-            guard: self.config.deliver.notices.guard(),
+            endpoint_policy: self.config.deliver.notices.address_policy(),
         };
         Ok(Api::new(parts, self.config.api.clone(), shutdown))
     }

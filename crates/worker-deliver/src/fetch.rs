@@ -1,29 +1,30 @@
 //! Fetching an address into a file: streamed, bounded, resumed after a cut.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode, header};
-use reqwest::dns::Resolve;
 use rustls::ClientConfig;
 use songmill_core::{Fault, FaultKind};
+use songmill_egress::{
+    AddressPolicy, BlockedAddress, Client, Failure, Resolve, Resolver, Response, SystemNames, Timeouts,
+    as_written, tls, uri,
+};
 use url::Url;
 
 use self::reply::sorted;
-use crate::guard::{Guard, GuardedResolver, Refused, SystemNames, as_written, uri};
 use crate::incoming::Incoming;
 use crate::settings::Settings;
 
-mod client;
 mod coding;
 mod decode;
 mod framing;
+mod get;
 mod reply;
 mod taking;
 mod transfer;
 
-pub(crate) use self::client::{Client, Reply, tls};
+pub(crate) use self::get::get;
 pub(crate) use self::reply::{brings_bytes, retry_after};
 pub(crate) use self::transfer::{Limits, Rest, Target};
 
@@ -31,7 +32,7 @@ pub(crate) use self::transfer::{Limits, Rest, Target};
 #[derive(Clone, Debug)]
 pub(crate) struct Fetcher {
     client: Client,
-    guard: Guard,
+    policy: AddressPolicy,
     redirects: usize,
     limits: Limits,
 }
@@ -45,11 +46,11 @@ impl Fetcher {
     }
 
     fn with(settings: &Settings, names: Arc<dyn Resolve>, tls: ClientConfig, window: Duration) -> Self {
-        let guard = Guard { allow_http: settings.allow_http, allow_private: settings.allow_private };
-        let resolver = GuardedResolver { guard, names };
+        let policy = settings.address_policy();
+        let timeouts = Timeouts { connect: settings.connect_timeout.get(), silence: window };
         Self {
-            client: Client::new(resolver, tls, settings.connect_timeout.get(), window),
-            guard,
+            client: Client::new(Resolver::new(policy, names), tls, timeouts),
+            policy,
             redirects: settings.redirects,
             limits: Limits::new(settings, window),
         }
@@ -57,12 +58,12 @@ impl Fetcher {
 
     /// Fetches an address into an empty file.
     pub(crate) async fn fetch(&self, url: &str, into: &mut Incoming) -> Result<(), Fault> {
-        let checked = self.guard.check(url).map_err(|refused| refuse(&refused))?;
+        let checked = self.policy.check(url).map_err(|blocked| refuse(&blocked))?;
         self.limits.fetch(&Address { fetcher: self, written: url, url: checked }, into).await
     }
 }
 
-/// An address that the guard let through.
+/// An address that the policy let through.
 struct Address<'a> {
     fetcher: &'a Fetcher,
     written: &'a str,
@@ -70,14 +71,14 @@ struct Address<'a> {
 }
 
 impl Target for Address<'_> {
-    /// Asks, following redirects that the guard lets through.
-    async fn open(&self, rest: Option<Rest<'_>>) -> Result<Reply, Fault> {
-        let Fetcher { client, guard, redirects, .. } = self.fetcher;
+    /// Asks, following redirects that the policy lets through.
+    async fn open(&self, rest: Option<Rest<'_>>) -> Result<Response, Fault> {
+        let Fetcher { client, policy, redirects, .. } = self.fetcher;
         let mut url = self.url.clone();
         let mut written = as_written(self.written.as_bytes(), &url);
         for _ in 0..=*redirects {
-            let to = written.take().or_else(|| uri(&url)).ok_or_else(|| refuse(&Refused::Invalid))?;
-            let reply = client.get(to, HeaderMap::new(), rest).await?;
+            let to = written.take().or_else(|| uri(&url)).ok_or_else(|| refuse(&BlockedAddress::Invalid))?;
+            let reply = get(client, to, HeaderMap::new(), rest).await?;
             let location = match reply.head.status {
                 // It was not asked whether it had changed.
                 StatusCode::NOT_MODIFIED => None,
@@ -86,7 +87,7 @@ impl Target for Address<'_> {
             };
             match location.map(|to| to.as_bytes().trim_ascii()).filter(|to| !to.is_empty()) {
                 Some(to) => {
-                    url = guard.follow(&url, to).map_err(|refused| refuse(&refused))?;
+                    url = policy.follow(&url, to).map_err(|blocked| refuse(&blocked))?;
                     written = as_written(to, &url);
                 }
                 None => return sorted(reply, rest.is_some()),
@@ -96,18 +97,16 @@ impl Target for Address<'_> {
     }
 }
 
-/// What the guard said, where it is the cause.
-pub(crate) fn refused_by_guard<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refused> {
-    causes(error).find_map(|cause| cause.downcast_ref())
+/// Why there was no answer, or no more of it.
+pub(crate) fn fault(failure: &Failure) -> Fault {
+    match failure {
+        Failure::Blocked(blocked) => refuse(blocked),
+        other => unreachable(other.to_string()),
+    }
 }
 
-/// An error, and what caused it.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&cause| cause.source())
-}
-
-fn refuse(refused: &Refused) -> Fault {
-    Fault::new(FaultKind::Locked, "address_refused", refused.to_string())
+fn refuse(blocked: &BlockedAddress) -> Fault {
+    Fault::new(FaultKind::Locked, "address_refused", blocked.to_string())
 }
 
 const UNREACHABLE: &str = "output_unreachable";

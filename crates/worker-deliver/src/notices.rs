@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use songmill_core::Timestamp;
 use songmill_core::time::Span;
+use songmill_egress::AddressPolicy;
 use songmill_store::{Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::guard::Guard;
 use post::Sender;
 
 /// How notices are sent.
@@ -62,8 +62,8 @@ impl Default for NoticeSettings {
 
 impl NoticeSettings {
     /// Which addresses may be endpoints.
-    pub fn guard(&self) -> Guard {
-        Guard { allow_http: self.allow_http, allow_private: self.allow_private }
+    pub fn address_policy(&self) -> AddressPolicy {
+        AddressPolicy { allow_http: self.allow_http, allow_private: self.allow_private }
     }
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn run(
     settings: NoticeSettings,
     store: Store,
     shutdown: CancellationToken,
-) -> Result<(), reqwest::Error> {
+) -> Result<(), rustls::Error> {
     let sender = Arc::new(Sender::new(settings.clone(), store.clone())?);
     let mut posting = JoinSet::new();
     let mut swept = Instant::now();

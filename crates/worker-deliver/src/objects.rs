@@ -8,15 +8,12 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, Uri, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::dns::Resolve;
 use rustls::ClientConfig;
 use songmill_core::{Fault, FaultKind};
+use songmill_egress::{AddressPolicy, Client, Resolve, Resolver, Response, SystemNames, Timeouts, tls};
 
 use self::sign::{Signed, Signer};
-use crate::fetch::{
-    Client, Limits, Reply, Rest, Target, WINDOW, brings_bytes, retry_after, tls, unreachable,
-};
-use crate::guard::{Guard, GuardedResolver, SystemNames};
+use crate::fetch::{Limits, Rest, Target, WINDOW, brings_bytes, get, retry_after, unreachable};
 use crate::incoming::Incoming;
 use crate::settings::{ObjectSettings, Settings};
 
@@ -48,12 +45,12 @@ impl Objects {
 
     fn with(settings: &Settings, names: Arc<dyn Resolve>, tls: ClientConfig) -> Self {
         // The operator says where buckets are: where that leads is no vendor's doing.
-        let guard = Guard { allow_http: true, allow_private: true };
-        let resolver = GuardedResolver { guard, names };
+        let resolver = Resolver::new(AddressPolicy { allow_http: true, allow_private: true }, names);
+        let timeouts = Timeouts { connect: settings.connect_timeout.get(), silence: WINDOW };
         let buckets = settings.objects.iter().map(|(name, bucket)| (name.clone(), Bucket::new(bucket)));
         Self {
             buckets: buckets.collect(),
-            client: Client::new(resolver, tls, settings.connect_timeout.get(), WINDOW),
+            client: Client::new(resolver, tls, timeouts),
             limits: Limits::new(settings, WINDOW),
         }
     }
@@ -119,7 +116,7 @@ struct Object<'a> {
 }
 
 impl Target for Object<'_> {
-    async fn open(&self, rest: Option<Rest<'_>>) -> Result<Reply, Fault> {
+    async fn open(&self, rest: Option<Rest<'_>>) -> Result<Response, Fault> {
         let mut headers = HeaderMap::new();
         if let Some(signer) = self.signer {
             let (host, path) = (host(&self.uri), self.uri.path());
@@ -137,7 +134,7 @@ impl Target for Object<'_> {
                 headers.insert(name, value);
             }
         }
-        let reply = self.client.get(self.uri.clone(), headers, rest).await?;
+        let reply = get(self.client, self.uri.clone(), headers, rest).await?;
         if brings_bytes(&reply, rest.is_some()) { Ok(reply) } else { Err(self.sorted(reply).await) }
     }
 }
@@ -145,7 +142,7 @@ impl Target for Object<'_> {
 impl Object<'_> {
     /// What a bucket says that it does not give an object. That it has none by this key is all that is certain of the
     /// song; everything else is settings, which a new song would not mend.
-    async fn sorted(&self, mut reply: Reply) -> Fault {
+    async fn sorted(&self, mut reply: Response) -> Fault {
         let (status, wait) = (reply.head.status, retry_after(&reply.head.headers));
         let code = code(&mut reply).await;
         let words = format!("the bucket answers {status} {code}");
@@ -166,7 +163,7 @@ impl Object<'_> {
 }
 
 /// The code of a refusal, where it is one of S3: `<Error><Code>NoSuchKey</Code>…`.
-async fn code(reply: &mut Reply) -> String {
+async fn code(reply: &mut Response) -> String {
     let mut body = Vec::new();
     // Without it the status says enough.
     while let Ok(Some(chunk)) = reply.chunk().await {

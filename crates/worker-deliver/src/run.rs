@@ -46,9 +46,6 @@ pub enum Error {
     /// No thread can be started.
     #[error("threads that decode audio cannot be started")]
     Threads(#[source] std::io::Error),
-    /// No HTTP client can be made.
-    #[error("http client cannot be made")]
-    Client(#[source] reqwest::Error),
     /// Nobody's certificates can be checked.
     #[error("certificates that this machine trusts cannot be read")]
     Tls(#[source] rustls::Error),
@@ -135,7 +132,7 @@ pub async fn run(
     let (drained, sent) = futures_util::future::join(drained, sent).await;
     match sent {
         Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => ended = ended.and(Err(Error::Client(error))),
+        Ok(Ok(Err(error))) => ended = ended.and(Err(Error::Tls(error))),
         Ok(Err(error)) => ended = ended.and(Err(Error::Worker(format!("notices: {error}")))),
         Err(_) => tracing::warn!("deliver: not all notices were posted in time; they are posted again"),
     }

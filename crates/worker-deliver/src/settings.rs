@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize, Serializer};
 use songmill_core::time::Span;
+use songmill_egress::AddressPolicy;
 use songmill_store::{QueueSettings, without_password};
 
 use crate::convert::Convert;
@@ -84,6 +85,13 @@ impl Default for Settings {
             notices: NoticeSettings::default(),
             drain: Span::secs(30),
         }
+    }
+}
+
+impl Settings {
+    /// Which addresses audio may be fetched from.
+    pub fn address_policy(&self) -> AddressPolicy {
+        AddressPolicy { allow_http: self.allow_http, allow_private: self.allow_private }
     }
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use songmill_core::{Fault, FaultKind, Timestamp, time};
+use songmill_egress::Response;
 
-use super::client::Reply;
 use super::taking::Taking;
 use super::{coding, unreachable};
 use crate::retention::now as clock;
 
 /// Sorts the head of a reply to somebody who asked for the file, or for the rest of it.
-pub(super) fn sorted(reply: Reply, for_rest: bool) -> Result<Reply, Fault> {
+pub(super) fn sorted(reply: Response, for_rest: bool) -> Result<Response, Fault> {
     let status = reply.head.status;
     let words = format!("the address answers {status}");
     match status.as_u16() {
@@ -28,7 +28,7 @@ pub(super) fn sorted(reply: Reply, for_rest: bool) -> Result<Reply, Fault> {
 }
 
 /// Whether a reply brings bytes of the file, or says something of the part that was asked for.
-pub(crate) fn brings_bytes(reply: &Reply, for_rest: bool) -> bool {
+pub(crate) fn brings_bytes(reply: &Response, for_rest: bool) -> bool {
     match reply.head.status {
         status if is_whole(status) => true,
         StatusCode::PARTIAL_CONTENT if !for_rest => is_all(reply),
@@ -43,7 +43,7 @@ pub(super) fn is_whole(status: StatusCode) -> bool {
 }
 
 /// A part that nobody asked for is not the file, unless it is all of it.
-fn is_all(reply: &Reply) -> bool {
+fn is_all(reply: &Response) -> bool {
     matches!(range(reply), Some((0, Some(whole))) if reply.content_length() == Some(whole))
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// Whether a reply goes on where the transfer was cut, and not from the start; anything else would spoil the file.
-pub(super) fn goes_on(reply: &Reply, taking: &Taking<'_>) -> bool {
+pub(super) fn goes_on(reply: &Response, taking: &Taking<'_>) -> bool {
     let same = |name, then| reply.head.headers.get(name).is_none_or(|now| Some(now) == then);
     let Some((from, whole)) = range(reply) else { return false };
     reply.head.status == StatusCode::PARTIAL_CONTENT
@@ -66,14 +66,14 @@ pub(super) fn goes_on(reply: &Reply, taking: &Taking<'_>) -> bool {
 }
 
 /// A rest in another coding is the rest of something else.
-fn is_coded_as(reply: &Reply, taking: &Taking<'_>) -> bool {
+fn is_coded_as(reply: &Response, taking: &Taking<'_>) -> bool {
     let codings = coding::named(&reply.head.headers);
     codings.is_empty() || codings == taking.codings
 }
 
 /// What tells this file from another at the same address. A weak tag does not tell bytes, and a date only where it
 /// could not have been another one within its second (RFC 9110, 8.8.2.2 and 13.1.5).
-pub(super) fn mark(reply: &Reply) -> Option<HeaderValue> {
+pub(super) fn mark(reply: &Response) -> Option<HeaderValue> {
     if let Some(tag) = reply.head.headers.get(header::ETAG) {
         return tag.as_bytes().starts_with(b"\"").then(|| tag.clone());
     }
@@ -88,7 +88,7 @@ fn moment(date: &HeaderValue) -> Option<Timestamp> {
 }
 
 /// How long the whole file is, as far as the server says.
-pub(super) fn length(reply: &Reply) -> Option<u64> {
+pub(super) fn length(reply: &Response) -> Option<u64> {
     match range(reply) {
         Some((_, whole)) if reply.head.status == StatusCode::PARTIAL_CONTENT => whole,
         _ => reply.content_length(),
@@ -96,11 +96,11 @@ pub(super) fn length(reply: &Reply) -> Option<u64> {
 }
 
 /// Where a part begins and how long the whole is: `bytes 5-9/10`, or `bytes 5-9/*`.
-fn range(reply: &Reply) -> Option<(u64, Option<u64>)> {
+fn range(reply: &Response) -> Option<(u64, Option<u64>)> {
     let (part, whole) = text(reply, header::CONTENT_RANGE)?.strip_prefix("bytes ")?.split_once('/')?;
     Some((part.split_once('-')?.0.parse().ok()?, whole.parse().ok()))
 }
 
-fn text(reply: &Reply, name: header::HeaderName) -> Option<&str> {
+fn text(reply: &Response, name: header::HeaderName) -> Option<&str> {
     reply.head.headers.get(name)?.to_str().ok()
 }

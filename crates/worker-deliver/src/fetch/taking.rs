@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use http::header::HeaderValue;
 use songmill_core::Fault;
+use songmill_egress::Response;
 
-use super::client::Reply;
 use super::coding::{self, Coding};
 use super::{reply, unreachable};
 use crate::incoming::Incoming;
@@ -67,7 +67,7 @@ impl<'a> Taking<'a> {
     }
 
     /// Notes what the head of a reply says of the file.
-    pub(super) fn learn(&mut self, reply: &Reply) {
+    pub(super) fn learn(&mut self, reply: &Response) {
         self.whole = reply::length(reply).or(self.whole);
         if self.had == 0 {
             self.mark = reply::mark(reply);

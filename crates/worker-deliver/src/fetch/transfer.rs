@@ -4,18 +4,18 @@ use std::time::{Duration, Instant};
 
 use http::header::HeaderValue;
 use songmill_core::Fault;
+use songmill_egress::Response;
 
-use super::client::Reply;
 use super::reply::{goes_on, is_whole};
 use super::taking::{Pace, Taking};
-use super::{UNREACHABLE, coding, too_large, unreachable};
+use super::{UNREACHABLE, coding, fault, too_large, unreachable};
 use crate::incoming::Incoming;
 use crate::settings::Settings;
 
 /// What is fetched.
 pub(crate) trait Target: Sync {
     /// Asks for it, or for the rest of it; a reply that brings none is a fault.
-    fn open(&self, rest: Option<Rest<'_>>) -> impl Future<Output = Result<Reply, Fault>> + Send;
+    fn open(&self, rest: Option<Rest<'_>>) -> impl Future<Output = Result<Response, Fault>> + Send;
 }
 
 /// From which byte on a file is asked for, and what tells it from another one.
@@ -104,7 +104,7 @@ impl Limits {
         self.read(reply, taking).await
     }
 
-    async fn read(&self, mut reply: Reply, taking: &mut Taking<'_>) -> Result<Part, Fault> {
+    async fn read(&self, mut reply: Response, taking: &mut Taking<'_>) -> Result<Part, Fault> {
         let more = reply.content_length().map(|length| taking.had.saturating_add(length));
         if taking.whole.max(more).is_some_and(|whole| whole > self.max_bytes) {
             return Err(too_large(self.max_bytes));
@@ -125,7 +125,7 @@ impl Limits {
                     return Ok(Part::Other(unreachable("the server sent more than the whole".into())));
                 }
                 Ok(None) => return Ok(Part::Cut(unreachable("the transfer ended early".into()))),
-                Err(why) => return Ok(Part::Cut(why)),
+                Err(failure) => return Ok(Part::Cut(fault(&failure))),
             }
         }
     }

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::dns::Resolve;
-use reqwest::{Response, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body_util::Full;
+use rustls::ClientConfig;
 use songmill_core::view::{NoticeData, NoticePayload};
 use songmill_core::{JobId, Timestamp};
+use songmill_egress::{
+    AddressPolicy, BlockedAddress, Client, Failure, Resolve, Resolver, Response, SystemNames, Timeouts, tls,
+    uri,
+};
 use songmill_store::{
     Claimed, Disabled, Endpoint, EndpointSecret, NewNotice, Notice, NoticeState, NoticeType, Store,
     StoreError, Try,
@@ -14,8 +20,7 @@ use songmill_store::{
 
 use super::sign::signatures;
 use super::{NoticeSettings, moment};
-use crate::fetch::{refused_by_guard, retry_after};
-use crate::guard::{self, Guard, Refused, SystemNames};
+use crate::fetch::retry_after;
 
 /// Posts notices.
 pub(super) struct Sender {
@@ -32,8 +37,8 @@ const ANSWER: usize = 16 << 10;
 const WRITES: u32 = 5;
 
 impl Sender {
-    pub(super) fn new(settings: NoticeSettings, store: Store) -> Result<Self, reqwest::Error> {
-        Ok(Self { outlet: Outlet::new(&settings, Arc::new(SystemNames))?, settings, store })
+    pub(super) fn new(settings: NoticeSettings, store: Store) -> Result<Self, rustls::Error> {
+        Ok(Self { outlet: Outlet::new(&settings, Arc::new(SystemNames), tls()?), settings, store })
     }
 
     /// Posts an endpoint's notices that are due, and writes down what came of them.
@@ -187,35 +192,33 @@ impl Sender {
 
 /// Posts to addresses that are not trusted.
 struct Outlet {
-    client: reqwest::Client,
-    guard: Guard,
+    client: Client,
+    policy: AddressPolicy,
+    timeout: Duration,
 }
 
 impl Outlet {
-    fn new(settings: &NoticeSettings, names: Arc<dyn Resolve>) -> Result<Self, reqwest::Error> {
-        let guard = settings.guard();
-        let client = guard::client(guard, names)
-            .timeout(settings.timeout.get())
-            .connect_timeout(settings.timeout.get())
-            .build()?;
-        Ok(Self { client, guard })
+    fn new(settings: &NoticeSettings, names: Arc<dyn Resolve>, tls: ClientConfig) -> Self {
+        let (policy, timeout) = (settings.address_policy(), settings.timeout.get());
+        let timeouts = Timeouts { connect: timeout, silence: timeout };
+        Self { client: Client::new(Resolver::new(policy, names), tls, timeouts), policy, timeout }
     }
 
-    async fn post(&self, url: &str, headers: [(&str, String); 3], payload: String) -> Posted {
-        // The settings may have changed since the endpoint was made.
-        let url = match self.guard.check(url) {
-            Ok(url) => url,
-            Err(refused) => return Posted::refused(&refused),
+    async fn post(&self, url: &str, headers: [(&'static str, String); 3], payload: String) -> Posted {
+        let posted = async {
+            // The settings may have changed since the endpoint was made.
+            let url = self.policy.check(url)?;
+            let mut request = Request::post(uri(&url).ok_or(BlockedAddress::Invalid)?)
+                .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            for (name, value) in headers {
+                request = request.header(name, value);
+            }
+            let request =
+                request.body(Full::new(Bytes::from(payload))).map_err(|_| BlockedAddress::Invalid)?;
+            Ok(Posted::read(self.client.send(request).await?).await)
         };
-        let request = self.client.post(url).header(header::CONTENT_TYPE, "application/json");
-        let request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value));
-        match request.body(payload).send().await {
-            Ok(response) => Posted::read(response).await,
-            Err(error) => match refused_by_guard(&error) {
-                Some(refused) => Posted::refused(refused),
-                None => Posted::failed(words(&error).to_owned()),
-            },
-        }
+        let posted = tokio::time::timeout(self.timeout, posted).await;
+        posted.unwrap_or(Err(Failure::TimedOut)).unwrap_or_else(|failure| Posted::failed(&failure))
     }
 }
 
@@ -238,12 +241,8 @@ struct Posted {
 }
 
 impl Posted {
-    fn failed(error: String) -> Self {
-        Self { status: None, wait: None, error: Some(error) }
-    }
-
-    fn refused(refused: &Refused) -> Self {
-        Self::failed(format!("the address is refused: {refused}"))
+    fn failed(failure: &Failure) -> Self {
+        Self { status: None, wait: None, error: Some(failure.to_string()) }
     }
 
     fn taken(&self) -> bool {
@@ -251,8 +250,8 @@ impl Posted {
     }
 
     async fn read(mut response: Response) -> Self {
-        let status = response.status();
-        let wait = retry_after(response.headers());
+        let status = response.head.status;
+        let wait = retry_after(&response.head.headers);
         let mut read = 0;
         while let Ok(Some(chunk)) = response.chunk().await {
             read += chunk.len();
@@ -268,17 +267,6 @@ impl Posted {
             status => Some(status.to_string()),
         };
         Self { status: Some(status), wait: wait.map(|wait| wait.min(WAIT_MOST)), error }
-    }
-}
-
-/// What went wrong, without the address.
-fn words(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "it took too long"
-    } else if error.is_connect() {
-        "cannot connect"
-    } else {
-        "the connection broke"
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::guard::tests::Names;
+use crate::names::Names;
 
 #[expect(dead_code, reason = "what others need it for")]
 #[path = "../../tests/it/s3.rs"]

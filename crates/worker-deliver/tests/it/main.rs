@@ -1,11 +1,9 @@
-//! What is untrusted: addresses, and the bytes behind them.
+//! What is untrusted: the bytes behind addresses.
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
 
 mod buckets;
 mod corpora;
 mod files;
-mod guard;
-mod hostile;
 mod retention;
 mod s3;
 

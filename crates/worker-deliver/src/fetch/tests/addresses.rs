@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::guard::tests::Names;
+use crate::names::Names;
 
 /// What a server is asked for with an address, `{}` standing for its port: the path and the host.
 async fn asked_for(address: &str) -> Result<(String, String), String> {

@@ -1,14 +1,14 @@
 //! Servers and names that lead astray.
 
 use super::*;
-use crate::guard::tests::Names;
+use crate::names::Names;
 
 fn to(target: &str) -> String {
     reply("302 Found", &format!("location: {target}\r\ncontent-length: 0\r\nset-cookie: a=b\r\n"), "")
 }
 
-/// Asks a server of this machine although the guard refuses it; what it answers is judged as ever.
-async fn first_hop_let_through(fetcher: &Fetcher, base: &str) -> Result<Reply, Fault> {
+/// Asks a server of this machine although the policy blocks it; what it answers is judged as ever.
+async fn first_hop_let_through(fetcher: &Fetcher, base: &str) -> Result<Response, Fault> {
     let written = format!("{base}/a");
     Address { fetcher, written: &written, url: Url::parse(&written).unwrap() }.open(None).await
 }

@@ -4,16 +4,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::guard::tests::Names;
+use crate::names::Names;
 
-#[path = "../../../tests/it/hostile.rs"]
+#[path = "../../../../egress/tests/it/hostile.rs"]
 mod hostile;
 
 fn outlet(names: Arc<dyn Resolve>, change: impl FnOnce(&mut NoticeSettings)) -> Outlet {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut settings = NoticeSettings { allow_http: true, ..NoticeSettings::default() };
     change(&mut settings);
-    Outlet::new(&settings, names).unwrap()
+    Outlet::new(&settings, names, tls().unwrap())
 }
 
 fn headers() -> [(&'static str, String); 3] {
@@ -26,7 +26,7 @@ async fn no_notice_is_posted_into_our_own_house() {
     for address in hostile::HOSTILE {
         let posted = outlet.post(address, headers(), "{}".into()).await;
         let error = posted.error.unwrap_or_default();
-        assert!(error.starts_with("the address is refused"), "{address}: {error}");
+        assert!(error.starts_with("the address is blocked"), "{address}: {error}");
     }
 }
 
@@ -36,7 +36,7 @@ async fn a_name_that_leads_into_our_own_house_is_refused_when_it_is_resolved() {
     let outlet = outlet(names.clone(), |_| {});
     for ip in ["127.0.0.1", "fd00:ec2::254"] {
         let posted = outlet.post("http://hooks.example.com/a", headers(), "{}".into()).await;
-        let expected = format!("the address is refused: {ip} is in a private network");
+        let expected = format!("the address is blocked: {ip} is in a private network");
         assert_eq!(posted.error, Some(expected));
     }
     assert_eq!(names.left(), 0);

@@ -1,15 +1,15 @@
-//! The guard: what is refused, what passes, and that no form of an address changes that.
+//! The policy: what is refused, what passes, and that no form of an address changes that.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;
-use songmill_worker_deliver::{Guard, NoticeSettings, Refused};
+use songmill_egress::{AddressPolicy, BlockedAddress};
 use url::Host;
 
 use crate::hostile::HOSTILE;
 
-const OPEN: Guard = Guard { allow_http: true, allow_private: false };
+const OPEN: AddressPolicy = AddressPolicy { allow_http: true, allow_private: false };
 
 #[test]
 fn no_address_leads_into_our_own_house() {
@@ -19,24 +19,17 @@ fn no_address_leads_into_our_own_house() {
 }
 
 #[test]
-fn notices_are_not_posted_into_our_own_house_either() {
-    let guard = NoticeSettings { allow_http: true, ..NoticeSettings::default() }.guard();
-    assert_eq!(guard, OPEN);
-    assert_eq!(NoticeSettings::default().guard(), Guard::default());
-}
-
-#[test]
 fn what_is_refused_is_refused_for_its_own_reason() {
     for (address, why) in [
-        ("http://0x7f.1/a", Refused::Private(Ipv4Addr::LOCALHOST.into())),
-        ("http://①②⑦.⓪.⓪.①/a", Refused::Private(Ipv4Addr::LOCALHOST.into())),
-        ("http://[2002:7f00:1::]/a", Refused::Private("2002:7f00:1::".parse().unwrap())),
-        ("http://LOCALHOST./a", Refused::Local("localhost.".into())),
-        ("http://user@example.com/a", Refused::Credentials),
-        ("https://example.com:25/a", Refused::Port(25)),
-        ("gopher://example.com/a", Refused::Scheme("gopher".into())),
-        ("http://example.com\\@127.0.0.1/a", Refused::Invalid),
-        ("http://exa{mple.com/a", Refused::Invalid),
+        ("http://0x7f.1/a", BlockedAddress::Private(Ipv4Addr::LOCALHOST.into())),
+        ("http://①②⑦.⓪.⓪.①/a", BlockedAddress::Private(Ipv4Addr::LOCALHOST.into())),
+        ("http://[2002:7f00:1::]/a", BlockedAddress::Private("2002:7f00:1::".parse().unwrap())),
+        ("http://LOCALHOST./a", BlockedAddress::Local("localhost.".into())),
+        ("http://user@example.com/a", BlockedAddress::Credentials),
+        ("https://example.com:25/a", BlockedAddress::Port(25)),
+        ("gopher://example.com/a", BlockedAddress::Scheme("gopher".into())),
+        ("http://example.com\\@127.0.0.1/a", BlockedAddress::Invalid),
+        ("http://exa{mple.com/a", BlockedAddress::Invalid),
     ] {
         assert_eq!(OPEN.check(address), Err(why), "{address}");
     }
@@ -70,8 +63,11 @@ fn public_addresses_pass_and_http_only_when_it_is_allowed() {
     ] {
         assert!(OPEN.check(address).is_ok(), "{address}: {:?}", OPEN.check(address));
     }
-    assert_eq!(Guard::default().check("http://cdn.example.com/a"), Err(Refused::Scheme("http".into())));
-    let simulator = Guard { allow_http: true, allow_private: true };
+    assert_eq!(
+        AddressPolicy::default().check("http://cdn.example.com/a"),
+        Err(BlockedAddress::Scheme("http".into()))
+    );
+    let simulator = AddressPolicy { allow_http: true, allow_private: true };
     for address in ["http://127.0.0.1:90/a", "http://sim:9090/a", "http://localhost:9090/a"] {
         assert!(simulator.check(address).is_ok(), "{address}");
     }
@@ -109,7 +105,7 @@ fn is_in_v6(ip: u128, nets: &[(&str, u32)]) -> bool {
     nets.iter().any(|(net, bits)| (ip ^ net.parse::<Ipv6Addr>().unwrap().to_bits()) >> (128 - bits) == 0)
 }
 
-/// The verdict as the tables have it, worked out another way than the guard does.
+/// The verdict as the tables have it, worked out another way than the policy does.
 fn is_open(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !is_in_v4(ip.to_bits(), CLOSED_V4),
@@ -229,7 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_breaks_the_guard_and_what_passes_passes_again_as_it_was_read(
+    fn no_text_breaks_the_policy_and_what_passes_passes_again_as_it_was_read(
         head in prop::sample::select(vec!["", "http://", "https://", "https:", "http:/", "//", "https://a.b@", "http://["]),
         text in "(?s).{0,60}",
         tail in prop::sample::select(vec!["", "/a", ":80/", "]/", "@127.0.0.1/", ".example.com/"]),

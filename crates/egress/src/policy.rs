@@ -1,32 +1,27 @@
-//! The guard: which addresses may be fetched.
+//! The policy: which addresses may be connected to.
 //!
-//! Addresses come from vendors and are not trusted. A name is resolved once, and what was checked is what is
-//! connected to; hosts that are numbers are checked as they stand; every redirect is checked anew.
+//! Addresses come from vendors and customers and are not trusted. Hosts that are numbers are checked as they stand, names
+//! when they are resolved (see [`crate::Resolver`]); every redirect is checked anew.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
-use hyper_util::client::legacy::connect::dns;
 use percent_encoding::{AsciiSet, percent_encode};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tower::BoxError;
 use url::{Host, Url};
 
-/// Which addresses may be fetched.
+/// Which addresses may be connected to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Guard {
+pub struct AddressPolicy {
     /// Whether `http:` is allowed.
     pub allow_http: bool,
     /// Whether private networks are allowed.
     pub allow_private: bool,
 }
 
-/// Why an address is refused.
+/// Why an address is blocked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum BlockedAddress {
     /// It is none.
     #[error("address is not valid")]
     Invalid,
@@ -50,40 +45,40 @@ pub enum Refused {
     Private(IpAddr),
 }
 
-impl Guard {
+impl AddressPolicy {
     /// Checks an address as it stands; a name is checked when it is resolved. It is read as browsers read it: blanks,
     /// brackets, letters of any script and percent signs that encode nothing are part of it.
-    pub fn check(&self, text: &str) -> Result<Url, Refused> {
+    pub fn check(&self, text: &str) -> Result<Url, BlockedAddress> {
         let text = plain(text)?;
-        let url = Url::parse(text).map_err(|_| Refused::Invalid)?;
+        let url = Url::parse(text).map_err(|_| BlockedAddress::Invalid)?;
         self.check_url(&url)?;
         Ok(url)
     }
 
     /// Checks where an address leads on to, as it stands in a header: in bytes of any encoding.
-    pub(crate) fn follow(&self, from: &Url, to: &[u8]) -> Result<Url, Refused> {
+    pub fn follow(&self, from: &Url, to: &[u8]) -> Result<Url, BlockedAddress> {
         let to = text(to);
-        let url = from.join(plain(&to)?).map_err(|_| Refused::Invalid)?;
+        let url = from.join(plain(&to)?).map_err(|_| BlockedAddress::Invalid)?;
         self.check_url(&url)?;
         if from.scheme() == "https" && url.scheme() != "https" {
-            return Err(Refused::Unsealed);
+            return Err(BlockedAddress::Unsealed);
         }
         Ok(url)
     }
 
-    fn check_url(&self, url: &Url) -> Result<(), Refused> {
+    fn check_url(&self, url: &Url) -> Result<(), BlockedAddress> {
         match url.scheme() {
             "https" => {}
             "http" if self.allow_http => {}
-            scheme => return Err(Refused::Scheme(scheme.to_owned())),
+            scheme => return Err(BlockedAddress::Scheme(scheme.to_owned())),
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Refused::Credentials);
+            return Err(BlockedAddress::Credentials);
         }
         match url.host() {
-            None | Some(Host::Domain("")) => return Err(Refused::Invalid),
+            None | Some(Host::Domain("")) => return Err(BlockedAddress::Invalid),
             Some(Host::Domain(name)) if !self.allow_private && is_local(name) => {
-                return Err(Refused::Local(name.to_owned()));
+                return Err(BlockedAddress::Local(name.to_owned()));
             }
             Some(Host::Domain(_)) => {}
             Some(Host::Ipv4(ip)) => self.check_ip(ip.into())?,
@@ -91,17 +86,17 @@ impl Guard {
         }
         match url.port() {
             Some(port) if !self.allow_private && port < PORTS && port != 80 && port != 443 => {
-                return Err(Refused::Port(port));
+                return Err(BlockedAddress::Port(port));
             }
             _ => {}
         }
         // The clients read addresses, too: what they do not take is none.
-        uri(url).map(drop).ok_or(Refused::Invalid)
+        uri(url).map(drop).ok_or(BlockedAddress::Invalid)
     }
 
     /// Checks where a name leads.
-    pub fn check_ip(&self, ip: IpAddr) -> Result<(), Refused> {
-        if self.allow_private || is_public(ip) { Ok(()) } else { Err(Refused::Private(ip)) }
+    pub fn check_ip(&self, ip: IpAddr) -> Result<(), BlockedAddress> {
+        if self.allow_private || is_public(ip) { Ok(()) } else { Err(BlockedAddress::Private(ip)) }
     }
 }
 
@@ -112,13 +107,13 @@ const LOCAL: [&str; 5] = ["arpa", "internal", "local", "localdomain", "localhost
 
 /// Programs read backslashes and control characters in many ways; honest addresses have none, but for what was left at
 /// their end, and in a query, where they mean nothing.
-fn plain(text: &str) -> Result<&str, Refused> {
+fn plain(text: &str) -> Result<&str, BlockedAddress> {
     let text = text.trim_start_matches(|c: char| c.is_whitespace() && !c.is_control());
     let text = text.trim_end();
     let (before, query) = text.split_once(['?', '#']).unwrap_or((text, ""));
     let is_odd =
         before.contains('\\') || before.contains(char::is_control) || query.contains(char::is_control);
-    if is_odd { Err(Refused::Invalid) } else { Ok(text) }
+    if is_odd { Err(BlockedAddress::Invalid) } else { Ok(text) }
 }
 
 /// What a header says, as text. Bytes that are no UTF-8 are the server's own, and stay what they are.
@@ -131,7 +126,7 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 
 /// An address with its path and query as they were written, where nothing in them must be encoded and it leads to the
 /// same place: a signature is over each of their bytes, and browsers' reading of dots and quotes would break it.
-pub(crate) fn as_written(address: &[u8], url: &Url) -> Option<Uri> {
+pub fn as_written(address: &[u8], url: &Url) -> Option<Uri> {
     let address = address.trim_ascii();
     let may_stand = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(byte);
     let written = Uri::try_from(address).ok().filter(|_| address.iter().all(may_stand))?;
@@ -150,7 +145,7 @@ pub(crate) fn as_written(address: &[u8], url: &Url) -> Option<Uri> {
 
 /// An address as the client that fetches takes it. Paths and queries are taken as browsers write them; hosts that no name
 /// server knows are not, nor what is longer than 64 KiB.
-pub(crate) fn uri(url: &Url) -> Option<Uri> {
+pub fn uri(url: &Url) -> Option<Uri> {
     Uri::try_from(url.as_str()).ok()
 }
 
@@ -208,75 +203,5 @@ fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from_bits(u32::from(g) << 16 | u32::from(h)))
 }
 
-/// Who asks, to those who are asked.
-pub(crate) const USER_AGENT: &str = concat!("songmill/", env!("CARGO_PKG_VERSION"));
-
-/// A client that posts to untrusted addresses: it goes only where the guard lets it, and tells nobody where it comes from.
-pub(crate) fn client(guard: Guard, names: Arc<dyn Resolve>) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .dns_resolver(GuardedResolver { guard, names })
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .referer(false)
-        .no_gzip()
-        .no_brotli()
-        .no_zstd()
-        .no_deflate()
-        .user_agent(USER_AGENT)
-}
-
-/// Resolves names to addresses that the guard lets through; all must pass, or a name could hide a private one.
-/// Connections are made to these, so that a name cannot lead elsewhere once it is checked.
-#[derive(Clone)]
-pub(crate) struct GuardedResolver {
-    pub(crate) guard: Guard,
-    pub(crate) names: Arc<dyn Resolve>,
-}
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (guard, found) = (self.guard, self.names.resolve(name));
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = found.await?.collect();
-            for addr in &found {
-                guard.check_ip(addr.ip())?;
-            }
-            let addrs: Addrs = Box::new(found.into_iter());
-            Ok(addrs)
-        })
-    }
-}
-
-impl tower::Service<dns::Name> for GuardedResolver {
-    type Response = Addrs;
-    type Error = BoxError;
-    type Future = Resolving;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: dns::Name) -> Resolving {
-        match name.as_str().parse() {
-            Ok(name) => self.resolve(name),
-            Err(_) => Box::pin(std::future::ready(Err(Refused::Invalid.into()))),
-        }
-    }
-}
-
-/// Resolves names as this machine does.
-pub(crate) struct SystemNames;
-
-impl Resolve for SystemNames {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let addrs: Addrs = Box::new(found.into_iter());
-            Ok(addrs)
-        })
-    }
-}
-
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
