@@ -267,7 +267,10 @@ async fn change(
     let types = types.map(sorted);
     let at_ms = app.store.now().as_millis();
     let changed = app.store.change_endpoint(&tenant, &id, |endpoint| {
-        endpoint.url = url.clone().unwrap_or_else(|| std::mem::take(&mut endpoint.url));
+        if let Some(url) = url.as_ref().filter(|url| **url != endpoint.url) {
+            // The new address has not failed yet.
+            (endpoint.url, endpoint.failing_since_ms) = (url.clone(), None);
+        }
         endpoint.description =
             description.clone().unwrap_or_else(|| std::mem::take(&mut endpoint.description));
         endpoint.types = types.clone().unwrap_or_else(|| std::mem::take(&mut endpoint.types));

@@ -150,7 +150,11 @@ impl Store {
         before: &[u8],
     ) -> Result<bool, StoreError> {
         let json = serde_json::to_vec(endpoint).expect("texts and numbers are always JSON");
-        let on = if endpoint.disabled.is_none() { "on" } else { "" };
+        let on = match (&endpoint.disabled, endpoint.failing_since_ms) {
+            (Some(_), _) => "",
+            (None, Some(_)) => "failing",
+            (None, None) => "on",
+        };
         self.call_endpoint(tenant, &endpoint.id, &json, on, before).await
     }
 

@@ -175,7 +175,7 @@ impl Keys {
         format!("{}:ep:{tenant}", self.tag)
     }
 
-    /// Sorted set of `{tenant}/{endpoint}` by when the first of its notices is due.
+    /// Sorted set of tenants by when it is their turn to have notices sent; what stands behind it, see `due.lua`.
     pub(crate) fn notify(&self) -> String {
         format!("{}:notify", self.tag)
     }

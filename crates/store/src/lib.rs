@@ -54,7 +54,7 @@ pub use flow::{Bucket, Flow, Gate, Grant, Heeded, ShutBy, Signal};
 pub use idempotent::{Begun, Doing};
 pub use index::{Cursor, Filter, Page};
 pub use lease::{Lease, Watch};
-pub use notice::{Claimed, NewNotice, Notice, NoticeState, Taken, Try, Untold};
+pub use notice::{Claimed, Held, NewNotice, Notice, NoticeState, Places, Taken, Try, Untold};
 pub use notice_type::NoticeType;
 pub use queue::{Outcome, QueueSettings, StageQueue, UnderWay};
 pub use spend::{Purse as DayPurse, Spent};

@@ -1,5 +1,6 @@
 //! Notices: what endpoints are told. Each is written once, waits in its endpoint's own queue, and keeps its history.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -139,9 +140,31 @@ pub struct Claimed {
     pub tenant: Tenant,
     /// Its id.
     pub endpoint: EndpointId,
+    /// Whether its last delivery failed.
+    pub slow: bool,
     /// The notices and their payloads.
     pub notices: Vec<(Notice, String)>,
     fence: u64,
+}
+
+/// The places of a process: each is for one endpoint that is sent to.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// How many are free.
+    pub free: usize,
+    /// How many of these may go to endpoints whose last delivery failed.
+    pub slow: usize,
+    /// Who has the others.
+    pub held: BTreeMap<Tenant, Held>,
+}
+
+/// A tenant's places.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// All of them.
+    pub all: usize,
+    /// Those of endpoints whose last delivery failed.
+    pub slow: usize,
 }
 
 /// What notices there were to be taken.
@@ -189,17 +212,21 @@ impl Store {
         Ok(call.run(&mut self.connection()).await?)
     }
 
-    /// Takes endpoints that have notices due.
+    /// Takes endpoints that have notices due, as many as there are places for: tenants take turns, and who has none yet
+    /// always finds a place.
     pub async fn take_notices(
         &self,
-        endpoints: usize,
+        places: &Places,
         each: usize,
         lease: Duration,
     ) -> Result<Taken, StoreError> {
         let keys = self.keys();
         let mut call = NOTIFY.call(&[keys.notify(), keys.notifying(), keys.outbox()]);
-        call.arg(endpoints).arg(each).arg(lease.as_millis() as u64);
+        call.arg(places.free).arg(places.slow).arg(each).arg(lease.as_millis() as u64);
         call.arg(keys.notice_prefix()).arg(keys.waiting_prefix()).arg(LONGEST_SLEEP.as_millis() as u64);
+        for (tenant, held) in &places.held {
+            call.arg(tenant.as_str()).arg(held.all).arg(held.slow);
+        }
         let mut out = call.run::<Vec<redis::Value>>(&mut self.connection()).await?.into_iter();
         let next: Option<i64> = out.next().and_then(|next| redis::from_redis_value(next).ok());
         let mut taken = Taken {
@@ -208,8 +235,8 @@ impl Store {
         };
         let out = out.map(|value| redis::from_redis_value(value).map_err(redis::RedisError::from));
         let out: Vec<Vec<u8>> = out.collect::<Result<_, _>>()?;
-        for fields in out.chunks_exact(5) {
-            let [whose, fence, _, notice, payload] = fields else { continue };
+        for fields in out.chunks_exact(6) {
+            let [whose, slow, fence, _, notice, payload] = fields else { continue };
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let whose = text(whose);
             let Some((tenant, endpoint)) = whose.split_once('/') else { continue };
@@ -220,7 +247,10 @@ impl Store {
             let notice = (notice, text(payload));
             match taken.claimed.last_mut() {
                 Some(last) if last.endpoint == endpoint && last.tenant == tenant => last.notices.push(notice),
-                _ => taken.claimed.push(Claimed { tenant, endpoint, notices: vec![notice], fence }),
+                _ => {
+                    let slow = slow == b"slow";
+                    taken.claimed.push(Claimed { tenant, endpoint, slow, notices: vec![notice], fence });
+                }
             }
         }
         Ok(taken)
@@ -253,7 +283,11 @@ impl Store {
             Some((before, after)) => call.arg(json(before)).arg(json(after)),
             None => call.arg("").arg(""),
         };
-        call.arg(if endpoint.is_some_and(|(_, after)| after.disabled.is_some()) { "off" } else { "" });
+        call.arg(match endpoint {
+            Some((_, after)) if after.disabled.is_some() => "off",
+            Some((_, after)) if after.failing_since_ms.is_some() => "failing",
+            Some(_) | None => "",
+        });
         for notice in notices {
             call.arg(&notice.id).arg(encode(notice));
             match notice.due_ms.filter(|_| notice.state == NoticeState::Waiting) {

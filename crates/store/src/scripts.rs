@@ -37,10 +37,10 @@ scripts! {
     REFUSE = "refuse.lua";
     SWAP = "swap.lua";
     ERASE = "erase.lua";
-    ENDPOINT = "endpoint.lua";
-    TELL = "tell.lua";
-    NOTIFY = "notify.lua";
-    TOLD = "told.lua";
+    ENDPOINT = "due.lua" "endpoint.lua";
+    TELL = "due.lua" "tell.lua";
+    NOTIFY = "due.lua" "notify.lua";
+    TOLD = "due.lua" "told.lua";
 }
 
 impl Script {

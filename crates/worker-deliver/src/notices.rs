@@ -5,6 +5,7 @@
 
 mod choose;
 mod post;
+mod posting;
 mod sign;
 
 use std::collections::VecDeque;
@@ -16,10 +17,10 @@ use songmill_core::Timestamp;
 use songmill_core::time::Span;
 use songmill_egress::AddressPolicy;
 use songmill_store::{Store, StoreError};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use post::Sender;
+use posting::Posting;
 
 /// How notices are sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +32,8 @@ pub struct NoticeSettings {
     pub timeout: Span,
     /// An endpoint that has only failed for so long is switched off.
     pub patience: Span,
-    /// Endpoints posted to at the same time, per process.
+    /// Endpoints posted to at the same time, per process: no tenant gets more places than are left free, and endpoints
+    /// whose last delivery failed get at most half of them.
     pub endpoints: usize,
     /// Notices posted to one endpoint at the same time, by the whole fleet.
     pub each: usize,
@@ -89,7 +91,7 @@ pub(crate) async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), rustls::Error> {
     let sender = Arc::new(Sender::new(settings.clone(), store.clone())?);
-    let mut posting = JoinSet::new();
+    let mut posting = Posting::new(settings.endpoints);
     let mut swept = Instant::now();
     while !shutdown.is_cancelled() {
         if swept.elapsed() >= SWEEP {
@@ -110,11 +112,11 @@ pub(crate) async fn run(
         // Cancel-safe: the bell keeps one ring, and what has ended is found at the next turn.
         tokio::select! {
             () = store.wait_for_notices(next_due) => {}
-            Some(_) = posting.join_next() => {}
+            Some(()) = posting.ended() => {}
             () = shutdown.cancelled() => {}
         }
     }
-    while posting.join_next().await.is_some() {}
+    while posting.ended().await.is_some() {}
     Ok(())
 }
 
@@ -128,25 +130,25 @@ async fn turn(
     settings: &NoticeSettings,
     store: &Store,
     sender: &Arc<Sender>,
-    posting: &mut JoinSet<()>,
+    posting: &mut Posting,
 ) -> Result<Turn, StoreError> {
-    while posting.try_join_next().is_some() {}
+    posting.sweep();
     // Whatever keeps from choosing keeps nobody from being told what was chosen before.
     let chosen = choose::choose(store, CHUNK).await.inspect_err(|error| {
         tracing::warn!(%error, "what happened waits in the outbox: no notices can be written");
     });
-    let free = settings.endpoints.max(1).saturating_sub(posting.len());
-    if free == 0 {
+    let places = posting.places();
+    if places.free == 0 {
         // One that ends makes room.
         return Ok(if chosen? > 0 { Turn::Again } else { Turn::Wait(None) });
     }
     let lease = settings.timeout.get() + SPARE;
-    let taken = store.take_notices(free, settings.each.max(1), lease).await?;
+    let taken = store.take_notices(&places, settings.each.max(1), lease).await?;
     let mut work: VecDeque<_> = taken.claimed.into();
     let any = !work.is_empty();
     while let Some(claimed) = work.pop_front() {
-        let sender = sender.clone();
-        posting.spawn(async move { sender.post_all(claimed).await });
+        let (sender, tenant, slow) = (sender.clone(), claimed.tenant.clone(), claimed.slow);
+        posting.spawn(tenant, slow, async move { sender.post_all(claimed).await });
     }
     Ok(if chosen? > 0 || any { Turn::Again } else { Turn::Wait(taken.next_due) })
 }

@@ -19,7 +19,7 @@ while arg <= #ARGV do
       redis.call('PEXPIRE', notice, ARGV[5])
       redis.call('ZADD', waiting, now, id)
       redis.call('PEXPIRE', waiting, ARGV[5])
-      if not redis.call('ZSCORE', KEYS[3], whose) then redis.call('ZADD', KEYS[2], 'LT', now, whose) end
+      if not redis.call('ZSCORE', KEYS[3], whose) then put(KEYS[2], whose, now) end
       if not again then redis.call('LPUSH', history, id) end
       if redis.call('LLEN', history) > tonumber(ARGV[4]) then
         local oldest = redis.call('RPOP', history)

@@ -10,6 +10,7 @@ use songmill_store::{
     TenantQuota, Told, Upload,
 };
 
+use crate::places::places;
 use crate::tools::{Redis, batch, enqueue, new_job, until, vendor};
 
 fn upload(id: &str) -> Upload {
@@ -24,7 +25,7 @@ fn upload(id: &str) -> Upload {
     }
 }
 
-fn endpoint(id: &str) -> Endpoint {
+pub(crate) fn endpoint(id: &str) -> Endpoint {
     Endpoint {
         id: id.parse().unwrap(),
         url: "https://example.com".into(),
@@ -235,17 +236,17 @@ async fn what_is_to_be_told_is_written_with_the_change_and_turned_into_notices_o
     assert_eq!((waiting.len(), looked), (2, 2));
     // An endpoint is one worker's at a time; what it did not get done is there again when its lease ends.
     let lease = Duration::from_millis(300);
-    let taken = store.take_notices(10, 10, lease).await.unwrap();
+    let taken = store.take_notices(&places(10), 10, lease).await.unwrap();
     assert_eq!((taken.claimed.len(), taken.claimed[0].notices.len()), (1, 2));
-    assert!(store.take_notices(10, 10, lease).await.unwrap().claimed.is_empty());
+    assert!(store.take_notices(&places(10), 10, lease).await.unwrap().claimed.is_empty());
     tokio::time::sleep(lease).await;
-    let again = store.take_notices(10, 10, Duration::from_secs(60)).await.unwrap();
+    let again = store.take_notices(&places(10), 10, Duration::from_secs(60)).await.unwrap();
     let claimed = &again.claimed[0];
     let [mut first, mut second] = [&claimed.notices[0].0, &claimed.notices[1].0].map(Clone::clone);
     (first.state, first.due_ms) = (NoticeState::Delivered, None);
     second.due_ms = Some(store.now().as_millis() + 60_000);
     store.told(claimed, &[first.clone(), second.clone()], None).await.unwrap();
-    let next = store.take_notices(10, 10, lease).await.unwrap();
+    let next = store.take_notices(&places(10), 10, lease).await.unwrap();
     assert!(next.claimed.is_empty() && next.next_due.is_some());
     let (known, payload) = store.notice(&tenant, &first.id).await.unwrap().unwrap();
     assert_eq!((known.state, payload.as_str()), (NoticeState::Delivered, "{}"));

@@ -7,6 +7,7 @@ mod flow;
 mod jobs;
 mod limits;
 mod money;
+mod places;
 mod queues;
 mod suspects;
 mod tools;
