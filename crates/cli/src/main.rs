@@ -11,6 +11,7 @@ mod budget;
 mod client;
 mod config;
 mod context;
+mod data_lock;
 mod deadletter;
 mod demo;
 mod doctor;

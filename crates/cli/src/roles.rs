@@ -66,7 +66,11 @@ pub(crate) async fn up(global: &Global, args: &UpArgs) -> Result<Exit> {
         config.redis.url = url;
         redis = Some(tokio::spawn(server.supervise(redis_stop.clone())));
     }
-    let ended = serve_until(Context::with(config).await?, &Role::ALL, args.strict, stopped()?).await;
+    let stop = stopped()?;
+    let ended = match Context::with(config).await {
+        Ok(context) => serve_until(context, &Role::ALL, args.strict, stop).await,
+        Err(error) => Err(error),
+    };
     redis_stop.cancel();
     if let Some(redis) = redis {
         redis.await.context("the private redis could not be ended")?;

@@ -12,6 +12,7 @@ mod house;
 mod kept;
 mod library;
 mod limits;
+mod machine;
 mod money;
 mod notices;
 mod polling;
