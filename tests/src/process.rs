@@ -94,6 +94,11 @@ impl Redis {
 
     /// Starts it again, with what its file holds.
     pub fn resume(&mut self) -> Result<()> {
+        self.resume_with(&[])
+    }
+
+    /// The same, with more settings such as `--maxclients`.
+    pub fn resume_with(&mut self, settings: &[&str]) -> Result<()> {
         let mut command = Command::new("redis-server");
         command.current_dir(&self.folder).stdout(Stdio::null());
         for (setting, value) in [
@@ -107,6 +112,7 @@ impl Redis {
         ] {
             command.arg(setting).arg(value);
         }
+        command.args(settings);
         self.process = Some(Process::spawn(&mut command, &self.folder.join("redis.err"))?);
         let socket = self.folder.join("s");
         let begun = Instant::now();

@@ -28,7 +28,7 @@ use crate::settings::Settings;
 use crate::share::Places;
 use crate::{
     assets, batches, docs, endpoints, erase, events, jobs, keys, live, notices, openapi, plan, prices, spend,
-    upload, vendors,
+    upload, vendors, workers,
 };
 
 /// What the API is made of.
@@ -75,6 +75,7 @@ fn operations() -> Vec<Operation> {
         upload::operations(),
         plan::operations(),
         vendors::operations(),
+        workers::operations(),
         spend::operations(),
         prices::operations(),
         events::operations(),

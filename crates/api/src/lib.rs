@@ -33,6 +33,7 @@ mod upload;
 mod vendors;
 pub mod views;
 mod waits;
+mod workers;
 
 pub use app::{Api, Parts, document};
 pub use caller::Caller;

@@ -26,7 +26,7 @@ there is a `next`.
 **Moments** are milliseconds since 1970 UTC, in fields that end in `_ms`.";
 
 /// Statuses that every operation with a scope may answer.
-const FOR_ALL: [u16; 6] = [401, 403, 429, 500, 503, 507];
+const FOR_ALL: [u16; 5] = [401, 403, 429, 500, 503];
 
 /// The document.
 pub(crate) fn document(operations: &[Operation]) -> Value {

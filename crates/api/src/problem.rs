@@ -156,6 +156,11 @@ impl Problem {
     }
 }
 
+/// When it is worth trying again where Redis is full.
+const FULL: Duration = Duration::from_secs(60);
+/// The same where it is away, or refuses for now.
+const AWAY: Duration = Duration::from_secs(5);
+
 /// Carried to the front, which knows the request's id.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
@@ -177,17 +182,18 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Full(_) => {
                 tracing::error!(%error, "redis is full: a request was refused");
-                Self::new(
-                    StatusCode::INSUFFICIENT_STORAGE,
-                    "store_full",
-                    "the store is full; nothing was done",
-                )
-                .after(Duration::from_secs(60))
+                let detail = "the store is full; nothing was done: an operator must give redis more memory";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_full", detail).after(FULL)
+            }
+            StoreError::Passing(passing, _) => {
+                tracing::error!(%error, "redis refuses for now: a request was put off");
+                let detail = format!("the store cannot be used now: {}; nothing was done", passing.message());
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).after(AWAY)
             }
             error if error.will_pass() => {
                 tracing::warn!(%error, "redis cannot be asked: a request was put off");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_away", "the store is away; try again later")
-                    .after(Duration::from_secs(5))
+                    .after(AWAY)
             }
             error => {
                 tracing::error!(error = %chain(&error), "the store broke: a request failed");

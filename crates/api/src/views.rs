@@ -17,6 +17,7 @@ mod event;
 mod flow;
 
 pub use crate::prices::{BudgetScope, BudgetView, Budgets, NewBudget, NewPrice, PriceView, Prices};
+pub use crate::workers::{WorkerState, WorkerView};
 pub use endpoint::{EndpointView, SecretView};
 pub use event::EventView;
 pub use flow::{Blocked, Blocker, FlowView, GateBy, GateView, RateView, Spend, SpendRow};

@@ -27,17 +27,18 @@ impl App {
     /// A batch with why its jobs wait, if any do.
     pub(crate) async fn batch_view(&self, batch: &Batch, for_operator: bool) -> Result<BatchView, Problem> {
         let mut view = batch.view(self.store.now());
-        if batch.counts.of(songmill_core::job::StateName::Queued) > 0 {
-            let named = songmill_core::BatchRef { tenant: batch.tenant.clone(), name: batch.name.clone() };
+        let left = batch.counts.0.iter().any(|(state, count)| state.is_live() && *count > 0);
+        if left {
             let vendors: Vec<_> = Vendors::catalogue().names().cloned().collect();
-            view.waits = self.waits(&vendors, WaitsOf::Batch(&named), for_operator).await?;
+            view.waits = self.waits(&vendors, WaitsOf::Batch(batch), for_operator).await?;
         }
         Ok(view)
     }
 }
 
 fn view(wait: &Wait, now: Timestamp, currency: &str, for_operator: bool) -> WaitView {
-    let vendor = &wait.vendor;
+    let vendor = wait.vendor.as_ref().map_or("", VendorName::as_str);
+    let mut hint = None;
     let (why, code, message, link) = match &wait.because {
         Because::Paused(gate) => {
             let mut message = format!("{vendor} paused: {}", reason(&gate.code));
@@ -45,7 +46,7 @@ fn view(wait: &Wait, now: Timestamp, currency: &str, for_operator: bool) -> Wait
                 message = format!("{message}: {}", gate.words);
             }
             let catalogue = Vendors::catalogue();
-            let card = catalogue.cards().find(|card| card.name == *vendor);
+            let card = catalogue.cards().find(|card| card.name.as_str() == vendor);
             let link = card.and_then(|card| card.links.of_code(&gate.code));
             (WaitReason::Paused, Some(gate.code.clone()), message, link.map(str::to_owned))
         }
@@ -55,19 +56,21 @@ fn view(wait: &Wait, now: Timestamp, currency: &str, for_operator: bool) -> Wait
         Because::AskedToWait(_) => {
             (WaitReason::AskedToWait, None, format!("{vendor} asked for a pause"), None)
         }
-        Because::NoWorker => {
-            let message = format!("no worker submits to {vendor}; start one with `songmill serve generate`");
+        Because::NoWorker(missing) => {
+            let (message, next) = crate::workers::missing(missing);
+            hint = Some(next);
             (WaitReason::NoWorker, None, message, None)
         }
     };
     WaitView {
-        vendor: vendor.clone(),
+        vendor: wait.vendor.clone(),
         reason: why,
         code,
         message,
+        hint,
         budget: match &wait.because {
             Because::Budget(purse) => Some(purse.of.as_str().to_owned()),
-            Because::Paused(_) | Because::AskedToWait(_) | Because::NoWorker => None,
+            Because::Paused(_) | Because::AskedToWait(_) | Because::NoWorker(_) => None,
         },
         link,
         next_try_at: wait.next_try(now).map(|at| Moment(at).to_string()),
@@ -76,7 +79,7 @@ fn view(wait: &Wait, now: Timestamp, currency: &str, for_operator: bool) -> Wait
     }
 }
 
-fn of_budget(vendor: &VendorName, purse: &Purse, currency: &str, for_operator: bool) -> String {
+fn of_budget(vendor: &str, purse: &Purse, currency: &str, for_operator: bool) -> String {
     let Purse { of, tenant, batch, most, spent, price } = purse;
     let batch = batch.as_ref().map(ToString::to_string).unwrap_or_default();
     let (of_what, raise) = match of {

@@ -17,7 +17,8 @@ use crate::key::{self, KeyCommand, TenantCommand};
 use crate::notice::{self, EndpointCommand, NoticeCommand};
 use crate::price::{self, PriceCommand};
 use crate::vendor::VendorCommand;
-use crate::{config, demo, doctor, event, output, plan, roles, show, sim, submit, vendor};
+use crate::worker::WorkerCommand;
+use crate::{config, demo, doctor, event, output, plan, roles, show, sim, submit, vendor, worker};
 
 /// Bulk song generation: queue songs, run them through four vendors, keep the audio.
 #[derive(Debug, Parser)]
@@ -113,6 +114,9 @@ enum Command {
     /// Looks at vendors, and shuts and opens their gates
     #[command(subcommand)]
     Vendor(VendorCommand),
+    /// List processes that run roles
+    #[command(subcommand)]
+    Worker(WorkerCommand),
     /// List and set what vendors charge
     #[command(subcommand)]
     Price(PriceCommand),
@@ -173,6 +177,7 @@ impl Args {
             Command::Endpoint(command) => notice::endpoint(&global, command).await,
             Command::Notice(command) => notice::run(&global, command).await,
             Command::Vendor(command) => vendor::run(&global, command).await,
+            Command::Worker(command) => worker::run(&global, command).await,
             Command::Price(command) => price::run(&global, command).await,
             Command::Budget(command) => budget::run(&global, command).await,
             Command::Spend(args) => vendor::spend(&global, &args).await,

@@ -33,9 +33,9 @@ impl DataLock {
                         "songmill is already running in {folder} (pid {pid}); stop it with `kill {pid}`, or use another --data-dir"
                     ),
                     // It has just started, and not written its pid yet.
-                    Err(_) => format!(
-                        "songmill is already running in {folder}; stop it, or use another --data-dir"
-                    ),
+                    Err(_) => {
+                        format!("songmill is already running in {folder}; stop it, or use another --data-dir")
+                    }
                 }));
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use songmill_api::views::{Budgets, Listed, VendorView};
-use songmill_store::without_password;
+use songmill_store::{Role, without_password};
 use songmill_vendors::Vendors;
 
 use crate::args::Global;
@@ -147,9 +147,36 @@ async fn money(context: &Context, checks: &mut Vec<Check>) -> Result<()> {
         }
     }
     let vendors: Listed<VendorView> = client.value(Ask::get("/v1/vendors")).await?;
-    for wait in vendors.data.iter().flat_map(|vendor| &vendor.waits) {
+    for wait in waits::merged(vendors.data.iter().flat_map(|vendor| &vendor.waits)) {
         let verdict = if wait.needs_person { Verdict::Bad } else { Verdict::Warn };
-        checks.push(Check { what: "waiting", verdict, words: waits::line(wait) });
+        checks.push(Check { what: "waiting", verdict, words: waits::line(&wait) });
+    }
+    Ok(())
+}
+
+/// Who works, and whether webhooks wait for somebody who does not.
+async fn workers(context: &Context, checks: &mut Vec<Check>) -> Result<()> {
+    let workers = context.store.workers().await?;
+    let running = |role| workers.all.iter().filter(move |worker| worker.works_as(role, workers.now)).count();
+    let counts = Role::ALL.map(|role| (role, running(role)));
+    let running: Vec<_> = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(role, count)| format!("{count} {}", role.as_str()))
+        .collect();
+    let (verdict, words) = match running.is_empty() {
+        true => (Verdict::Warn, "none is running (`songmill up`, or `songmill serve ROLE`)".to_owned()),
+        false => (Verdict::Ok, running.join(", ")),
+    };
+    checks.push(Check { what: "workers", verdict, words });
+    for worker in workers.all.iter().filter(|worker| worker.is_lost(workers.now)) {
+        let words = format!("{} gives no sign of life; see `songmill worker list`", worker.name);
+        checks.push(Check { what: "workers", verdict: Verdict::Warn, words });
+    }
+    let nobody_sends = counts.contains(&(Role::Deliver, 0));
+    if nobody_sends && context.store.has_waiting_notices().await? {
+        let words = "webhooks wait and no deliver worker is running: start one with `songmill serve deliver`";
+        checks.push(Check { what: "waiting", verdict: Verdict::Bad, words: words.to_owned() });
     }
     Ok(())
 }
@@ -177,6 +204,7 @@ async fn redis(context: &Context, audit: bool, checks: &mut Vec<Check>) -> Resul
     let verdict = if facts.clock_offset_ms.abs() < 2000 { Verdict::Ok } else { Verdict::Warn };
     checks.push(Check { what: "clock", verdict, words });
     money(context, checks).await?;
+    workers(context, checks).await?;
     let held = context.store.held(1000).await?.len();
     if held > 0 {
         let words = format!("{held} jobs wait for `songmill job resolve`");

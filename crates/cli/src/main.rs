@@ -18,6 +18,7 @@ mod doctor;
 mod event;
 mod exit;
 mod export;
+mod host;
 mod job;
 mod key;
 mod notice;
@@ -35,6 +36,7 @@ mod telemetry;
 mod vendor;
 mod verify;
 mod waits;
+mod worker;
 
 use std::process::ExitCode;
 

@@ -95,11 +95,11 @@ fn patience(batch: &BatchView) -> Duration {
 
 /// Whether all that is left waits for a person.
 fn is_stuck(batch: &BatchView, now: Timestamp) -> bool {
-    let left = |state: StateName| batch.counts.get(&state).copied().unwrap_or(0);
-    let under_way = batch.total.saturating_sub(batch.ended + left(StateName::Held) + left(StateName::Queued));
+    let held = batch.counts.get(&StateName::Held).copied().unwrap_or(0);
+    let left = batch.total.saturating_sub(batch.ended + held);
     let waiting: u64 =
         batch.waits.iter().filter(|wait| is_for_a_person(wait, now)).map(|wait| wait.songs).sum();
-    batch.uploads == 0 && under_way == 0 && waiting > 0 && waiting >= left(StateName::Queued)
+    batch.uploads == 0 && waiting > 0 && waiting >= left
 }
 
 /// A bar for so many jobs of a batch, on a terminal.

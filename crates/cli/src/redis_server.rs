@@ -216,7 +216,8 @@ async fn ping(stream: &mut UnixStream) -> std::io::Result<bool> {
 
 /// Starts it such that it ends when this process does, in whatever way, where the system can see to that.
 async fn spawn(folder: &Path) -> Result<Process> {
-    let help = "cannot start redis-server; install it (Debian: apt-get install redis-server) or set redis.url";
+    let help =
+        "cannot start redis-server; install it (Debian: apt-get install redis-server) or set redis.url";
     let folder = folder.to_owned();
     let (started, has_started) = oneshot::channel();
     let (ended, has_ended) = oneshot::channel();

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use songmill_callback_listener::Listener;
-use songmill_store::without_password;
+use songmill_store::{Passing, StoreError, without_password};
 use songmill_worker_generate::CallbackAddress;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -44,7 +44,7 @@ pub(crate) enum Role {
     Listener,
     /// Serves the control API
     Api,
-    /// Submits files at their times (the setting schedule)
+    /// Submits files at their times
     Schedule,
 }
 
@@ -52,6 +52,19 @@ impl Role {
     /// All of them.
     pub(crate) const ALL: [Self; 5] =
         [Self::Generate, Self::Deliver, Self::Listener, Self::Api, Self::Schedule];
+}
+
+/// As it is registered.
+impl From<Role> for songmill_store::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Generate => Self::Generate,
+            Role::Deliver => Self::Deliver,
+            Role::Listener => Self::Listener,
+            Role::Api => Self::Api,
+            Role::Schedule => Self::Schedule,
+        }
+    }
 }
 
 /// `songmill up`.
@@ -67,8 +80,9 @@ pub(crate) async fn up(global: &Global, args: &UpArgs) -> Result<Exit> {
         redis = Some(tokio::spawn(server.supervise(redis_stop.clone())));
     }
     let stop = stopped()?;
-    let ended = match Context::with(config).await {
-        Ok(context) => serve_until(context, &Role::ALL, args.strict, stop).await,
+    let ended = match connected(config, &stop).await {
+        Ok(Some(context)) => serve_until(context, &Role::ALL, args.strict, stop).await,
+        Ok(None) => Ok(()),
         Err(error) => Err(error),
     };
     redis_stop.cancel();
@@ -90,7 +104,31 @@ pub(crate) async fn serve(global: &Global, args: &ServeArgs) -> Result<Exit> {
     let mut roles = args.roles.clone();
     roles.sort_unstable();
     roles.dedup();
-    serve_until(Context::with(config).await?, &roles, args.strict, stopped()?).await.map(|()| Exit::Ok)
+    let stop = stopped()?;
+    let Some(context) = connected(config, &stop).await? else { return Ok(Exit::Ok) };
+    serve_until(context, &roles, args.strict, stop).await.map(|()| Exit::Ok)
+}
+
+/// Connects, and waits for a Redis that is still reading its file; nothing where it is told to stop meanwhile.
+async fn connected(config: Config, stop: &CancellationToken) -> Result<Option<Context>> {
+    let mut is_said = false;
+    while !stop.is_cancelled() {
+        match Context::with(config.clone()).await {
+            Err(error) if is_loading(&error) => {
+                if !std::mem::replace(&mut is_said, true) {
+                    tracing::info!("redis is still reading its file; work begins when it has");
+                }
+                tokio::time::sleep(LOADING).await;
+            }
+            connected => return connected.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+fn is_loading(error: &anyhow::Error) -> bool {
+    let found = error.chain().find_map(|cause| cause.downcast_ref::<StoreError>());
+    matches!(found, Some(StoreError::Passing(Passing::Loading, _)))
 }
 
 /// Cancelled by SIGTERM and SIGINT; a second one ends the process at once.
@@ -115,6 +153,8 @@ fn stopped() -> Result<CancellationToken> {
     Ok(stop)
 }
 
+/// How long it may take to leave the list of workers.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Between two looks whether Redis has read its file.
 const LOADING: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -153,6 +193,13 @@ pub(crate) async fn serve_until(
     }
     let _fleet = store.keep_fleet();
     let keys = config.callback_keys()?;
+    let submits_to =
+        if roles.contains(&Role::Generate) { vendors.names().cloned().collect() } else { vec![] };
+    let works = roles.iter().copied().map(Into::into).collect();
+    let registered = store
+        .register(&crate::host::name(), works, submits_to)
+        .await
+        .context("this process cannot be registered")?;
     let mut tasks = JoinSet::new();
     for role in roles {
         let (store, vendors, stop) = (store.clone(), vendors.clone(), shutdown.clone());
@@ -201,13 +248,32 @@ pub(crate) async fn serve_until(
         }
     }
     let mut ended = Ok(());
-    while let Some(result) = tasks.join_next().await {
+    let stopping = async {
+        shutdown.cancelled().await;
+        registered.is_stopping().await;
+    };
+    tokio::pin!(stopping);
+    let mut is_stopping = false;
+    loop {
+        // Cancel-safe: a task that has ended waits, and a sign of life that is cut short is given again.
+        let result = tokio::select! {
+            result = tasks.join_next() => result,
+            () = &mut stopping, if !is_stopping => {
+                is_stopping = true;
+                continue;
+            }
+        };
+        let Some(result) = result else { break };
         shutdown.cancel();
         let result = result.context("a role panicked").and_then(|result| result);
         if let Err(error) = result {
             tracing::error!(error = %format!("{error:#}"), "a role broke; the others are stopped");
             ended = Err(error);
         }
+    }
+    // Without this it is listed as lost for a minute.
+    if let Ok(Err(error)) = tokio::time::timeout(GOODBYE, registered.end()).await {
+        tracing::debug!(%error, "this process stays listed for a minute");
     }
     ended
 }

@@ -115,8 +115,8 @@ pub(crate) async fn run(global: &Global, command: VendorCommand) -> Result<Exit>
         ]);
     }
     output::print(&table)?;
-    for wait in vendors.iter().flat_map(|vendor| &vendor.waits) {
-        output::line(format_args!("waiting: {}", waits::line(wait)))?;
+    for wait in waits::merged(vendors.iter().flat_map(|vendor| &vendor.waits)) {
+        output::line(format_args!("waiting: {}", waits::line(&wait)))?;
     }
     Ok(Exit::Ok)
 }

@@ -13,7 +13,21 @@ pub(crate) fn line(wait: &WaitView) -> String {
         1 => "1 song waits".to_owned(),
         songs => format!("{songs} songs wait"),
     };
-    format!("{}{link}{next}; {songs}", wait.message)
+    let hint = wait.hint.as_ref().map_or_else(String::new, |hint| format!(": {hint}"));
+    format!("{}{link}{next}; {songs}{hint}", wait.message)
+}
+
+/// Those of several vendors, where what holds for all of them is one.
+pub(crate) fn merged<'a>(waits: impl IntoIterator<Item = &'a WaitView>) -> Vec<WaitView> {
+    let mut merged: Vec<WaitView> = Vec::new();
+    for wait in waits {
+        let same = |known: &&mut WaitView| (&known.vendor, &known.message) == (&None, &wait.message);
+        match merged.iter_mut().find(same) {
+            Some(known) => known.songs += wait.songs,
+            None => merged.push(wait.clone()),
+        }
+    }
+    merged
 }
 
 /// Whether any of them takes a person.

@@ -273,19 +273,23 @@ impl EntryView {
     }
 }
 
-/// Songs that wait to be submitted for one reason.
+/// Songs that wait for one reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Wait")]
 pub struct WaitView {
-    /// The vendor they are to be submitted to.
-    pub vendor: VendorName,
-    /// Why they are not.
+    /// The vendor that they wait for; not set where the reason holds for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<VendorName>,
+    /// Why they wait.
     pub reason: WaitReason,
     /// The fault's code where the vendor is paused; `docs/faults/<code>.md` explains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Why, in words.
     pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
     /// Which budget: `day`, `tenant_day` or `batch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<String>,

@@ -8,6 +8,9 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use songmill_core::Timestamp;
 use songmill_core::time::Span;
 
+use crate::link::Link;
+use crate::passing::{Passing, has_code};
+
 /// How Redis is reached.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -63,7 +66,16 @@ pub enum StoreError {
     Away(#[source] redis::RedisError),
     /// Redis has no memory left: nothing was written.
     #[error("redis is full (maxmemory): nothing was written; give it more memory or shorten retention")]
-    Full(#[source] redis::RedisError),
+    Full(redis::RedisError),
+    /// Redis refuses for now.
+    #[error("{}", .0.message())]
+    Passing(Passing, redis::RedisError),
+    /// Redis does not let us in, or not do what we need.
+    #[error(
+        "redis denies access ({}): check user and password in redis.url, and what its ACL lets that user do",
+        .0.detail().unwrap_or_default().trim()
+    )]
+    Denied(redis::RedisError),
     /// Redis refused.
     #[error("redis refused the command")]
     Refused(#[source] redis::RedisError),
@@ -86,17 +98,20 @@ pub enum StoreError {
 
 impl From<redis::RedisError> for StoreError {
     fn from(error: redis::RedisError) -> Self {
-        if error.code() == Some("OOM") {
+        if has_code(&error, "OOM") {
             return Self::Full(error);
+        }
+        if let Some(passing) = Passing::of(&error) {
+            return Self::Passing(passing, error);
+        }
+        let is_denied = ["NOAUTH", "WRONGPASS", "NOPERM"].iter().any(|code| has_code(&error, code));
+        if is_denied || error.kind() == redis::ErrorKind::AuthenticationFailed {
+            return Self::Denied(error);
         }
         let away = error.is_io_error()
             || error.is_timeout()
             || error.is_connection_dropped()
-            || error.is_connection_refusal()
-            || matches!(
-                error.code(),
-                Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "BUSY" | "READONLY")
-            );
+            || error.is_connection_refusal();
         if away { Self::Away(error) } else { Self::Refused(error) }
     }
 }
@@ -107,18 +122,24 @@ impl StoreError {
         match self {
             Self::Record { .. } => true,
             Self::Refused(error) => error.code() == Some("WRONGTYPE"),
-            Self::Url(_) | Self::Away(_) | Self::Full(_) | Self::Contended(_) | Self::Closing => false,
+            Self::Url(_)
+            | Self::Away(_)
+            | Self::Full(_)
+            | Self::Passing(..)
+            | Self::Denied(_)
+            | Self::Contended(_)
+            | Self::Closing => false,
         }
     }
 
     /// Whether waiting helps.
     pub fn will_pass(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Full(_) | Self::Contended(_) | Self::Closing)
+        matches!(self, Self::Away(_) | Self::Full(_) | Self::Passing(..) | Self::Contended(_) | Self::Closing)
     }
 }
 
 /// Opens a connection that reconnects by itself; the first connection must succeed.
-pub(crate) async fn open(settings: &Settings) -> Result<(redis::Client, ConnectionManager), StoreError> {
+pub(crate) async fn open(settings: &Settings) -> Result<(redis::Client, Link), StoreError> {
     let client = redis::Client::open(settings.url.as_str()).map_err(StoreError::Url)?;
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(settings.reply_timeout.get()))
@@ -126,7 +147,7 @@ pub(crate) async fn open(settings: &Settings) -> Result<(redis::Client, Connecti
         .set_number_of_retries(1)
         .set_max_delay(Duration::from_millis(500));
     let manager = ConnectionManager::new_with_config(client.clone(), config).await?;
-    Ok((client, manager))
+    Ok((client, Link::new(manager)))
 }
 
 /// Redis's clock, as the offset from ours: due times are compared by Redis, so they are made on its clock.

@@ -232,6 +232,16 @@ impl Keys {
         format!("{}:quarantine", self.tag)
     }
 
+    /// Hash: processes that run roles, as JSON, by id.
+    pub(crate) fn workers(&self) -> String {
+        format!("{}:workers", self.tag)
+    }
+
+    /// Sorted set of the same by their last sign of life.
+    pub(crate) fn workers_seen(&self) -> String {
+        format!("{}:workers:seen", self.tag)
+    }
+
     /// Channel on which the name of a queue is published when a sleeping worker is needed there.
     pub(crate) fn wake(&self) -> String {
         format!("{}:wake", self.tag)

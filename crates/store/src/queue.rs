@@ -73,6 +73,7 @@ impl StageQueue {
     pub fn start(store: Store, stage: Stage, vendor: VendorName, settings: QueueSettings) -> Self {
         let concurrency = settings.concurrency.max(1);
         let shared = Arc::new(Shared::new(store, stage, vendor, settings));
+        shared.store.queues().add(&shared);
         let (to_worker, leases) = mpsc::channel(concurrency);
         let (outcomes, to_commit) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();

@@ -41,6 +41,7 @@ scripts! {
     TELL = "due.lua" "tell.lua";
     NOTIFY = "due.lua" "notify.lua";
     TOLD = "due.lua" "told.lua";
+    WORKER = "worker.lua";
 }
 
 impl Script {

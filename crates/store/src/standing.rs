@@ -8,6 +8,7 @@ use crate::connection::StoreError;
 use crate::flow::{Bucket, Flow, Gate};
 use crate::isolation::SUSPECT;
 use crate::store::{Store, Stored};
+use crate::workers::Missing;
 
 /// Which purse has too little left for a submission, and how it stands, in millionths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,8 +94,8 @@ pub enum Standing {
     },
     /// A worker to take it.
     Worker {
-        /// Whether workers have asked for such jobs within the last seconds.
-        any: bool,
+        /// Who is missing; nobody where one is running.
+        missing: Option<Missing>,
     },
 }
 
@@ -107,16 +108,20 @@ impl Store {
             return Ok(if held { Standing::Operator } else { Standing::Over });
         };
         let queue = self.keys().queue(place.stage, place.vendor);
-        let mut ask = redis::pipe();
-        ask.cmd("ZSCORE").arg(&queue).arg(job.id.to_string());
-        ask.cmd("EXISTS").arg(format!("{queue}:idle"));
-        let (due, asked): (Option<f64>, bool) = ask.query_async(&mut self.connection()).await?;
+        let mut ask = redis::cmd("ZSCORE");
+        ask.arg(&queue).arg(job.id.to_string());
+        let due: Option<f64> = ask.query_async(&mut self.connection()).await?;
+        let missing = self.workers().await?.missing(place.stage, place.vendor);
         let now = self.now();
         let due = due.map(|due| Timestamp::from_millis(due as u64)).filter(|due| *due > now);
         let flow = self.flow(place.vendor).await?;
         match (place.stage, due) {
             (Stage::Submit, Some(due)) => Ok(Standing::Time(due)),
-            (Stage::Submit, None) => self.ready(job, flow, asked, &queue).await,
+            (Stage::Submit, None) => self.ready(job, flow, missing, &queue).await,
+            // Its time or a lease's end changes nothing where nobody will come.
+            (Stage::Resolve | Stage::Poll | Stage::Cancel | Stage::Collect, _) if missing.is_some() => {
+                Ok(Standing::Worker { missing })
+            }
             (Stage::Resolve | Stage::Poll | Stage::Cancel | Stage::Collect, Some(due)) => {
                 Ok(if stored.claims > 0 { Standing::Lease(due) } else { Standing::Time(due) })
             }
@@ -130,19 +135,28 @@ impl Store {
                 Ok(if is_suspect {
                     Standing::Apart { lost: stored.claims }
                 } else {
-                    Standing::Worker { any: asked }
+                    Standing::Worker { missing }
                 })
             }
         }
     }
 
     /// One that may be submitted now.
-    async fn ready(&self, job: &Job, flow: Flow, asked: bool, queue: &str) -> Result<Standing, StoreError> {
+    async fn ready(
+        &self,
+        job: &Job,
+        flow: Flow,
+        missing: Option<Missing>,
+        queue: &str,
+    ) -> Result<Standing, StoreError> {
         if let Some(gate) = flow.gate_for(&job.tenant) {
             return Ok(Standing::Gate(gate.clone()));
         }
         if let Some(purse) = self.empty_purse(job).await? {
             return Ok(Standing::Money(purse));
+        }
+        if missing.is_some() {
+            return Ok(Standing::Worker { missing });
         }
         if flow.most_in_flight > 0 && flow.in_flight >= u64::from(flow.most_in_flight) {
             return Ok(Standing::Room { in_flight: flow.in_flight, most: flow.most_in_flight });
@@ -163,7 +177,7 @@ impl Store {
         if flow.creates.next > self.now().as_millis() as f64 {
             return Ok(Standing::Rate { bucket: flow.creates, creates: true });
         }
-        Ok(Standing::Worker { any: asked })
+        Ok(Standing::Worker { missing })
     }
 
     /// The purse that has too little left for a job's next submission.

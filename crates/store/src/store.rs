@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
-use redis::aio::ConnectionManager;
 use songmill_core::job::{Effect, StateName, Trace, step};
 use songmill_core::pace::Pace;
 use songmill_core::time::Span;
@@ -12,10 +11,12 @@ use crate::apply::Applier;
 use crate::connection::{Clock, Settings, StoreError, open};
 use crate::isolation::Isolation;
 use crate::keys::Keys;
+use crate::link::Link;
 use crate::pace::Counted;
 use crate::record::decode;
 use crate::tenant::Quota;
 use crate::wake::Wake;
+use crate::workers::Queues;
 
 /// How long what has ended is kept.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -51,7 +52,7 @@ impl WeakStore {
 
 struct Inner {
     client: redis::Client,
-    connection: ConnectionManager,
+    connection: Link,
     keys: Keys,
     policy: RwLock<Arc<Policy>>,
     /// Prices and budgets as the settings have them.
@@ -63,6 +64,7 @@ struct Inner {
     wake: OnceLock<Wake>,
     applier: OnceLock<Applier>,
     isolation: Isolation,
+    queues: Queues,
 }
 
 /// A job as it stands in Redis.
@@ -155,6 +157,7 @@ impl Store {
             wake: OnceLock::new(),
             applier: OnceLock::new(),
             isolation: Isolation::default(),
+            queues: Queues::default(),
         }));
         store.learn_clock().await?;
         store.refresh_fleet().await?;
@@ -220,7 +223,7 @@ impl Store {
         self.0.clock.learn(now);
     }
 
-    pub(crate) fn connection(&self) -> ConnectionManager {
+    pub(crate) fn connection(&self) -> Link {
         self.0.connection.clone()
     }
 
@@ -238,6 +241,10 @@ impl Store {
 
     pub(crate) fn isolation(&self) -> &Isolation {
         &self.0.isolation
+    }
+
+    pub(crate) fn queues(&self) -> &Queues {
+        &self.0.queues
     }
 
     pub(crate) fn applier(&self) -> &Applier {

@@ -1,12 +1,15 @@
 //! Why work waits, where the reason holds for more than one job: for a batch, a tenant, or all.
 
-use songmill_core::{BatchRef, Job, Tenant, Timestamp, VendorName};
+use songmill_core::job::StateName;
+use songmill_core::{Job, Stage, Tenant, Timestamp, VendorName};
 
+use crate::batch::Batch;
 use crate::connection::StoreError;
 use crate::flow::{Flow, Gate, ShutBy};
 use crate::scripts::LANES;
 use crate::standing::{Purse, PurseOf};
 use crate::store::Store;
+use crate::workers::{Missing, Role, Workers};
 
 /// Whose work is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +19,7 @@ pub enum WaitsOf<'a> {
     /// A tenant's.
     Tenant(&'a Tenant),
     /// A batch's.
-    Batch(&'a BatchRef),
+    Batch(&'a Batch),
 }
 
 /// Why songs wait for a vendor.
@@ -28,15 +31,15 @@ pub enum Because {
     Budget(Purse),
     /// The vendor asked for a pause until then.
     AskedToWait(Timestamp),
-    /// No process has asked for such jobs in the last seconds.
-    NoWorker,
+    /// No process is running that works on them.
+    NoWorker(Missing),
 }
 
 /// Songs that wait for one reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Wait {
-    /// The vendor they are to be submitted to.
-    pub vendor: VendorName,
+    /// The vendor they are for, where that is part of the reason.
+    pub vendor: Option<VendorName>,
     /// Why they are not.
     pub because: Because,
     /// How many.
@@ -48,7 +51,7 @@ impl Wait {
     pub fn needs_person(&self) -> bool {
         match &self.because {
             Because::Paused(gate) => gate.by != ShutBy::Failing,
-            Because::Budget(_) | Because::NoWorker => true,
+            Because::Budget(_) | Because::NoWorker(_) => true,
             Because::AskedToWait(_) => false,
         }
     }
@@ -61,7 +64,7 @@ impl Wait {
             Because::Budget(purse) => {
                 (purse.of != PurseOf::Batch).then(|| Timestamp::from_millis((now.day() + 1) * 86_400_000))
             }
-            Because::NoWorker => None,
+            Because::NoWorker(_) => None,
         }
     }
 }
@@ -69,12 +72,11 @@ impl Wait {
 /// Lanes of a vendor that are looked at; their reasons are their first jobs'.
 const LANES_MOST: usize = 500;
 const LOOKED_AT: usize = 16;
-/// Within this time a worker that there is comes for a job.
-const SOON: std::time::Duration = std::time::Duration::from_secs(8);
 
 impl Store {
-    /// Why songs wait to be submitted to these vendors, by vendor and reason.
+    /// Why songs of these vendors wait, by vendor and reason.
     pub async fn waits(&self, vendors: &[VendorName], of: WaitsOf<'_>) -> Result<Vec<Wait>, StoreError> {
+        let workers = self.workers().await?;
         let mut waits: Vec<Wait> = Vec::new();
         for vendor in vendors {
             let lanes = self.lanes(vendor, of).await?;
@@ -82,29 +84,55 @@ impl Store {
                 continue;
             }
             let flow = self.flow(vendor).await?;
-            let queue = self.keys().queue(songmill_core::Stage::Submit, vendor);
-            let mut ask = redis::cmd("EXISTS");
-            ask.arg(format!("{queue}:idle"));
-            let asked: bool = ask.query_async(&mut self.connection()).await?;
             for (n, (lane, songs)) in lanes.into_iter().enumerate() {
                 let look = n < LOOKED_AT;
-                let Some(because) = self.because(vendor, &lane, (&flow, asked), look).await? else {
-                    continue;
-                };
-                let same = |wait: &&mut Wait| wait.vendor == *vendor && is_same(&wait.because, &because);
-                match waits.iter_mut().find(same) {
-                    Some(wait) => wait.songs += songs,
-                    None => waits.push(Wait { vendor: vendor.clone(), because, songs }),
+                if let Some(because) = self.because(vendor, &lane, (&flow, &workers), look).await? {
+                    add(&mut waits, vendor, because, songs);
                 }
             }
         }
+        match of {
+            WaitsOf::All => self.unattended(vendors, &workers, &mut waits).await?,
+            WaitsOf::Batch(batch) => unattended_of(batch, &workers, &mut waits),
+            WaitsOf::Tenant(_) => {}
+        }
         Ok(waits)
+    }
+
+    /// Jobs of vendors that nobody works on, beside those in lanes.
+    async fn unattended(
+        &self,
+        vendors: &[VendorName],
+        workers: &Workers,
+        waits: &mut Vec<Wait>,
+    ) -> Result<(), StoreError> {
+        for vendor in vendors {
+            let missing: Vec<_> = Stage::ALL
+                .into_iter()
+                .filter_map(|stage| Some((stage, workers.missing(stage, vendor)?)))
+                .collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let mut ask = redis::pipe();
+            for (stage, _) in &missing {
+                ask.cmd("ZCARD").arg(self.keys().queue(*stage, vendor));
+            }
+            let counts: Vec<u64> = ask.query_async(&mut self.connection()).await?;
+            for ((_, missing), songs) in missing.into_iter().zip(counts) {
+                add(waits, vendor, Because::NoWorker(missing), songs);
+            }
+        }
+        Ok(())
     }
 
     /// Lanes with how many jobs stand in each.
     async fn lanes(&self, vendor: &VendorName, of: WaitsOf<'_>) -> Result<Vec<(String, u64)>, StoreError> {
         let queue = self.keys().queue(songmill_core::Stage::Submit, vendor);
-        if let WaitsOf::Batch(BatchRef { tenant, name }) = of {
+        if let WaitsOf::Batch(Batch { tenant, name, counts, .. }) = of {
+            if counts.of(StateName::Queued) == 0 {
+                return Ok(Vec::new());
+            }
             let names = ["h", "n", "l"]
                 .into_iter()
                 .flat_map(|class| ["", "+"].map(|more| format!("{tenant}:{class}:{name}{more}")));
@@ -127,7 +155,7 @@ impl Store {
         &self,
         vendor: &VendorName,
         lane: &str,
-        (flow, asked): (&Flow, bool),
+        (flow, workers): (&Flow, &Workers),
         look: bool,
     ) -> Result<Option<Because>, StoreError> {
         let tenant = lane.split(':').next().unwrap_or_default();
@@ -145,13 +173,40 @@ impl Store {
         if flow.creates.paused {
             return Ok(Some(Because::AskedToWait(Timestamp::from_millis(flow.creates.next as u64))));
         }
-        // A worker that is busy has not said that it sleeps, but then tasks are under way; and one that is woken comes soon.
-        let is_old = first.is_some_and(|job| self.now().since(job.due) > SOON);
-        Ok((!asked && flow.in_flight == 0 && is_old).then_some(Because::NoWorker))
+        Ok(workers.missing(Stage::Submit, vendor).map(Because::NoWorker))
     }
 
     async fn first_of(&self, vendor: &VendorName, lane: &str) -> Result<Option<Job>, StoreError> {
         Ok(self.in_lane(vendor, lane, 0, 1).await?.pop())
+    }
+}
+
+/// Jobs of a batch that nobody works on, beside those in lanes. Which vendors they are with is not told.
+fn unattended_of(batch: &Batch, workers: &Workers, waits: &mut Vec<Wait>) {
+    let told: u64 = waits.iter().map(|wait| wait.songs).sum();
+    let later = [StateName::Submitting, StateName::Uncertain, StateName::Generating, StateName::Canceling];
+    let of_generate = later.into_iter().map(|state| batch.counts.of(state)).sum::<u64>()
+        + batch.counts.of(StateName::Queued).saturating_sub(told);
+    let of_deliver = batch.counts.of(StateName::Collecting);
+    for (role, songs) in [(Role::Generate, of_generate), (Role::Deliver, of_deliver)] {
+        if !workers.all.iter().any(|worker| worker.works_as(role, workers.now)) {
+            merge(waits, Wait { vendor: None, because: Because::NoWorker(Missing::Role(role)), songs });
+        }
+    }
+}
+
+fn add(waits: &mut Vec<Wait>, vendor: &VendorName, because: Because, songs: u64) {
+    // Who is missing for all vendors is missing once.
+    let is_of_all = matches!(because, Because::NoWorker(Missing::Role(_)));
+    merge(waits, Wait { vendor: (!is_of_all).then(|| vendor.clone()), because, songs });
+}
+
+fn merge(waits: &mut Vec<Wait>, wait: Wait) {
+    let same = |known: &&mut Wait| known.vendor == wait.vendor && is_same(&known.because, &wait.because);
+    match waits.iter_mut().find(same) {
+        Some(known) => known.songs += wait.songs,
+        None if wait.songs > 0 => waits.push(wait),
+        None => {}
     }
 }
 

@@ -35,7 +35,11 @@ impl Machine {
 
     fn command(&self, args: &[&str]) -> Result<Command> {
         let mut command = Command::new(binary()?);
-        command.current_dir(self.folder.path()).args(args).stdout(Stdio::null()).env_remove("SONGMILL_LOG__LEVEL");
+        command
+            .current_dir(self.folder.path())
+            .args(args)
+            .stdout(Stdio::null())
+            .env_remove("SONGMILL_LOG__LEVEL");
         for name in std::env::vars().map(|(name, _)| name).filter(|name| name.ends_with("REDIS_URL")) {
             command.env_remove(name);
         }
@@ -48,8 +52,7 @@ impl Machine {
     /// Starts `songmill up`, whose log has this name.
     fn up(&self, log: &str) -> Result<Process> {
         let (listener, api) = (free_port()?, free_port()?);
-        let settings =
-            [format!("listener.listen=\"{listener}\""), format!("api.listen=\"{api}\"")];
+        let settings = [format!("listener.listen=\"{listener}\""), format!("api.listen=\"{api}\"")];
         let mut command = self.command(&["up", "--set", &settings[0], "--set", &settings[1]])?;
         Process::spawn(&mut command, &self.folder.path().join(log))
     }
@@ -74,7 +77,8 @@ impl Machine {
 
     fn redis_pid(&self) -> Result<u32> {
         let info = self.redis(&["INFO", "server"])?;
-        let pid = info.lines().find_map(|line| line.strip_prefix("process_id:")).context("redis has a pid")?;
+        let pid =
+            info.lines().find_map(|line| line.strip_prefix("process_id:")).context("redis has a pid")?;
         Ok(pid.trim().parse()?)
     }
 }

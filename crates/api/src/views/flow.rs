@@ -275,11 +275,10 @@ impl Blocked {
                 );
                 (Blocker::Worker, words, None)
             }
-            Standing::Worker { any: true } => (Blocker::Worker, "a worker takes it next".into(), None),
-            Standing::Worker { any: false } => {
-                let words =
-                    "a worker: none has asked for such jobs in the last seconds; is one running, and busy?";
-                (Blocker::Worker, words.into(), None)
+            Standing::Worker { missing: None } => (Blocker::Worker, "a worker takes it next".into(), None),
+            Standing::Worker { missing: Some(missing) } => {
+                let (message, hint) = crate::workers::missing(missing);
+                (Blocker::Worker, format!("{message}; {hint}"), None)
             }
         };
         Self { by, words, until_ms: until }

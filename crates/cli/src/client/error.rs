@@ -113,7 +113,7 @@ const WRONG_SERVER: &str = "is --server the address of a Songmill API, and are b
 /// The exit code for a status that says no.
 pub(crate) fn refused_code(status: u16) -> u8 {
     match status {
-        408 | 429 | 502..=504 | 507 => 4,
+        408 | 429 | 502..=504 => 4,
         400..500 => 2,
         _ => 1,
     }
