@@ -55,6 +55,10 @@ api: build
     sh tests/api/fuzz.sh
     sh tests/api/webhooks.sh
 
+# Makes clients of the OpenAPI document by the generators that people use, and has each submit a song
+generators: build
+    sh tests/api/generators.sh
+
 # Fire: kills, stops and lost replies over two processes of each role, then three books compared: KILLS, SEED
 chaos kills="300" seed="1":
     cargo build --quiet --release --bin songmill
@@ -68,7 +72,7 @@ bench *args:
     SONGMILL_BIN="$CARGO_TARGET_DIR/release/songmill" "$CARGO_TARGET_DIR/release/songmill-bench" {{ args }}
 
 # Exactly what CI runs
-ci: lint test docs clients api
+ci: lint test docs clients api generators
 
 # Formats the code
 fmt:

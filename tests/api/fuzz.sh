@@ -16,7 +16,7 @@ printf '%s\n' '{"vendor":"replicate","prompt":"one","duration_s":4}' '{"vendor":
 "$songmill" submit "$world/fuzz.jsonl" --batch fuzz --wait >/dev/null
 job=$("$songmill" job list --batch fuzz --limit 1 --json | field id)
 notice=$("$songmill" notice test "$endpoint" --json | field id)
-cat >"$world/known.toml" <<END
+cat - tests/api/fuzz.toml >"$world/known.toml" <<END
 [parameters]
 "path.id" = "$job"
 "path.n" = 1
@@ -25,6 +25,7 @@ cat >"$world/known.toml" <<END
 "path.key" = "$spare"
 "path.notice" = "$notice"
 "path.vendor" = "replicate"
+
 END
 # Streams do not end by themselves; a vendor's rules for a song cannot be said in a schema, so what fits ours may be
 # refused.
@@ -37,7 +38,7 @@ fuzz() {
     }
     sed -n 's/^ *\([0-9]* generated.*\)/fuzz: \1/p' "$world/fuzz.log"
 }
-fuzz
+fuzz --config-file tests/api/fuzz.toml
 fuzz --config-file "$world/known.toml"
 if grep -E ' ERROR |panicked' "$world/up.log"; then
     echo "fuzz: the API complained, see above"

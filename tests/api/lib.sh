@@ -35,19 +35,39 @@ end() {
     rm -rf "$world"
 }
 
-# A Python with what a requirements file names, or no more of this where it cannot be had.
+# What is installed for these scripts, kept from one run to the next.
+cache="${XDG_CACHE_HOME:-$HOME/.cache}/songmill"
+
+# No more of this where something cannot be had; but in CI it must be there.
+skip() {
+    echo "$1: SKIPPED, $2"
+    [ "${CI:-}" != true ] || exit 1
+    exit 0
+}
+
+# A Python with what a requirements file names.
 python_with() {
-    venv=target/$1
-    if ! python3 -m venv --help >/dev/null 2>&1; then
-        echo "$1: SKIPPED, there is no python3 with venv here"
-        exit 0
-    fi
+    venv=$cache/$1
+    python3 -m venv --help >/dev/null 2>&1 || skip "$1" "there is no python3 with venv here"
     if [ ! -f "$venv/ready" ] || ! cmp -s "$2" "$venv/ready"; then
         rm -rf "$venv"
+        mkdir -p "$cache"
         if ! python3 -m venv "$venv" || ! "$venv/bin/pip" install -q -r "$2"; then
-            echo "$1: SKIPPED, what $2 names cannot be installed here"
-            exit 0
+            skip "$1" "what $2 names cannot be installed here"
         fi
         cp "$2" "$venv/ready"
+    fi
+}
+
+# A folder with the modules that a package.json names.
+npm_with() {
+    modules=$cache/$1-npm
+    if [ ! -f "$modules/ready" ] || ! cmp -s "$2" "$modules/ready"; then
+        rm -rf "$modules"
+        mkdir -p "$modules"
+        cp "$2" "$modules/package.json"
+        npm install --silent --no-audit --no-fund --prefix "$modules" >&2 ||
+            skip "$1" "what $2 names cannot be installed here"
+        cp "$2" "$modules/ready"
     fi
 }

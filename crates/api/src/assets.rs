@@ -15,25 +15,24 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::erase::erased;
 use crate::extract::Ids;
-use crate::operation::Operation;
+use crate::operation::{BYTES, Operation};
 use crate::problem::Problem;
 
 pub(crate) fn operations() -> Vec<Operation> {
-    let fetch = Operation::new(Method::GET, "/v1/jobs/{id}/assets/{n}", "asset_fetch", fetch)
+    let fetch = Operation::new(Method::GET, "/v1/jobs/{id}/assets/{n}", "assets.download", fetch)
         .says(
             "Fetches a piece of audio",
-            "From a folder the bytes are served, parts of them too (`Range`); from a bucket the answer leads to an \
+            "From a folder the bytes are served, parts of them too (`Range: bytes=0-65535`); from a bucket the answer leads to an \
              address that works for ten minutes.",
         )
         .for_scope(Scope::Read)
-        .header("Range", "Which bytes, such as `bytes=0-65535`")
         .reply_empty(302, "It is there")
         .reply_empty(304, "It has not changed")
         .problems(&[410, 416]);
     let with_type = |fetch: Operation, kind| {
-        fetch.reply_text(200, "All of it", kind).reply_text(206, "The part that was asked for", kind)
+        fetch.reply_bytes(200, "All of it", kind).reply_bytes(206, "The part that was asked for", kind)
     };
-    vec![audio_types().fold(fetch, with_type)]
+    vec![audio_types().chain([BYTES]).fold(fetch, with_type)]
 }
 
 /// The number of an asset within its job, from 1.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json as Out;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use schemars::JsonSchema;
@@ -72,36 +72,37 @@ const PAGE: usize = 256;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::GET, "/v1/batches", "batch_list", list)
+        Operation::new(Method::GET, "/v1/batches", "batches.list", list)
             .says("Lists batches", "Newest first.")
             .for_scope(Scope::Read)
             .query::<ListQuery>()
             .reply::<Listed<BatchView>>(200, "A page"),
-        Operation::new(Method::GET, "/v1/batches/{batch}", "batch_show", show)
+        Operation::new(Method::GET, "/v1/batches/{batch}", "batches.get", show)
             .says("Shows how a batch stands", "Its counts are exact.")
             .for_scope(Scope::Read)
             .query::<TenantQuery>()
             .reply::<BatchView>(200, "The batch"),
-        Operation::new(Method::GET, "/v1/batches/{batch}/results", "batch_results", results)
+        Operation::new(Method::GET, "/v1/batches/{batch}/results", "batches.results", results)
             .says(
                 "Streams what became of each job",
                 "A job on each line, in the order of the input. A job that is kept no more is `{\"id\": …, \"state\": \
-                 \"gone\"}`. A stream that breaks is cut, never ended as if it were whole.",
+                 \"gone\"}`. A stream that breaks is cut, never ended as if it were whole. `Accept: application/jsonl` \
+                 has it named so.",
             )
             .for_scope(Scope::Read)
             .query::<ResultsQuery>()
             .reply_lines::<JobView>("A `Job` on each line"),
-        Operation::new(Method::GET, "/v1/batches/{batch}/errors", "batch_errors", errors)
+        Operation::new(Method::GET, "/v1/batches/{batch}/errors", "batches.errors", errors)
             .says("Streams what went wrong", "First the lines that were refused, then the jobs that failed or are held.")
             .for_scope(Scope::Read)
             .query::<ErrorsQuery>()
             .reply_lines::<BatchErrorView>("A `BatchError` on each line"),
-        Operation::new(Method::POST, "/v1/batches/{batch}/cancel", "batch_cancel", cancel)
+        Operation::new(Method::POST, "/v1/batches/{batch}/cancel", "batches.cancel", cancel)
             .says("Stops all jobs that have not ended", "Safe to send again.")
             .for_scope(Scope::Submit)
             .query::<TenantQuery>()
             .reply::<ActedOnAll>(200, "What that did"),
-        Operation::new(Method::POST, "/v1/batches/{batch}/retry-failed", "batch_retry_failed", retry_failed)
+        Operation::new(Method::POST, "/v1/batches/{batch}/retry-failed", "batches.retry", retry_failed)
             .says("Tries all failed jobs again", "From the step that failed; this may cost money again.")
             .for_scope(Scope::Submit)
             .query::<TenantQuery>()
@@ -154,26 +155,30 @@ async fn results(
     caller: Caller,
     Id(name): Id<BatchName>,
     Query(query): Query<ResultsQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (batch, _) = app.batch(&caller, query.tenant.as_ref(), name).await?;
     let states = query.state.unwrap_or_default().0;
     let viewer = app.clone();
-    Ok(lines(pages(app, batch).map_ok(move |members| {
-        let mut page = Vec::new();
-        for Member { id, stored } in members {
-            match stored {
-                Some(stored) if states.is_empty() || states.contains(&stored.job.state.name()) => {
-                    line(&mut page, &viewer.view(&stored));
+    Ok(lines(
+        &headers,
+        pages(app, batch).map_ok(move |members| {
+            let mut page = Vec::new();
+            for Member { id, stored } in members {
+                match stored {
+                    Some(stored) if states.is_empty() || states.contains(&stored.job.state.name()) => {
+                        line(&mut page, &viewer.view(&stored));
+                    }
+                    Some(_) => {}
+                    None if states.is_empty() => {
+                        line(&mut page, &serde_json::json!({ "id": id, "state": "gone" }))
+                    }
+                    None => {}
                 }
-                Some(_) => {}
-                None if states.is_empty() => {
-                    line(&mut page, &serde_json::json!({ "id": id, "state": "gone" }))
-                }
-                None => {}
             }
-        }
-        page
-    })))
+            page
+        }),
+    ))
 }
 
 async fn errors(
@@ -181,6 +186,7 @@ async fn errors(
     caller: Caller,
     Id(name): Id<BatchName>,
     Query(query): Query<ErrorsQuery>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (batch, _) = app.batch(&caller, query.tenant.as_ref(), name).await?;
     let wanted = query.upload.clone();
@@ -232,9 +238,9 @@ async fn errors(
         page
     });
     if query.upload.is_some() {
-        return Ok(lines(refused));
+        return Ok(lines(&headers, refused));
     }
-    Ok(lines(refused.chain(failed)))
+    Ok(lines(&headers, refused.chain(failed)))
 }
 
 async fn cancel(
@@ -302,10 +308,16 @@ fn line(page: &mut Vec<u8>, value: &impl Serialize) {
     page.push(b'\n');
 }
 
-/// Lines as they are read; an error cuts the answer, so that nobody takes a part for the whole.
-fn lines(pages: impl stream::Stream<Item = Result<Vec<u8>, StoreError>> + Send + 'static) -> Response {
+/// Lines as they are read, plain text unless JSON lines are asked for by name; an error cuts the answer, so that nobody takes a part
+/// for the whole.
+fn lines(
+    asked: &HeaderMap,
+    pages: impl stream::Stream<Item = Result<Vec<u8>, StoreError>> + Send + 'static,
+) -> Response {
+    let accepted = asked.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
+    let media = if accepted.contains(JSONL) { JSONL } else { "text/plain; charset=utf-8" };
     let pages = pages.map_ok(Bytes::from).inspect_err(|error| tracing::warn!(%error, "an answer was cut"));
     let mut response = Body::from_stream(pages).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSONL));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     response
 }

@@ -15,20 +15,16 @@ use crate::problem::Problem;
 pub(crate) fn operations() -> Vec<Operation> {
     let of = |path, id, summary| Operation::new(Method::GET, path, id, health).says(summary, "");
     vec![
-        of("/health", "health", "Says whether the API and its store answer").problems(&[503]).reply_text(
-            200,
-            "They do",
-            "text/plain",
-        ),
-        Operation::new(Method::GET, "/openapi.json", "openapi", document)
+        of("/health", "service.health", "Says whether the API and its store answer")
+            .problems(&[503])
+            .reply_text(200, "They do", "text/plain"),
+        Operation::new(Method::GET, "/openapi.json", "service.openapi", document)
             .says("This document", "")
-            .reply::<Value>(200, "OpenAPI 3.1"),
-        Operation::new(Method::GET, "/docs", "docs", shown).says("This document, to be read", "").reply_text(
-            200,
-            "A page",
-            "text/html",
-        ),
-        Operation::new(Method::GET, "/", "root", to_docs)
+            .reply::<serde_json::Map<String, Value>>(200, "OpenAPI 3.0"),
+        Operation::new(Method::GET, "/docs", "service.docs", shown)
+            .says("This document, to be read", "")
+            .reply_text(200, "A page", "text/html"),
+        Operation::new(Method::GET, "/", "service.root", to_docs)
             .says("Leads to /docs", "")
             .reply_empty(303, "It is there"),
     ]
@@ -76,7 +72,7 @@ pub(crate) fn page(document: &Value) -> String {
         }
     }
     html += "<h3>Notices</h3>";
-    for kind in document["webhooks"].as_object().unwrap_or(&empty).keys() {
+    for kind in document["x-webhooks"].as_object().unwrap_or(&empty).keys() {
         let _ = write!(html, "<a href='#notices'>{}</a>", escaped(kind));
     }
     html += "<h3>Schemas</h3>";
@@ -96,7 +92,7 @@ pub(crate) fn page(document: &Value) -> String {
         }
     }
     html += "<section id=notices><h2>Notices</h2>";
-    for (kind, hook) in document["webhooks"].as_object().unwrap_or(&empty) {
+    for (kind, hook) in document["x-webhooks"].as_object().unwrap_or(&empty) {
         let _ = write!(
             html,
             "<p><code>{}</code> posts {}</p>",
@@ -104,7 +100,7 @@ pub(crate) fn page(document: &Value) -> String {
             shape(&hook["post"]["requestBody"]["content"]["application/json"]["schema"])
         );
     }
-    if let Some(hook) = document["webhooks"].as_object().and_then(|hooks| hooks.values().next()) {
+    if let Some(hook) = document["x-webhooks"].as_object().and_then(|hooks| hooks.values().next()) {
         html += &prose(text(&hook["post"]["description"]));
         parameters(&mut html, &hook["post"]["parameters"]);
     }

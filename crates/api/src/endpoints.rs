@@ -25,6 +25,7 @@ use crate::views::{EndpointView, Listed};
 /// An endpoint to make.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "EndpointRequest")]
 struct NewEndpoint {
     /// The address that notices are posted to: https, and none of a private network.
     #[schemars(length(min = 8, max = 2000))]
@@ -87,7 +88,7 @@ const SECRETS: usize = 5;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::POST, "/v1/endpoints", "endpoint_make", make)
+        Operation::new(Method::POST, "/v1/endpoints", "endpoints.create", make)
             .says(
                 "Makes an endpoint",
                 "Notices are posted there by Standard Webhooks. The answer shows its secret.",
@@ -98,40 +99,40 @@ pub(crate) fn operations() -> Vec<Operation> {
             .problems(&[409])
             .once()
             .reply::<EndpointView>(201, "Made; `Location` is its address"),
-        Operation::new(Method::GET, "/v1/endpoints", "endpoint_list", list)
+        Operation::new(Method::GET, "/v1/endpoints", "endpoints.list", list)
             .says("Lists endpoints", "Without their secrets.")
             .for_scope(Scope::Read)
             .query::<TenantQuery>()
             .reply::<Listed<EndpointView>>(200, "All of them"),
-        Operation::new(Method::GET, "/v1/endpoints/{endpoint}", "endpoint_show", show)
+        Operation::new(Method::GET, "/v1/endpoints/{endpoint}", "endpoints.get", show)
             .says("Shows an endpoint", "Without its secrets.")
             .for_scope(Scope::Read)
             .query::<TenantQuery>()
             .reply::<EndpointView>(200, "The endpoint"),
-        Operation::new(Method::GET, "/v1/endpoints/{endpoint}/secrets", "endpoint_secrets", secrets)
+        Operation::new(Method::GET, "/v1/endpoints/{endpoint}/secrets", "endpoints.secrets", secrets)
             .says("Shows an endpoint with its secrets", "What the receiver checks signatures with.")
             .for_scope(Scope::Submit)
             .query::<TenantQuery>()
             .reply::<EndpointView>(200, "The endpoint"),
-        Operation::new(Method::PATCH, "/v1/endpoints/{endpoint}", "endpoint_change", change)
+        Operation::new(Method::PATCH, "/v1/endpoints/{endpoint}", "endpoints.update", change)
             .says("Changes an endpoint", "What is not said stays.")
             .for_scope(Scope::Submit)
             .query::<TenantQuery>()
             .body::<Change>()
             .reply::<EndpointView>(200, "The endpoint as it is now"),
-        Operation::new(Method::DELETE, "/v1/endpoints/{endpoint}", "endpoint_remove", remove)
+        Operation::new(Method::DELETE, "/v1/endpoints/{endpoint}", "endpoints.delete", remove)
             .says("Removes an endpoint", "What waits for it is not sent any more.")
             .for_scope(Scope::Submit)
             .query::<TenantQuery>()
             .reply_empty(204, "It is gone"),
-        Operation::new(Method::POST, "/v1/endpoints/{endpoint}/rotate", "endpoint_rotate", rotate)
+        Operation::new(Method::POST, "/v1/endpoints/{endpoint}/rotate", "endpoints.rotate_secret", rotate)
             .says("Replaces an endpoint's secret", "Both are used until the old one's time is over.")
             .for_scope(Scope::Submit)
             .query::<TenantQuery>()
             .body::<Rotation>()
             .problems(&[409])
             .reply::<EndpointView>(200, "The endpoint with all its secrets in force, the newest first"),
-        Operation::new(Method::POST, "/v1/endpoints/{endpoint}/test", "endpoint_test", test)
+        Operation::new(Method::POST, "/v1/endpoints/{endpoint}/test", "endpoints.test", test)
             .says("Sends a test notice", "Look at `/v1/notices/{id}` for what came of it.")
             .for_scope(Scope::Submit)
             .query::<TenantQuery>()

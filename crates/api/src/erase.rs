@@ -50,7 +50,7 @@ const SKEW_MS: u64 = 60_000;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::POST, "/v1/tenants/{tenant}/erase", "tenant_erase", erase)
+        Operation::new(Method::POST, "/v1/tenants/{tenant}/erase", "tenants.erase", erase)
             .says(
                 "Erases what a tenant's ended jobs said and made",
                 "Prompts, lyrics, titles, the caller's own ids, the words of faults, refused lines, the texts of notices, \

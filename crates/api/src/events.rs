@@ -43,7 +43,7 @@ const LOOKS: usize = 5_000;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::GET, "/v1/events", "event_list", list)
+        Operation::new(Method::GET, "/v1/events", "events.list", list)
             .says(
                 "Lists what happened",
                 "Oldest first. `next` is always set: keep it, and ask with `after` for what happened since. 410 says that \

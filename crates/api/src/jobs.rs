@@ -65,7 +65,7 @@ struct ListQuery {
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::POST, "/v1/jobs", "job_submit", submit)
+        Operation::new(Method::POST, "/v1/jobs", "jobs.create", submit)
             .says(
                 "Submits a song",
                 "When this answers, the job is durable. A `custom_id` (unique within its batch) or an \
@@ -77,24 +77,24 @@ pub(crate) fn operations() -> Vec<Operation> {
             .once()
             .reply::<JobView>(202, "Taken in; `Location` is the job's address")
             .reply::<JobView>(200, "It was submitted before: nothing was done"),
-        Operation::new(Method::GET, "/v1/jobs", "job_list", list)
+        Operation::new(Method::GET, "/v1/jobs", "jobs.list", list)
             .says("Lists jobs", "Newest first, or in the order of its lines for a batch; held ones alone (`state=held`) longest held first.")
             .for_scope(Scope::Read)
             .query::<ListQuery>()
             .reply::<Listed<JobView>>(200, "A page"),
-        Operation::new(Method::GET, "/v1/jobs/{id}", "job_show", show)
+        Operation::new(Method::GET, "/v1/jobs/{id}", "jobs.get", show)
             .says("Shows a job", "With its request.")
             .for_scope(Scope::Read)
             .reply::<JobDetail>(200, "The job"),
-        Operation::new(Method::GET, "/v1/jobs/{id}/events", "job_events", history)
+        Operation::new(Method::GET, "/v1/jobs/{id}/events", "jobs.events", history)
             .says("Lists a job's history", "Every decision so far, oldest first; the latest 24.")
             .for_scope(Scope::Read)
             .reply::<Listed<EntryView>>(200, "Its history"),
-        Operation::new(Method::GET, "/v1/jobs/{id}/explain", "job_explain", explained)
+        Operation::new(Method::GET, "/v1/jobs/{id}/explain", "jobs.explain", explained)
             .says("Says why a job waits", "What for, until when, and what happens then.")
             .for_scope(Scope::Read)
             .reply::<Explained>(200, "Why"),
-        Operation::new(Method::POST, "/v1/jobs/{id}/cancel", "job_cancel", cancel)
+        Operation::new(Method::POST, "/v1/jobs/{id}/cancel", "jobs.cancel", cancel)
             .says(
                 "Stops a job",
                 "In every state: what was submitted is stopped at the vendor's too, where that can be done.",
@@ -102,7 +102,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .for_scope(Scope::Submit)
             .problems(&[409])
             .reply::<Acted>(200, "What that did; a job that is to stop already is not changed"),
-        Operation::new(Method::POST, "/v1/jobs/{id}/retry", "job_retry", retry)
+        Operation::new(Method::POST, "/v1/jobs/{id}/retry", "jobs.retry", retry)
             .says(
                 "Tries a failed or canceled job again",
                 "From the step that failed; this may cost money again.",
@@ -110,7 +110,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .for_scope(Scope::Submit)
             .problems(&[409, 410])
             .reply::<Acted>(200, "What that did"),
-        Operation::new(Method::POST, "/v1/jobs/{id}/resolve", "job_resolve", resolve)
+        Operation::new(Method::POST, "/v1/jobs/{id}/resolve", "jobs.resolve", resolve)
             .says(
                 "Decides about a held job",
                 "For operators: whether there is a task that was paid for nobody else can tell.",

@@ -22,6 +22,7 @@ use crate::views::{Listed, NewKeyView, TenantView};
 /// A key to make.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "KeyRequest")]
 struct NewKey {
     /// Whose; the default tenant's where nothing is said.
     #[serde(default)]
@@ -51,6 +52,7 @@ struct Replacement {
 /// What a tenant may have; what is not said is as for all tenants, 0 is any number.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Quota")]
 struct NewQuota {
     /// The most jobs that have not ended.
     #[schemars(range(max = MOST))]
@@ -94,34 +96,34 @@ pub(crate) const MOST_MONEY: f64 = 1e9;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::POST, "/v1/keys", "key_make", make)
+        Operation::new(Method::POST, "/v1/keys", "keys.create", make)
             .says("Makes a key", "The answer is the only time that it is shown.")
             .for_scope(Scope::Admin)
             .body::<NewKey>()
             .reply::<NewKeyView>(201, "The key"),
-        Operation::new(Method::GET, "/v1/keys", "key_list", list)
+        Operation::new(Method::GET, "/v1/keys", "keys.list", list)
             .says("Lists keys", "Without their secrets, of which only hashes are kept.")
             .for_scope(Scope::Admin)
             .reply::<Listed<AccessKey>>(200, "All of them"),
-        Operation::new(Method::POST, "/v1/keys/{key}/rotate", "key_rotate", rotate)
+        Operation::new(Method::POST, "/v1/keys/{key}/rotate", "keys.rotate", rotate)
             .says("Replaces a key", "With a new one that allows the same; the old one works for a while.")
             .for_scope(Scope::Admin)
             .body::<Replacement>()
             .problems(&[409])
             .reply::<NewKeyView>(201, "The new key"),
-        Operation::new(Method::DELETE, "/v1/keys/{key}", "key_revoke", revoke)
+        Operation::new(Method::DELETE, "/v1/keys/{key}", "keys.revoke", revoke)
             .says("Takes a key back", "It is refused within two seconds.")
             .for_scope(Scope::Admin)
             .reply::<AccessKey>(200, "The key, taken back"),
-        Operation::new(Method::GET, "/v1/tenants", "tenant_list", tenants)
+        Operation::new(Method::GET, "/v1/tenants", "tenants.list", tenants)
             .says("Lists tenants", "What each has, and what it may have.")
             .for_scope(Scope::Admin)
             .reply::<Listed<TenantView>>(200, "All of them"),
-        Operation::new(Method::GET, "/v1/tenants/{tenant}", "tenant_show", tenant)
+        Operation::new(Method::GET, "/v1/tenants/{tenant}", "tenants.get", tenant)
             .says("Shows a tenant", "What it has, and what it may have.")
             .for_scope(Scope::Read)
             .reply::<TenantView>(200, "The tenant"),
-        Operation::new(Method::PUT, "/v1/tenants/{tenant}/quota", "tenant_quota", quota)
+        Operation::new(Method::PUT, "/v1/tenants/{tenant}/quota", "tenants.set_quota", quota)
             .says(
                 "Says what a tenant may have",
                 "What is not said is as for all tenants (`quota` in the settings); its budget stays (`PUT /v1/budgets`).",

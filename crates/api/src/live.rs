@@ -45,18 +45,18 @@ pub(crate) fn operations() -> Vec<Operation> {
     let about = "Events as they happen (`event: job.completed` and so on, `data:` an `Event`). A snapshot (`event: job` or \
         `event: batch`) comes first; an `event: gap` says that events were missed because they are kept no more.";
     vec![
-        Operation::new(Method::GET, "/v1/stream", "stream", everything)
+        Operation::new(Method::GET, "/v1/stream", "events.stream", everything)
             .says("Streams everything that happens", about)
             .for_scope(Scope::Read)
             .query::<StreamQuery>()
             .header("Last-Event-ID", RESUME)
             .reply_text(200, "Server-Sent Events", STREAM),
-        Operation::new(Method::GET, "/v1/jobs/{id}/stream", "job_stream", of_job)
+        Operation::new(Method::GET, "/v1/jobs/{id}/stream", "jobs.stream", of_job)
             .says("Streams what happens to a job", about)
             .for_scope(Scope::Read)
             .header("Last-Event-ID", RESUME)
             .reply_text(200, "Server-Sent Events; the stream ends with the job", STREAM),
-        Operation::new(Method::GET, "/v1/batches/{batch}/stream", "batch_stream", of_batch)
+        Operation::new(Method::GET, "/v1/batches/{batch}/stream", "batches.stream", of_batch)
             .says("Streams what happens to a batch", about)
             .for_scope(Scope::Read)
             .query::<TenantQuery>()

@@ -31,7 +31,7 @@ struct ListQuery {
     /// Only those that stand so.
     state: Option<NoticeState>,
     /// Only those of this type.
-    #[serde(rename = "type")]
+    #[serde(rename = "event_type")]
     kind: Option<NoticeType>,
     /// Where the list goes on: an earlier page's `next`.
     #[schemars(range(max = 1_000_000))]
@@ -72,7 +72,7 @@ const LOOKS: usize = 1000;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::GET, "/v1/notices", "notice_list", list)
+        Operation::new(Method::GET, "/v1/notices", "notices.list", list)
             .says(
                 "Lists notices",
                 "Newest first, with each try to deliver them; the latest 10,000 of a tenant are kept.",
@@ -80,12 +80,12 @@ pub(crate) fn operations() -> Vec<Operation> {
             .for_scope(Scope::Read)
             .query::<ListQuery>()
             .reply::<Listed<Notice>>(200, "A page"),
-        Operation::new(Method::GET, "/v1/notices/{notice}", "notice_show", show)
+        Operation::new(Method::GET, "/v1/notices/{notice}", "notices.get", show)
             .says("Shows a notice", "With what is posted.")
             .for_scope(Scope::Read)
             .query::<TenantQuery>()
             .reply::<Detail>(200, "The notice"),
-        Operation::new(Method::POST, "/v1/notices/{notice}/replay", "notice_replay", replay)
+        Operation::new(Method::POST, "/v1/notices/{notice}/replay", "notices.resend", replay)
             .says(
                 "Sends a notice again",
                 "Under the same id, now, and if need be by the whole schedule again.",

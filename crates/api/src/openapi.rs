@@ -9,6 +9,8 @@ use crate::operation::Operation;
 use crate::problem::ProblemBody;
 use crate::views::NoticePayload;
 
+mod portable;
+
 const ABOUT: &str = "\
 Queue songs, follow them, fetch their audio: `POST /v1/jobs` with `{\"vendor\": \"replicate\", \"prompt\": \"a calm piano\"}`.
 
@@ -43,17 +45,16 @@ pub(crate) fn document(operations: &[Operation]) -> Value {
     let problem = generator.subschema_for::<ProblemBody>();
     let webhooks = webhooks(&mut generator);
     let schemas = generator.take_definitions(true);
-    json!({
-        "openapi": "3.1.0",
+    let mut document = json!({
+        "openapi": "3.0.3",
         "info": {
             "title": "Songmill",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Bulk song generation that can be left alone",
             "description": ABOUT,
-            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+            "license": { "name": "MIT OR Apache-2.0" },
         },
         "paths": paths,
-        "webhooks": webhooks,
+        "x-webhooks": webhooks,
         "components": {
             "schemas": schemas,
             "securitySchemes": { "key": { "type": "http", "scheme": "bearer", "description": "An access key, `sm_…`." } },
@@ -62,7 +63,10 @@ pub(crate) fn document(operations: &[Operation]) -> Value {
                 "content": { "application/problem+json": { "schema": problem } },
             } },
         },
-    })
+    });
+    portable::rewrite(&mut document);
+    portable::tell_words_apart(&mut document["components"]["schemas"]);
+    document
 }
 
 fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
@@ -179,8 +183,8 @@ fn webhooks(generator: &mut SchemaGenerator) -> Value {
     let header = |name: &str, what: &str| json!({ "name": name, "in": "header", "required": true, "description": what, "schema": { "type": "string" } });
     let one = |kind: NoticeType| {
         json!({ "post": {
-            "operationId": format!("notice_{}", kind.as_str().replace('.', "_")),
-            "tags": ["notices"],
+            "operationId": format!("webhooks.{}", kind.as_str().replace('.', "_")),
+            "tags": ["webhooks"],
             "summary": format!("Tells of `{}`", kind.as_str()),
             "description": "Sent by Standard Webhooks. Any 2xx takes it; anything else, a redirect too, is tried again \
                 over three days. 410 switches the endpoint off.",
@@ -210,6 +214,66 @@ mod tests {
             Value::Array(all) => all.iter().for_each(|one| references(one, found)),
             _ => {}
         }
+    }
+
+    /// What generators of clients stumble over: schemas that are `true`, and a `oneOf`, which we only use for choices
+    /// that can be said by an `enum` or by fields.
+    fn stumbling_blocks(path: &str, value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    let path = format!("{path}/{name}");
+                    let is_schema =
+                        ["schema", "items"].contains(&name.as_str()) || path_ends_in_schemas(&path);
+                    if name == "oneOf" || (is_schema && field.is_boolean()) {
+                        found.push(path.clone());
+                    }
+                    stumbling_blocks(&path, field, found);
+                }
+            }
+            Value::Array(all) => all.iter().for_each(|one| stumbling_blocks(path, one, found)),
+            _ => {}
+        }
+    }
+
+    fn path_ends_in_schemas(path: &str) -> bool {
+        path.rsplit('/').nth(1).is_some_and(|parent| parent == "properties" || parent == "schemas")
+    }
+
+    #[test]
+    fn generators_of_clients_find_nothing_to_stumble_over() {
+        let document = crate::document();
+        let mut found = Vec::new();
+        stumbling_blocks("", &document, &mut found);
+        assert_eq!(found, Vec::<String>::new());
+        // In Go a type's constructor is its name behind `New`, and all constants are neighbours.
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let mut constants = Vec::new();
+        for (name, schema) in schemas {
+            assert!(!schemas.contains_key(&format!("New{name}")), "New{name} is the constructor of {name}");
+            let names = schema.get("x-enum-varnames").or_else(|| schema.get("enum"));
+            constants.extend(names.and_then(Value::as_array).into_iter().flatten().map(Value::to_string));
+        }
+        let count = constants.len();
+        constants.sort_unstable();
+        constants.dedup();
+        assert_eq!(constants.len(), count, "a constant twice: {constants:?}");
+        let of = |part: &str, field: &str| -> Vec<String> {
+            let methods = document[part].as_object().unwrap().values();
+            let operations = methods.flat_map(|methods| methods.as_object().unwrap().values());
+            operations.map(|operation| operation[field].to_string()).collect()
+        };
+        let tags = of("paths", "tags");
+        assert!(
+            of("x-webhooks", "tags").iter().all(|tag| !tags.contains(tag)),
+            "a tag is a class of its own"
+        );
+        let mut ids = [of("paths", "operationId"), of("x-webhooks", "operationId")].concat();
+        assert!(ids.iter().all(|id| id.split('.').count() == 2), "each is noun.verb: {ids:?}");
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "a name twice");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 pub(crate) struct Operation {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
+    /// `noun.verb`: a method of the class that is its tag in clients that are generated.
     pub(crate) id: &'static str,
     pub(crate) tag: &'static str,
     pub(crate) summary: &'static str,
@@ -54,6 +55,7 @@ pub(crate) struct Reply {
 
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const JSONL: &str = "application/jsonl";
+pub(crate) const BYTES: &str = "application/octet-stream";
 
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
@@ -64,22 +66,26 @@ fn inline<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     T::json_schema(generator)
 }
 
-/// Bytes, or a text that another media type describes.
+/// A text that another media type describes.
 fn opaque(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "string" })
+}
+
+fn bytes(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({ "type": "string", "format": "binary" })
 }
 
 /// What stands in a path between braces.
 fn parameter(name: &str) -> (SchemaOf, &'static str) {
     match name {
-        "id" => (inline::<JobId>, "The job's id"),
-        "n" => (inline::<AssetNumber>, "The number of the asset within the job, from 1"),
-        "batch" => (inline::<BatchName>, "The batch's name"),
-        "endpoint" => (inline::<EndpointId>, "The endpoint's id"),
-        "notice" => (inline::<NoticeId>, "The notice's id"),
-        "key" => (inline::<KeyId>, "The part of the key between its two `_`"),
-        "vendor" => (inline::<VendorName>, "The vendor"),
-        "tenant" => (inline::<Tenant>, "The tenant"),
+        "id" => (schema::<JobId>, "The job's id"),
+        "n" => (schema::<AssetNumber>, "The number of the asset within the job, from 1"),
+        "batch" => (schema::<BatchName>, "The batch's name"),
+        "endpoint" => (schema::<EndpointId>, "The endpoint's id"),
+        "notice" => (schema::<NoticeId>, "The notice's id"),
+        "key" => (schema::<KeyId>, "The part of the key between its two `_`"),
+        "vendor" => (schema::<VendorName>, "The vendor"),
+        "tenant" => (schema::<Tenant>, "The tenant"),
         other => unreachable!("no path has {{{other}}}; the document is made in every test of the API"),
     }
 }
@@ -99,7 +105,7 @@ impl Operation {
             method,
             path,
             id,
-            tag: path.split('/').nth(2).unwrap_or_default(),
+            tag: id.split('.').next().unwrap_or_default(),
             summary: "",
             description: "",
             scope: None,
@@ -140,9 +146,9 @@ impl Operation {
         self
     }
 
-    /// A body of another media type beside those there are.
-    pub(crate) fn or_text(mut self, media: &'static str) -> Self {
-        self.body.push((media, opaque));
+    /// A file as its body, beside those there are.
+    pub(crate) fn or_file(mut self) -> Self {
+        self.body.push((BYTES, bytes));
         self
     }
 
@@ -150,15 +156,21 @@ impl Operation {
         self.reply_as(status, description, JSON, schema::<T>)
     }
 
-    /// Lines of JSON: the whole is a text, of which each line has a schema.
+    /// Lines of JSON: the whole is a text, of which each line has a schema. That it is [`JSONL`] for those who ask for it
+    /// is not listed: generated clients would, and could not read it.
     pub(crate) fn reply_lines<T: JsonSchema>(mut self, description: &'static str) -> Self {
-        let (contents, line) = (vec![(JSONL, opaque as SchemaOf)], Some(schema::<T> as SchemaOf));
+        let contents = vec![("text/plain", opaque as SchemaOf)];
+        let line = Some(schema::<T> as SchemaOf);
         self.replies.push(Reply { status: 200, description, contents, line });
         self
     }
 
     pub(crate) fn reply_text(self, status: u16, description: &'static str, media: &'static str) -> Self {
         self.reply_as(status, description, media, opaque)
+    }
+
+    pub(crate) fn reply_bytes(self, status: u16, description: &'static str, media: &'static str) -> Self {
+        self.reply_as(status, description, media, bytes)
     }
 
     fn reply_as(

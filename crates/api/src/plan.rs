@@ -17,7 +17,7 @@ use songmill_store::{Refused, Scope};
 use crate::app::App;
 use crate::caller::Caller;
 use crate::extract::Query;
-use crate::operation::{JSONL, Operation};
+use crate::operation::Operation;
 use crate::problem::{Problem, ProblemError};
 use crate::upload::{Songs, broken, errors_of, format, lines_of, place};
 use crate::views::{PlanView, PlannedVendor, Range};
@@ -41,7 +41,7 @@ const PAGE: usize = 512;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::POST, "/v1/plan", "plan", plan)
+        Operation::new(Method::POST, "/v1/plan", "plans.create", plan)
             .says(
                 "Says what an upload would come to",
                 "Takes what `POST /v1/batches` takes, and submits nothing.",
@@ -49,9 +49,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .for_scope(Scope::Read)
             .query::<PlanQuery>()
             .body::<Songs>()
-            .or_text(JSONL)
-            .or_text("application/x-ndjson")
-            .or_text("text/csv")
+            .or_file()
             .reply::<PlanView>(200, "The plan"),
     ]
 }

@@ -66,6 +66,7 @@ pub struct Prices {
 /// A price to set; what is not named is free.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "PriceSetting")]
 pub struct NewPrice {
     /// For lyrics.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,6 +135,7 @@ pub struct Budgets {
 /// A budget to set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BudgetSetting")]
 pub struct NewBudget {
     /// What it limits.
     pub scope: BudgetScope,
@@ -150,7 +152,7 @@ pub struct NewBudget {
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::GET, "/v1/prices", "price_list", prices)
+        Operation::new(Method::GET, "/v1/prices", "prices.list", prices)
             .says(
                 "List prices",
                 "What each vendor charges. Submissions are priced when they are made; a price that changes later changes no sum \
@@ -158,20 +160,20 @@ pub(crate) fn operations() -> Vec<Operation> {
             )
             .for_scope(Scope::Read)
             .reply::<Prices>(200, "All of them"),
-        Operation::new(Method::PUT, "/v1/prices/{vendor}", "price_set", set_price)
+        Operation::new(Method::PUT, "/v1/prices/{vendor}", "prices.set", set_price)
             .says("Set a price", "It holds for the whole fleet from the next submission on, and is written to the audit log.")
             .for_scope(Scope::Admin)
             .body::<NewPrice>()
             .reply::<PriceView>(200, "The price"),
-        Operation::new(Method::DELETE, "/v1/prices/{vendor}", "price_reset", reset_price)
+        Operation::new(Method::DELETE, "/v1/prices/{vendor}", "prices.reset", reset_price)
             .says("Go back to the estimate", "The one that ships with Songmill.")
             .for_scope(Scope::Admin)
             .reply::<PriceView>(200, "The price"),
-        Operation::new(Method::GET, "/v1/budgets", "budget_list", budgets)
+        Operation::new(Method::GET, "/v1/budgets", "budgets.list", budgets)
             .says("List budgets", "An operator sees the fleet's and every tenant's, others their own.")
             .for_scope(Scope::Read)
             .reply::<Budgets>(200, "All of them"),
-        Operation::new(Method::PUT, "/v1/budgets", "budget_set", set_budget)
+        Operation::new(Method::PUT, "/v1/budgets", "budgets.set", set_budget)
             .says("Set a budget", "It holds for the whole fleet from the next submission on, and is written to the audit log.")
             .for_scope(Scope::Admin)
             .body::<NewBudget>()

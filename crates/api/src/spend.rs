@@ -47,7 +47,7 @@ enum By {
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::GET, "/v1/spend", "spend", spend)
+        Operation::new(Method::GET, "/v1/spend", "spend.list", spend)
             .says(
                 "Says what was spent",
                 "By day, vendor or tenant, from the ledger of submissions and the prices in the settings (`money`).",

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use songmill_core::money::{Amount, limit_micros};
-use songmill_core::{BatchName, BatchRef, Tenant};
+use songmill_core::{BatchName, BatchRef, SongRequest, Tenant};
 use songmill_producer::Tally;
 use songmill_producer::lines::{self, Format, Line, ReadError};
 use songmill_store::{Refused, Scope, Upload};
@@ -25,7 +25,7 @@ use crate::extract::{Asked, Query, idempotency_key, media_type, unsupported};
 use crate::jobs::endpoints_named;
 use crate::keys::MOST_MONEY;
 use crate::once::{Once, whole};
-use crate::operation::{JSONL, Operation};
+use crate::operation::{BYTES, Operation};
 use crate::problem::{Problem, ProblemError};
 use crate::secret::{hashed, hex, random_text};
 use crate::share::Place;
@@ -55,23 +55,19 @@ struct UploadQuery {
 /// Many song requests. Each is checked by itself: one that does not fit is refused, and the others are taken.
 #[derive(JsonSchema)]
 #[schemars(rename = "Songs", transparent)]
-pub(crate) struct Songs(#[expect(dead_code, reason = "lines are read one by one")] Vec<Song>);
-
-/// A `SongRequest`.
-#[derive(JsonSchema)]
-#[schemars(inline, transparent)]
-struct Song(#[expect(dead_code, reason = "lines are read one by one")] serde_json::Value);
+pub(crate) struct Songs(#[expect(dead_code, reason = "lines are read one by one")] Vec<SongRequest>);
 
 /// How many refused lines an answer names.
 const NAMED: usize = 100;
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::POST, "/v1/batches", "batch_upload", upload)
+        Operation::new(Method::POST, "/v1/batches", "batches.upload", upload)
             .says(
                 "Submits many songs",
                 "A JSON array, JSON lines or CSV (a header of field names; `options.<vendor>.<field>` makes objects), of any \
-                 length. Good lines are taken in as they come, bad ones are refused and kept for `/errors`. A line is known \
+                 length: as `application/json`, `application/jsonl` or `text/csv`, or as `application/octet-stream` where \
+                 the first character tells which of them it is. Good lines are taken in as they come, bad ones are refused and kept for `/errors`. A line is known \
                  by its `custom_id`, else by what it says, so sending a cut upload again to the same `name` or with the \
                  same `Idempotency-Key` ends with every line exactly once.",
             )
@@ -79,15 +75,14 @@ pub(crate) fn operations() -> Vec<Operation> {
             .query::<UploadQuery>()
             .heeding()
             .body::<Songs>()
-            .or_text(JSONL)
-            .or_text("application/x-ndjson")
-            .or_text("text/csv")
+            .or_file()
             .problems(&[503])
             .reply::<Uploaded>(202, "Taken in; `Location` is the batch's address"),
     ]
 }
 
-pub(crate) const TAKEN: &str = "application/json (an array), application/jsonl or text/csv";
+pub(crate) const TAKEN: &str =
+    "application/json (an array), application/jsonl, text/csv or application/octet-stream (any of these)";
 
 /// How a body is written, by its media type.
 pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Problem> {
@@ -100,6 +95,7 @@ pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Problem> {
         | "application/jsonlines"
         | "application/x-jsonlines" => Ok(Format::Jsonl),
         "text/csv" => Ok(Format::Csv),
+        BYTES => Ok(Format::Detect),
         _ => Err(unsupported(&media, TAKEN)),
     }
 }

@@ -38,14 +38,14 @@ struct Shut {
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::GET, "/v1/vendors", "vendor_list", list)
+        Operation::new(Method::GET, "/v1/vendors", "vendors.list", list)
             .says(
                 "Lists vendors",
                 "What each can do and whether its gate is shut; an operator sees its limits and how many jobs wait there, too.",
             )
             .for_scope(Scope::Read)
             .reply::<Listed<VendorView>>(200, "All of them"),
-        Operation::new(Method::POST, "/v1/vendors/{vendor}/shut", "vendor_shut", shut)
+        Operation::new(Method::POST, "/v1/vendors/{vendor}/shut", "vendors.pause", shut)
             .says(
                 "Shuts a vendor's gate",
                 "Nothing is submitted to it. Jobs that name other vendors behind it go on to those; tasks under way are \
@@ -54,7 +54,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             .for_scope(Scope::Admin)
             .body::<Shut>()
             .reply::<VendorView>(200, "The vendor"),
-        Operation::new(Method::POST, "/v1/vendors/{vendor}/open", "vendor_open", open)
+        Operation::new(Method::POST, "/v1/vendors/{vendor}/open", "vendors.resume", open)
             .says(
                 "Opens a vendor's gate",
                 "Whatever shut it. Pauses that the vendor asked for end, too; what refusals taught of its limits stays.",

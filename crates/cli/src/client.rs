@@ -64,6 +64,8 @@ fn said(problem: &ProblemBody) -> String {
     if known { problem.detail.clone() } else { format!("{}; {}", problem.detail, fixes.join("; ")) }
 }
 
+/// Lines of JSON are told from other text by their name.
+const ACCEPTED: &str = "application/jsonl, */*";
 /// How often somebody who asks too often waits a second.
 const PATIENCE: u32 = 90;
 impl Ask {
@@ -180,7 +182,8 @@ impl Client {
         let Ask { method, body, .. } = ask;
         let (answer, leads_to) = match &self.0 {
             Way::Here(router) => {
-                let mut request = Request::builder().method(method).uri(path);
+                let request = Request::builder().method(method).uri(path);
+                let mut request = request.header(header::ACCEPT, ACCEPTED);
                 let body = match body {
                     Some((media, body)) => {
                         request = request.header(header::CONTENT_TYPE, media);

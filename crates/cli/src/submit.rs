@@ -106,6 +106,7 @@ pub(crate) const fn media(format: lines::Format) -> &'static str {
         lines::Format::Jsonl => "application/jsonl",
         lines::Format::Json => "application/json",
         lines::Format::Csv => "text/csv",
+        lines::Format::Detect => "application/octet-stream",
     }
 }
 

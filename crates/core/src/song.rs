@@ -145,8 +145,18 @@ pub enum VendorChoice {
     /// This one.
     One(VendorName),
     /// The first that can, in this order.
-    Several(#[schemars(length(min = 1, max = 8))] Vec<VendorName>),
+    Several(#[schemars(with = "VendorNames")] Vec<VendorName>),
 }
+
+/// Vendors in order of preference.
+// A type of its own, since generators of clients cannot name a list that stands within a choice.
+#[derive(JsonSchema)]
+#[schemars(transparent)]
+struct VendorNames(
+    #[expect(dead_code, reason = "only its schema is used")]
+    #[schemars(length(min = 1, max = 8))]
+    Vec<VendorName>,
+);
 
 impl VendorChoice {
     /// Whether a name leaves the choice to us.
@@ -188,6 +198,7 @@ pub enum Format {
 /// A field of a song request that a vendor may or may not honour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "SongField")]
 #[expect(missing_docs, reason = "each is the field of the same name, documented there")]
 pub enum Field {
     Prompt,

@@ -18,6 +18,8 @@ pub enum Format {
     Json,
     /// Comma-separated values with a header of field names; `options.<vendor>.<field>` makes objects.
     Csv,
+    /// One of these, told by its first character.
+    Detect,
 }
 
 /// Why no more lines can be read.
@@ -65,18 +67,41 @@ pub fn read(
 ) -> mpsc::Receiver<Result<Line, ReadError>> {
     let (lines, receiver) = mpsc::channel(AHEAD);
     std::thread::spawn(move || {
-        let mut keys = Keys::default();
-        let read = match format {
-            Format::Jsonl => read_jsonl(source, &mut keys, &lines),
-            Format::Json => crate::array::read_array(source, &mut keys, &lines),
-            Format::Csv => crate::table::read_csv(source, &mut keys, &lines),
-        };
-        if let Err(error) = read {
+        if let Err(error) = read_as(format, source, &lines) {
             // A closed channel means that nobody wants to know any more.
             let _ = lines.blocking_send(Err(error));
         }
     });
     receiver
+}
+
+fn read_as(
+    format: Format,
+    mut source: impl BufRead,
+    lines: &mpsc::Sender<Result<Line, ReadError>>,
+) -> Result<(), ReadError> {
+    let mut keys = Keys::default();
+    let format = if format == Format::Detect { detected(&mut source)? } else { format };
+    match format {
+        Format::Jsonl => read_jsonl(source, &mut keys, lines),
+        Format::Json => crate::array::read_array(source, &mut keys, lines),
+        Format::Csv | Format::Detect => crate::table::read_csv(source, &mut keys, lines),
+    }
+}
+
+/// An array begins with `[`, a line of JSON with `{`, a header with anything else. Blanks before it are passed over.
+fn detected(source: &mut impl BufRead) -> Result<Format, ReadError> {
+    loop {
+        let ahead = source.fill_buf()?;
+        let marked = ahead.strip_prefix("\u{feff}".as_bytes()).unwrap_or(ahead);
+        let Some(first) = marked.first() else { return Ok(Format::Jsonl) };
+        match first {
+            b' ' | b'\t' | b'\r' | b'\n' => source.consume(1),
+            b'[' => return Ok(Format::Json),
+            b'{' => return Ok(Format::Jsonl),
+            _ => return Ok(Format::Csv),
+        }
+    }
 }
 
 /// Lines without a `custom_id` are known by their content and how often it stood in the file before.
@@ -214,6 +239,23 @@ mod tests {
         assert_eq!(numbers, [(1, true), (3, false), (4, false), (5, true)]);
         assert_eq!(lines[1].custom_id.as_deref(), Some("x"));
         assert_eq!(lines[1].read.as_ref().unwrap_err().problems[0].field, "promt");
+    }
+
+    #[test]
+    fn the_first_character_tells_what_is_written() {
+        for text in [
+            "[{\"prompt\":\"a\"},{\"prompt\":\"b\"}]",
+            "\n\n  {\"prompt\":\"a\"}\n{\"prompt\":\"b\"}",
+            "\u{feff}{\"prompt\":\"a\"}\n{\"prompt\":\"b\"}",
+            "prompt\na\nb\n",
+            "\u{feff}prompt,title\na,\nb,\n",
+        ] {
+            let mut lines = read(std::io::Cursor::new(text.to_owned()), Format::Detect);
+            let lines: Vec<_> = std::iter::from_fn(|| lines.blocking_recv()).collect();
+            let prompts: Vec<_> =
+                lines.into_iter().map(|line| line.unwrap().read.unwrap().0.prompt.unwrap()).collect();
+            assert_eq!(prompts, ["a", "b"], "{text}");
+        }
     }
 
     #[test]

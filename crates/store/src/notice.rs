@@ -27,6 +27,7 @@ pub enum NoticeState {
 
 /// One try to deliver a notice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "DeliveryAttempt")]
 pub struct Try {
     /// When.
     pub at_ms: u64,

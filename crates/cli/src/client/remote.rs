@@ -63,7 +63,8 @@ impl Remote {
     /// Asks it.
     pub(super) async fn send(&self, sent: Sent) -> Result<Response<Incoming>> {
         let Sent { method, path, body, changes, patience } = sent;
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request = request.header(header::ACCEPT, super::ACCEPTED);
         if let Some(key) = &self.key {
             let mut key = HeaderValue::try_from(format!("Bearer {}", key.expose()))?;
             key.set_sensitive(true);

@@ -68,8 +68,8 @@ impl schemars::JsonSchema for Amount {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "type": ["string", "number"], "pattern": "^[0-9]+([.][0-9]+)?$",
-            "description": "An amount of money: a decimal as text, such as `0.25`; answers always have text."
+            "type": "string", "pattern": "^[0-9]+([.][0-9]+)?$",
+            "description": "An amount of money: a decimal as text, such as `0.25`. A number is read, too."
         })
     }
 }
