@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::view::{NoticeData, NoticePayload};
 use songmill_core::{EndpointId, Tenant};
-use songmill_store::{Disabled, Endpoint, EndpointSecret, NewNotice, Notice, NoticeType, Scope};
+use songmill_store::{
+    Bound, Disabled, Endpoint, EndpointSecret, NewNotice, Notice, NoticeType, Scope, StoreError,
+};
 use songmill_worker_deliver::moment;
 
 use crate::app::App;
@@ -358,9 +360,10 @@ async fn test(
         NoticeData { words: "a test, asked for by the endpoint's owner".into(), ..NoticeData::default() };
     let payload = NoticePayload { kind: kind.as_str().to_owned(), timestamp: moment(now), data };
     let payload = serde_json::to_string(&payload).map_err(|_| Problem::internal())?;
-    app.store
-        .tell(&[(String::new(), vec![NewNotice { tenant: tenant.clone(), notice: notice.clone(), payload }])])
-        .await?;
+    let new = NewNotice { tenant: tenant.clone(), notice: notice.clone(), payload };
+    if app.store.tell(&[(String::new(), vec![new])]).await? == 0 {
+        return Err(StoreError::Over(Bound::Bytes).into());
+    }
     let location = caller.location(format!("/v1/notices/{}", notice.id), &tenant);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Out(notice)).into_response())
 }

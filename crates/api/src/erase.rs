@@ -124,7 +124,7 @@ impl App {
     async fn erase_found(&self, erased: &mut Erased, found: &[Erasable]) -> Result<(), Problem> {
         for some in found.chunks(SIDECARS) {
             erased.files += self.erase_audio(some).await?;
-            erased.jobs += self.store.erase(some).await?;
+            erased.jobs += self.store.erase(&erased.tenant, some).await?;
         }
         Ok(())
     }

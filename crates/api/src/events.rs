@@ -8,7 +8,7 @@ use axum::http::{Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use songmill_core::{BatchName, JobId, Tenant};
-use songmill_store::{Scope, Told};
+use songmill_store::{EventId, Scope, Told};
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -56,27 +56,6 @@ pub(crate) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// A place in the stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Position(u64, u64);
-
-impl Position {
-    pub(crate) fn read(text: &str) -> Option<Self> {
-        let (ms, n) = text.split_once('-').unwrap_or((text, "0"));
-        let number = |text: &str| {
-            let digits = (1..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse().ok().filter(|_| digits)
-        };
-        Some(Self(number(ms)?, number(n)?))
-    }
-}
-
-impl std::fmt::Display for Position {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.0, self.1)
-    }
-}
-
 /// Which events somebody wants.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
@@ -98,17 +77,6 @@ impl Wanted {
     }
 }
 
-impl App {
-    /// Whether all that happened after a place is still kept.
-    pub(crate) async fn is_kept(&self, after: Position) -> Result<bool, Problem> {
-        if after == Position::default() {
-            return Ok(true);
-        }
-        let bounds = self.store.event_bounds().await?;
-        Ok(bounds.and_then(|(first, _)| Position::read(&first)).is_none_or(|first| first <= after))
-    }
-}
-
 async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
@@ -118,11 +86,11 @@ async fn list(
     let limit = page_size(query.limit, PAGE)?;
     let wrong = || Problem::query("after", "is no event's id", "use an event's id, or an answer's `next`");
     let mut after = match query.after.as_deref() {
-        Some("latest") => app.hub.now().await?,
-        Some(text) => Position::read(text).ok_or_else(wrong)?,
-        None => Position::default(),
+        Some("latest") => app.store.last_event().await?,
+        Some(text) => text.parse().map_err(|()| wrong())?,
+        None => EventId::default(),
     };
-    if !app.is_kept(after).await? {
+    if !app.store.has_events_since(&tenant, after).await? {
         let detail = "events after this one are kept no more; look at the jobs, then ask with after=0";
         return Err(Problem::new(StatusCode::GONE, "events_gone", detail));
     }
@@ -131,13 +99,13 @@ async fn list(
     let currency = app.policy().money.currency;
     let (mut data, mut looked) = (Vec::new(), 0);
     'pages: while looked < LOOKS {
-        let page = app.store.events(&after.to_string(), PAGE).await?;
+        let page = app.store.events(&wanted.tenant, after, PAGE).await?;
         let last = page.len() < PAGE;
         looked += page.len().max(1);
         for (id, told) in page {
-            after = Position::read(&id).unwrap_or(after);
+            after = id;
             let Some(told) = told.filter(|told| wanted.takes(told)) else { continue };
-            data.push(EventView::of(id, told, currency, wanted.for_operator));
+            data.push(EventView::of(id.to_string(), told, currency, wanted.for_operator));
             if data.len() >= limit {
                 break 'pages;
             }

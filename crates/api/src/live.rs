@@ -13,14 +13,14 @@ use futures_util::stream::Stream;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::{BatchName, JobId, Tenant};
-use songmill_store::{Scope, Store, StoreError, Told};
+use songmill_store::{EventId, Listed, Scope, Store, Told};
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::batches::TenantQuery;
 use crate::caller::Caller;
-use crate::events::{Position, Wanted};
+use crate::events::Wanted;
 use crate::extract::{Id, Query};
 use crate::operation::Operation;
 use crate::problem::Problem;
@@ -79,7 +79,8 @@ struct Reader {
     begun: watch::Sender<bool>,
 }
 
-type Happened = (Position, Option<Told>);
+/// What happened; nothing where some of it was missed, and everybody is to look for it.
+type Happened = Option<Listed>;
 
 /// Between two looks for events.
 const LOOK: Duration = Duration::from_millis(200);
@@ -118,16 +119,6 @@ impl Hub {
         }
         (reader, receiver)
     }
-
-    /// Behind the last event.
-    pub(crate) async fn now(&self) -> Result<Position, StoreError> {
-        last(&self.store).await
-    }
-}
-
-async fn last(store: &Store) -> Result<Position, StoreError> {
-    let bounds = store.event_bounds().await?;
-    Ok(bounds.and_then(|(_, last)| Position::read(&last)).unwrap_or_default())
 }
 
 async fn read(store: Store, to: Weak<Reader>, shutdown: CancellationToken) {
@@ -136,22 +127,23 @@ async fn read(store: Store, to: Weak<Reader>, shutdown: CancellationToken) {
         let Some(reader) = to.upgrade() else { return };
         let mut more = false;
         match after {
-            None => match last(&store).await {
+            None => match store.last_event().await {
                 Ok(position) => {
                     after = Some(position);
                     reader.begun.send_replace(true);
                 }
                 Err(error) => tracing::warn!(%error, "live events wait: redis cannot be asked"),
             },
-            Some(from) => match store.events(&from.to_string(), PAGE).await {
-                Ok(page) => {
+            Some(from) => match store.follow_events(from, PAGE).await {
+                Ok((first, page)) => {
                     more = page.len() == PAGE;
+                    // Nobody listening is found out by the other half being gone.
+                    if from != EventId::default() && first.is_some_and(|first| first > from) {
+                        let _ = reader.sender.send(None);
+                    }
                     for (id, told) in page {
-                        if let Some(position) = Position::read(&id) {
-                            after = Some(position);
-                            // Nobody listening is found out by the other half being gone.
-                            let _ = reader.sender.send((position, told));
-                        }
+                        after = Some(id);
+                        let _ = reader.sender.send(Some((id, told)));
                     }
                 }
                 Err(error) => tracing::warn!(%error, "live events wait: redis cannot be asked"),
@@ -214,9 +206,9 @@ async fn of_batch(
 }
 
 /// Where the stream goes on; what is no event's id is not heeded, as the standard of these streams has it.
-fn from(headers: &HeaderMap, after: Option<&str>) -> Option<Position> {
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(Position::read);
-    last.or_else(|| after.and_then(Position::read))
+fn from(headers: &HeaderMap, after: Option<&str>) -> Option<EventId> {
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    last.or_else(|| after.and_then(|id| id.parse().ok()))
 }
 
 /// A stream under way.
@@ -225,7 +217,7 @@ struct Following {
     caller: Caller,
     about: About,
     wanted: Wanted,
-    at: Position,
+    at: EventId,
     ready: VecDeque<Sent>,
     receiver: broadcast::Receiver<Happened>,
     /// Whether what happened up to now has been read.
@@ -241,7 +233,7 @@ async fn open(
     caller: Caller,
     about: About,
     wanted: Wanted,
-    after: Option<Position>,
+    after: Option<EventId>,
 ) -> Result<Response, Problem> {
     let place = app.streams.take(caller.label()).ok_or_else(|| {
         let detail = "too many streams are open; try again in a moment, or pull /v1/events";
@@ -249,7 +241,7 @@ async fn open(
     })?;
     let at = match after {
         Some(at) => at,
-        None => app.hub.now().await?,
+        None => app.store.last_event().await?,
     };
     // First to listen, then to read what was before: nothing falls between.
     let (reader, receiver) = app.hub.subscribe().await;
@@ -282,7 +274,7 @@ fn until<S: Stream>(events: S, shutdown: CancellationToken) -> impl Stream<Item 
     events.take_until(async move { shutdown.cancelled().await })
 }
 
-fn sent(kind: &str, id: Option<Position>, data: &impl Serialize) -> Sent {
+fn sent(kind: &str, id: Option<EventId>, data: &impl Serialize) -> Sent {
     let json = serde_json::to_string(data).expect("views are always JSON");
     let event = Sent::default().event(kind).data(json);
     match id {
@@ -326,8 +318,8 @@ impl Following {
             // Cancel-safe: both keep what they have for the next call.
             tokio::select! {
                 happened = self.receiver.recv() => match happened {
-                    Ok((position, told)) => self.take(position, told).await,
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
+                    Ok(Some((id, told))) => self.take(id, told).await,
+                    Ok(None) | Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
                     Err(broadcast::error::RecvError::Closed) => return None,
                 },
                 _ = self.key.tick() => {
@@ -345,13 +337,11 @@ impl Following {
             Ok((kept, page)) => {
                 if !kept {
                     self.ready.push_back(Sent::default().event("gap").data("{}"));
-                    self.at = Position::default();
+                    self.at = EventId::default();
                 }
                 self.caught_up = kept && page.len() < PAGE;
                 for (id, told) in page {
-                    if let Some(position) = Position::read(&id) {
-                        self.take(position, told).await;
-                    }
+                    self.take(id, told).await;
                 }
             }
             Err(_) => tokio::time::sleep(LOOK).await,
@@ -359,31 +349,27 @@ impl Following {
     }
 
     /// What happened meanwhile, if all of it is kept.
-    async fn missed(&self) -> Result<(bool, Vec<(String, Option<Told>)>), Problem> {
-        if !self.app.is_kept(self.at).await? {
+    async fn missed(&self) -> Result<(bool, Vec<Listed>), Problem> {
+        if !self.app.store.has_events_since(&self.wanted.tenant, self.at).await? {
             return Ok((false, Vec::new()));
         }
-        Ok((true, self.app.store.events(&self.at.to_string(), PAGE).await?))
+        Ok((true, self.app.store.events(&self.wanted.tenant, self.at, PAGE).await?))
     }
 
-    async fn take(&mut self, position: Position, told: Option<Told>) {
-        if position <= self.at {
+    async fn take(&mut self, id: EventId, told: Option<Told>) {
+        if id <= self.at {
             return;
         }
-        self.at = position;
+        self.at = id;
         let Some(told) = told.filter(|told| self.wanted.takes(told)) else { return };
         let ends = match (&self.about, &told) {
             (About::Job(_), Told::Job(logged)) => logged.to.is_final(),
             (About::Batch(_), Told::Closed(_)) => true,
             _ => false,
         };
-        let view = EventView::of(
-            position.to_string(),
-            told,
-            self.app.policy().money.currency,
-            self.wanted.for_operator,
-        );
-        self.ready.push_back(sent(&view.kind, Some(position), &view));
+        let view =
+            EventView::of(id.to_string(), told, self.app.policy().money.currency, self.wanted.for_operator);
+        self.ready.push_back(sent(&view.kind, Some(id), &view));
         if ends && let Err(problem) = self.snapshot().await {
             tracing::warn!(status = %problem.status(), "a live stream ends without its last snapshot");
             self.over = true;

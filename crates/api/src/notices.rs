@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::{EndpointId, Tenant};
-use songmill_store::{NewNotice, Notice, NoticeState, NoticeType, Scope};
+use songmill_store::{Bound, NewNotice, Notice, NoticeState, NoticeType, Scope, StoreError};
 
 use crate::app::App;
 use crate::batches::TenantQuery;
@@ -148,7 +148,13 @@ async fn replay(
     }
     (notice.state, notice.due_ms, notice.tried) =
         (NoticeState::Waiting, Some(app.store.now().as_millis()), 0);
-    app.store.tell(&[(String::new(), vec![NewNotice { tenant, notice: notice.clone(), payload }])]).await?;
+    let written = app
+        .store
+        .tell(&[(String::new(), vec![NewNotice { tenant, notice: notice.clone(), payload }])])
+        .await?;
+    if written == 0 {
+        return Err(StoreError::Over(Bound::Bytes).into());
+    }
     Ok((StatusCode::ACCEPTED, Out(notice)).into_response())
 }
 

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use songmill_core::{BatchRef, Tenant};
-use songmill_store::{Begun, Doing, KeptAnswer, Made};
+use songmill_store::{Begun, Bound, Doing, KeptAnswer, Made, StoreError};
 use tracing::Instrument as _;
 
 use crate::app::App;
@@ -62,6 +62,7 @@ impl Once {
                     Problem::new(StatusCode::CONFLICT, "under_way", detail).after(Duration::from_secs(2))
                 );
             }
+            Begun::Full => return Err(StoreError::Over(Bound::Bytes).into()),
             Begun::Answered(answer) => {
                 return serde_json::from_slice(&answer).map(Err).map_err(|_| Problem::internal());
             }

@@ -190,6 +190,9 @@ impl From<StoreError> for Problem {
                 let detail = format!("the store cannot be used now: {}; nothing was done", passing.message());
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).after(AWAY)
             }
+            StoreError::Over(bound) => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "quota", error.to_string()).after(wait_for(bound))
+            }
             error if error.will_pass() => {
                 tracing::warn!(%error, "redis cannot be asked: a request was put off");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_away", "the store is away; try again later")
@@ -220,6 +223,14 @@ fn chain(error: &dyn std::error::Error) -> String {
     words
 }
 
+/// After which time a tenant may have room again.
+fn wait_for(bound: Bound) -> Duration {
+    match bound {
+        Bound::OpenJobs | Bound::Bytes => Duration::from_secs(30),
+        Bound::JobsPerDay => Duration::from_secs(3600),
+    }
+}
+
 /// From why a submission was not taken; the quota of the day opens at midnight.
 pub(crate) fn of_submit(error: SubmitError, now: songmill_core::Timestamp) -> Problem {
     match error {
@@ -237,8 +248,8 @@ pub(crate) fn of_submit(error: SubmitError, now: songmill_core::Timestamp) -> Pr
         SubmitError::Same(_) => Problem::new(StatusCode::CONFLICT, "conflict", error.to_string()),
         SubmitError::Over(bound) => {
             let wait = match bound {
-                Bound::OpenJobs | Bound::Bytes => Duration::from_secs(30),
                 Bound::JobsPerDay => Usage::until_tomorrow(now),
+                Bound::OpenJobs | Bound::Bytes => wait_for(bound),
             };
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota", error.to_string()).after(wait)
         }

@@ -8,7 +8,7 @@ use songmill_core::job::StateName;
 use songmill_core::song::PlannedChange;
 use songmill_core::view::{EntryView, FaultView, JobView};
 use songmill_core::{BatchName, JobId, SongRequest, Tenant, VendorName};
-use songmill_store::{AccessKey, Usage};
+use songmill_store::{AccessKey, Kept, Usage};
 
 use crate::problem::ProblemError;
 
@@ -280,13 +280,15 @@ pub struct TenantView {
     pub tenant: Tenant,
     /// Jobs that have not ended.
     pub open_jobs: u64,
-    /// Bytes of their requests.
+    /// Bytes that it makes us keep: all of `kept` together.
     pub bytes: u64,
+    /// Of what they are.
+    pub kept: Kept,
     /// Jobs taken in today, UTC.
     pub jobs_today: u64,
     /// The most jobs that have not ended.
     pub most_open_jobs: u64,
-    /// The most bytes of their requests.
+    /// The most bytes that it may make us keep.
     pub most_bytes: u64,
     /// The most jobs taken in on one day, UTC.
     pub most_jobs_per_day: u64,
@@ -303,7 +305,8 @@ impl TenantView {
         Self {
             tenant,
             open_jobs: usage.open_jobs,
-            bytes: usage.bytes,
+            bytes: usage.kept.total(),
+            kept: usage.kept,
             jobs_today: usage.jobs_today,
             most_open_jobs: usage.quota.open_jobs,
             most_bytes: usage.quota.bytes,

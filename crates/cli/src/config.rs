@@ -40,7 +40,7 @@ pub(crate) struct Config {
     pub(crate) listener: songmill_callback_listener::Settings,
     pub(crate) api: songmill_api::Settings,
     /// What a tenant may have unless something else is said for it (`songmill tenant quota`).
-    pub(crate) quota: songmill_store::Quota,
+    pub(crate) quota: songmill_store::DefaultQuota,
     /// What songs cost, and how much may be spent.
     pub(crate) money: Money,
     /// Files that are submitted again and again.

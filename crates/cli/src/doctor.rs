@@ -21,6 +21,9 @@ pub(crate) struct DoctorArgs {
     /// Read every job and queue and prove that each live job stands in exactly one queue
     #[arg(long)]
     audit: bool,
+    /// Put records that were set aside, and can be read again, back into their queues
+    #[arg(long)]
+    put_back: bool,
 }
 
 /// How a check came out.
@@ -51,7 +54,7 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs) -> Result<Exit> {
         checks.push(server(address).await);
     }
     match Context::open(global).await {
-        Ok(context) => redis(&context, args.audit, &mut checks).await?,
+        Ok(context) => redis(&context, args, &mut checks).await?,
         Err(error) => {
             let verdict = if error.is::<Usage>() { Verdict::Warn } else { Verdict::Bad };
             checks.push(Check { what: "redis", verdict, words: exit::message(&error) });
@@ -181,7 +184,35 @@ async fn workers(context: &Context, checks: &mut Vec<Check>) -> Result<()> {
     Ok(())
 }
 
-async fn redis(context: &Context, audit: bool, checks: &mut Vec<Check>) -> Result<()> {
+/// Most records that are named one by one.
+const RECORDS: usize = 20;
+
+/// Records that cannot be read.
+async fn records(context: &Context, put_back: bool, checks: &mut Vec<Check>) -> Result<()> {
+    if put_back {
+        let put = context.store.put_back().await?;
+        let words = format!("{put} jobs were put back into their queues");
+        checks.push(Check { what: "records", verdict: Verdict::Ok, words });
+    }
+    let corrupt = context.store.corrupt(RECORDS + 1).await?;
+    if corrupt.len() > RECORDS {
+        let words = format!("more than {RECORDS} records cannot be read; these are the oldest");
+        checks.push(Check { what: "records", verdict: Verdict::Bad, words });
+    }
+    for record in corrupt.iter().take(RECORDS) {
+        let fix = match record.wrong {
+            Some(_) => {
+                "restore it from a backup, then run `songmill doctor --put-back`; nothing works on it until then"
+            }
+            None => "run `songmill doctor --put-back`",
+        };
+        let words = format!("{}; {fix}", record.message());
+        checks.push(Check { what: "records", verdict: Verdict::Bad, words });
+    }
+    Ok(())
+}
+
+async fn redis(context: &Context, args: &DoctorArgs, checks: &mut Vec<Check>) -> Result<()> {
     let facts = context.store.facts().await?;
     let complaints = facts.complaints();
     for words in &complaints {
@@ -215,7 +246,8 @@ async fn redis(context: &Context, audit: bool, checks: &mut Vec<Check>) -> Resul
         let words = format!("{quarantined} deliveries were not understood");
         checks.push(Check { what: "callbacks", verdict: Verdict::Warn, words });
     }
-    if audit {
+    records(context, args.put_back, checks).await?;
+    if args.audit {
         let audit = context.store.audit().await?;
         for breach in &audit.breaches {
             let words = format!("{} {}", breach.subject, breach.what);

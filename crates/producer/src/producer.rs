@@ -62,7 +62,7 @@ pub enum SubmitError {
         job: JobId,
     },
     /// Its tenant has as much as it may have.
-    #[error("quota: {}", used_up(.0))]
+    #[error("quota: {0}")]
     Over(Bound),
     /// The store could not take it.
     #[error("request cannot be stored")]
@@ -172,7 +172,9 @@ impl Producer {
     where
         S: Stream<Item = Submission>,
     {
-        self.store.begin_upload(upload).await?;
+        if !self.store.begin_upload(upload).await? {
+            return Err(StoreError::Over(Bound::Bytes));
+        }
         let batch = &upload.batch;
         let mut alive = tokio::time::interval(ALIVE);
         let mut chunks = std::pin::pin!(submissions.enumerate().ready_chunks(Store::ENQUEUE_CHUNK));
@@ -274,19 +276,6 @@ impl Producer {
 /// A content key as it stands in the store: no blanks, and no longer than it must be.
 fn hashed(key: &str) -> String {
     JobId::derive("content key", key).to_string()
-}
-
-/// What is used up, and when there will be more of it.
-fn used_up(bound: &Bound) -> &'static str {
-    match bound {
-        Bound::OpenJobs => "the tenant has as many open jobs as it may have; wait until some have ended",
-        Bound::Bytes => {
-            "the requests of the tenant's open jobs have as many bytes as they may have; wait until some have ended"
-        }
-        Bound::JobsPerDay => {
-            "the tenant submitted as many jobs today as it may; the next day begins at 0:00 UTC"
-        }
-    }
 }
 
 fn key(submission: &Submission) -> Option<&str> {

@@ -106,7 +106,11 @@ impl Producer {
         let kept: Vec<_> = lines.iter().filter(|refused| !of_quota(refused)).cloned().collect();
         // First what was refused, then the end: whoever is told that the batch has ended finds all of it.
         for page in kept.chunks(PAGE) {
-            self.store().keep_refused(&upload.batch, page).await?;
+            let left_out = self.store().keep_refused(&upload.batch, page).await?;
+            if left_out > 0 {
+                let batch = &upload.batch;
+                tracing::warn!(%batch, left_out, "rejected rows are not kept: the tenant's quota of bytes is used up");
+            }
         }
         self.store().end_upload(upload).await?;
         let broke = broke.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::commit::{COMMIT_CHUNK, Commit, Committed};
 use crate::connection::StoreError;
+use crate::corrupt::Fields;
 use crate::record::decode;
 use crate::store::{Store, WeakStore, announce};
 
@@ -53,21 +54,13 @@ impl Store {
 
     /// Records with their versions, in the order of the ids, in one round trip.
     async fn read(&self, ids: impl Iterator<Item = JobId>) -> Result<Vec<Read>, StoreError> {
-        let mut ask = redis::pipe();
         let ids: Vec<_> = ids.collect();
-        for id in &ids {
-            ask.cmd("HMGET").arg(self.keys().job(*id)).arg(&["d", "v", "x", "p"]);
-        }
-        type Fields = (Option<Vec<u8>>, Option<u64>, Option<u64>, Option<String>);
-        let records: Vec<Fields> = ask.query_async(&mut self.connection()).await?;
-        let read = |(id, (record, version, began, price)): (JobId, Fields)| match (record, version) {
-            (Some(record), Some(version)) => {
-                let begun = |job| self.begun(job, began.unwrap_or(0), price.as_deref());
-                decode(id, &record).map(|job| Some((version, begun(job))))
-            }
-            _ => Ok(None),
+        let read = |(id, fields): (&JobId, Result<Option<Fields>, StoreError>)| {
+            let Some(found) = fields? else { return Ok(None) };
+            let job = decode(*id, &found.record)?;
+            Ok(Some((found.version, self.begun(job, found.began, found.price.as_deref()))))
         };
-        Ok(ids.into_iter().zip(records).map(read).collect())
+        Ok(ids.iter().zip(self.fields(&ids, false).await?).map(read).collect())
     }
 }
 

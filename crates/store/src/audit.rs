@@ -49,7 +49,18 @@ impl Store {
         let queues = self.queue_keys().await?;
         for key in self.scan(&format!("{prefix}*"), "hash").await? {
             let Ok(id) = key[prefix.len()..].parse::<JobId>() else { continue };
-            let Some(stored) = self.load(id).await? else { continue };
+            let stored = match self.load(id).await {
+                Ok(Some(stored)) => stored,
+                Ok(None) => continue,
+                Err(StoreError::Record { source, .. }) => {
+                    audit.breaches.push(Breach {
+                        subject: format!("job {id}"),
+                        what: format!("cannot be read: {source}"),
+                    });
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             audit.jobs += 1;
             *audit.states.entry(stored.job.state.name()).or_default() += 1;
             *open.entry(stored.job.tenant.clone()).or_default() +=
@@ -149,7 +160,7 @@ impl Store {
             ask.arg(queue).arg(from).arg(from + SCAN - 1);
             let ids: Vec<String> = ask.query_async(&mut self.connection()).await?;
             let read: Vec<JobId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
-            for stored in self.load_many(&read).await?.into_iter().flatten() {
+            for stored in self.load_each(&read).await?.into_iter().filter_map(|found| found.ok().flatten()) {
                 let job = &stored.job;
                 if !job.is_at(Stage::Submit) || job.lane() != lane || job.vendor() != vendor {
                     return Ok(Some(format!("has job {}, which is {}", job.id, job.state.name())));
@@ -192,7 +203,10 @@ impl Store {
                 let ids: Vec<String> = ask.query_async(&mut self.connection()).await?;
                 for id in &ids {
                     let known = match id.parse::<JobId>() {
-                        Ok(id) => self.load(id).await?.is_some(),
+                        // One that cannot be read is told of above.
+                        Ok(id) => {
+                            self.load_each(&[id]).await?.pop().is_some_and(|found| !matches!(found, Ok(None)))
+                        }
                         Err(_) => false,
                     };
                     if !known {

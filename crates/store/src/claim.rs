@@ -139,23 +139,13 @@ impl Store {
                 }
             }
         }
-        if let Err(error) = self.not_suspected(&unreadable).await {
-            // They are told apart again when they are claimed next.
-            tracing::warn!(%stage, %vendor, error = %chain(&error), "jobs that cannot be read may become suspects");
+        // A submission that was claimed stands with those that are to be looked up.
+        let stands = if stage == Stage::Submit { Stage::Resolve } else { stage };
+        if let Err(error) = self.set_aside(&self.keys().queue(stands, vendor), &unreadable).await {
+            // They are handed out once more when their lease ends.
+            tracing::warn!(%stage, %vendor, error = %chain(&error), "jobs that cannot be read could not be set aside");
         }
         Ok(claims)
-    }
-
-    /// Forgets claims that no worker died over.
-    async fn not_suspected(&self, jobs: &[JobId]) -> Result<(), StoreError> {
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let mut ask = redis::pipe();
-        jobs.iter().for_each(|id| {
-            ask.cmd("HDEL").arg(self.keys().job(*id)).arg(&["c", "a"]).ignore();
-        });
-        Ok(ask.query_async(&mut self.connection()).await?)
     }
 
     fn common(&self, call: &mut Call<'_>, claimant: &Claimant, wanted: &Wanted) {
@@ -185,7 +175,7 @@ impl Store {
         let policy = self.policy();
         let limits = policy.vendor(vendor).limits;
         call.arg(limits.in_flight).arg(limits.creates_per_minute).arg(limits.creates_burst);
-        call.arg(self.retention().events);
+        call.arg(self.event_limits());
         call
     }
 

@@ -48,10 +48,11 @@ impl Store {
             named.extend([record, leaves, enters, tenant, batch, members, refused, ledger]);
         }
         let mut call = COMMIT.call(&named);
-        call.arg(self.retention().events).arg(keys.wake());
+        call.arg(self.event_limits()).arg(keys.wake());
         call.arg(self.retention().age.get().as_millis() as u64)
             .arg(self.retention().jobs)
-            .arg(keys.job_prefix());
+            .arg(keys.job_prefix())
+            .arg(self.account_limits());
         for Commit { version, before, after } in commits {
             let (from, to) = (before.state.name(), after.state.name());
             let due = if to == StateName::Held { self.now() } else { after.due };

@@ -91,6 +91,9 @@ pub enum StoreError {
     /// Others changed the job again and again while we tried.
     #[error("job {0} changes too often")]
     Contended(String),
+    /// A tenant has as much as it may have: nothing was written.
+    #[error("quota: {0}")]
+    Over(crate::tenant::Bound),
     /// The process is ending.
     #[error("the store is closed")]
     Closing,
@@ -116,6 +119,14 @@ impl From<redis::RedisError> for StoreError {
     }
 }
 
+/// What a record holds; nothing where it is of another type, which scripts set aside.
+pub(crate) fn nothing_if_corrupt<T: Default>(reply: redis::RedisResult<T>) -> Result<T, StoreError> {
+    match reply {
+        Err(error) if error.code() == Some("WRONGTYPE") => Ok(T::default()),
+        reply => Ok(reply?),
+    }
+}
+
 impl StoreError {
     /// Whether it is one job's own: no waiting helps, and no other job is to wait for it.
     pub(crate) fn is_of_a_job(&self) -> bool {
@@ -128,6 +139,7 @@ impl StoreError {
             | Self::Passing(..)
             | Self::Denied(_)
             | Self::Contended(_)
+            | Self::Over(_)
             | Self::Closing => false,
         }
     }

@@ -175,8 +175,10 @@ impl Store {
             keys.notify(),
             keys.outbox(),
             keys.notifying(),
+            keys.events(),
         ]);
         call.arg(id.as_str()).arg(json).arg(on).arg(tenant.as_str()).arg(keys.notice_prefix()).arg(before);
+        call.arg(self.account_limits()).arg(keys.waiting_prefix());
         Ok(call.run::<i64>(&mut self.connection()).await? == 1)
     }
 }

@@ -9,7 +9,7 @@ use crate::connection::StoreError;
 use crate::record::encode;
 use crate::scripts::ENQUEUE;
 use crate::store::{Logged, Store};
-use crate::tenant::{Bound, Quota, day};
+use crate::tenant::{Bound, DefaultQuota, day};
 
 /// A job to take in.
 #[derive(Clone, Debug)]
@@ -85,10 +85,10 @@ impl Store {
         }
         let mut call = ENQUEUE.call(&named);
         call.arg(batch.map(ToString::to_string).unwrap_or_default());
-        call.arg(self.retention().events).arg(keys.wake()).arg(keys.batch_prefix());
-        let Quota { open_jobs, bytes, jobs_per_day, .. } = self.quota();
+        call.arg(self.event_limits()).arg(keys.wake()).arg(keys.batch_prefix());
+        let DefaultQuota { open_jobs, jobs_per_day, .. } = self.quota();
         call.arg(tenant.as_str()).arg(day).arg(self.listed_for().as_millis() as u64);
-        call.arg(open_jobs).arg(bytes).arg(jobs_per_day);
+        call.arg(open_jobs).arg(self.account_limits()).arg(jobs_per_day);
         call.arg(keys.content_prefix(tenant)).arg(self.listed_for().as_millis() as u64);
         let usual = self.policy().jobs.deadline.get();
         for new in jobs {

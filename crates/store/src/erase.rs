@@ -96,24 +96,24 @@ impl Store {
             } else if let Some(batch) = key.strip_prefix(&keys.refused_prefix())
                 && batch.parse::<BatchRef>().is_ok_and(|batch| batch.tenant == *tenant)
             {
-                texts += self.erase_refused(&key).await?;
+                texts += self.erase_refused(tenant, &key).await?;
             }
         }
         changes.extend(self.kept_contents(contents_found).await?);
         changes.extend(self.kept_notices(tenant, notices).await?);
-        texts += self.put(&changes).await?;
+        texts += self.put(tenant, &changes).await?;
         let (jobs, unreadable) = self.erasable(tenant, &jobs).await?;
         Ok(Erasing { jobs, texts, unreadable, next: (next != 0).then_some(next) })
     }
 
-    /// Erases jobs, each unless it has changed since it was found; how many were.
-    pub async fn erase(&self, found: &[Erasable]) -> Result<u64, StoreError> {
+    /// Erases jobs of a tenant, each unless it has changed since it was found; how many were.
+    pub async fn erase(&self, tenant: &Tenant, found: &[Erasable]) -> Result<u64, StoreError> {
         let mut changes: Vec<Change> = Vec::with_capacity(found.len());
         for Erasable { job, version } in found {
             let Some(left) = job.without_words(self.now()) else { continue };
             changes.push((self.keys().job(job.id), "job", version.to_string().into_bytes(), encode(&left)?));
         }
-        self.put(&changes).await
+        self.put(tenant, &changes).await
     }
 
     /// Takes deliveries that were not understood out of quarantine where they are of a tenant's ended jobs, or of jobs
@@ -152,19 +152,15 @@ impl Store {
 
     /// Which of these jobs are a tenant's, have ended and are not erased yet; and how many records cannot be read.
     pub async fn erasable(&self, tenant: &Tenant, ids: &[JobId]) -> Result<(Vec<Erasable>, u64), StoreError> {
-        if ids.is_empty() {
-            return Ok((Vec::new(), 0));
-        }
-        let mut ask = redis::pipe();
-        for id in ids {
-            ask.cmd("HMGET").arg(self.keys().job(*id)).arg(&["d", "v"]);
-        }
-        let found: Vec<(Option<Vec<u8>>, Option<u64>)> = ask.query_async(&mut self.connection()).await?;
         let (mut jobs, mut unreadable) = (Vec::new(), 0);
-        for (id, found) in ids.iter().zip(found) {
-            let (Some(record), Some(version)) = found else { continue };
-            let job = match decode(*id, &record) {
-                Ok(job) => job,
+        for (id, found) in ids.iter().zip(self.fields(ids, false).await?) {
+            let read = found.and_then(|found| {
+                let Some(found) = found else { return Ok(None) };
+                Ok(Some((decode(*id, &found.record)?, found.version)))
+            });
+            let (job, version) = match read {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
                 Err(error) => {
                     tracing::error!(job.id = %id, %error, "the record of job {id} cannot be read, nor erased");
                     unreadable += 1;
@@ -243,7 +239,7 @@ impl Store {
     }
 
     /// Refused lines stay as many as they are, and what they were refused for goes.
-    async fn erase_refused(&self, key: &str) -> Result<u64, StoreError> {
+    async fn erase_refused(&self, tenant: &Tenant, key: &str) -> Result<u64, StoreError> {
         let mut ask = redis::cmd("ZRANGE");
         // A batch keeps so many at the most that they can be read at once.
         ask.arg(key).arg(0).arg(-1);
@@ -270,7 +266,7 @@ impl Store {
             )
         });
         let changes: Vec<Change> = changes.collect();
-        self.put(&changes).await
+        self.put(tenant, &changes).await
     }
 
     /// Which of these jobs are there and have not ended, as far as their records can be read.
@@ -286,11 +282,13 @@ impl Store {
         Ok(open.collect())
     }
 
-    async fn put(&self, changes: &[Change]) -> Result<u64, StoreError> {
+    async fn put(&self, tenant: &Tenant, changes: &[Change]) -> Result<u64, StoreError> {
         let mut done = 0;
         for some in changes.chunks(CHANGES) {
-            let keys: Vec<String> = some.iter().map(|(key, ..)| key.clone()).collect();
+            let own = [self.keys().tenant(tenant), self.keys().events()];
+            let keys: Vec<String> = own.into_iter().chain(some.iter().map(|(key, ..)| key.clone())).collect();
             let mut call = ERASE.call(&keys);
+            call.arg(self.account_limits());
             for (_, what, read, left) in some {
                 call.arg(*what).arg(read).arg(left);
             }

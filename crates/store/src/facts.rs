@@ -240,25 +240,6 @@ impl Store {
         })
     }
 
-    /// Reads events after a position (`0` for the first kept), at most `most`, with each one's position; one that
-    /// cannot be read has its place all the same.
-    pub async fn events(&self, after: &str, most: usize) -> Result<Vec<(String, Option<Told>)>, StoreError> {
-        let mut ask = redis::cmd("XRANGE");
-        ask.arg(self.keys().events()).arg(format!("({after}")).arg("+").arg("COUNT").arg(most);
-        let entries: Vec<Entry> = ask.query_async(&mut self.connection()).await?;
-        let read = |(position, fields): Entry| (position, Told::read(&fields));
-        Ok(entries.into_iter().map(read).collect())
-    }
-
-    /// The position of the first event that is kept, and of the last one; none when there are none.
-    pub async fn event_bounds(&self) -> Result<Option<(String, String)>, StoreError> {
-        let mut ask = redis::pipe();
-        ask.cmd("XRANGE").arg(self.keys().events()).arg("-").arg("+").arg("COUNT").arg(1);
-        ask.cmd("XREVRANGE").arg(self.keys().events()).arg("+").arg("-").arg("COUNT").arg(1);
-        let (first, last): (Vec<Entry>, Vec<Entry>) = ask.query_async(&mut self.connection()).await?;
-        Ok(first.into_iter().next().zip(last.into_iter().next()).map(|(first, last)| (first.0, last.0)))
-    }
-
     /// Whether something was marked as done, and not too long ago.
     pub async fn is_marked(&self, what: &str) -> Result<bool, StoreError> {
         Ok(redis::cmd("EXISTS").arg(self.keys().mark(what)).query_async(&mut self.connection()).await?)

@@ -14,6 +14,8 @@ use crate::store::Store;
 
 /// Between two looks whether prices and budgets have changed.
 const REFRESH: Duration = Duration::from_secs(2);
+/// So many looks between two whether Redis' memory has changed.
+const MEMORY: u64 = 15;
 
 /// Who set what the settings file says, and what ships with Songmill.
 const SETTINGS: &str = "settings";
@@ -192,9 +194,13 @@ impl Store {
     pub fn keep_fleet(&self) -> AbortOnDropHandle<()> {
         let store = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
-            loop {
+            for round in 1_u64.. {
                 tokio::time::sleep(REFRESH).await;
-                if let Err(error) = store.refresh_fleet().await {
+                let read = match round % MEMORY {
+                    0 => store.learn_memory().await.and(store.refresh_fleet().await),
+                    _ => store.refresh_fleet().await,
+                };
+                if let Err(error) = read {
                     tracing::debug!(%error, "prices and budgets stay as they were until redis answers");
                 }
             }

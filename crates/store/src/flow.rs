@@ -250,7 +250,7 @@ impl Store {
             keys.events(),
             keys.outbox(),
         ]);
-        call.arg(keys.wake()).arg(vendor.as_str()).arg(self.retention().events).arg(keys.tenant_prefix());
+        call.arg(keys.wake()).arg(vendor.as_str()).arg(self.event_limits()).arg(keys.tenant_prefix());
         call.arg(if watch == Watch::Probe { "probe" } else { "" });
         call
     }

@@ -17,12 +17,15 @@ pub enum Begun {
     UnderWay,
     /// It was answered with this.
     Answered(Vec<u8>),
+    /// Its tenant has no room for one more answer.
+    Full,
 }
 
 /// One doing of a request that may be sent again.
 #[derive(Clone)]
 pub struct Doing {
     store: Store,
+    tenant: Tenant,
     key: String,
     owner: String,
 }
@@ -34,11 +37,13 @@ impl Store {
     /// Begins a request that a tenant knows by `key`, unless it is under way or was answered.
     pub async fn begin_once(&self, tenant: &Tenant, key: &str) -> Result<(Begun, Doing), StoreError> {
         let owner = format!("{:x}", getrandom::u64().unwrap_or_default());
-        let doing = Doing { store: self.clone(), key: self.keys().idempotent(tenant, key), owner };
+        let key = self.keys().idempotent(tenant, key);
+        let doing = Doing { store: self.clone(), tenant: tenant.clone(), key, owner };
         let (code, answer) = doing.tell("begin", SILENCE, b"").await?;
         let begun = match (code, answer) {
             (2, Some(answer)) => Begun::Answered(answer),
             (1, _) => Begun::UnderWay,
+            (3, _) => Begun::Full,
             _ => Begun::New,
         };
         Ok((begun, doing))
@@ -67,8 +72,10 @@ impl Doing {
         keep: Duration,
         answer: &[u8],
     ) -> Result<(i64, Option<Vec<u8>>), StoreError> {
-        let mut call = IDEMPOTENT.call(std::slice::from_ref(&self.key));
+        let keys = self.store.keys();
+        let mut call = IDEMPOTENT.call(&[self.key.clone(), keys.tenant(&self.tenant), keys.events()]);
         call.arg(what).arg(&self.owner).arg(keep.as_millis() as u64).arg(answer);
+        call.arg(self.store.account_limits());
         let told: Vec<redis::Value> = call.run(&mut self.store.connection()).await?;
         let code = told.first().and_then(|code| redis::from_redis_value_ref(code).ok()).unwrap_or(0);
         Ok((code, told.get(1).and_then(|answer| redis::from_redis_value_ref(answer).ok())))

@@ -212,9 +212,19 @@ impl Keys {
         format!("{}:notices:{tenant}", self.tag)
     }
 
-    /// Stream of state changes, capped.
+    /// Stream of what happens, whosever it is: the latest, for those who follow.
     pub(crate) fn events(&self) -> String {
         format!("{}:events", self.tag)
+    }
+
+    /// Stream of what happened to a tenant; to everybody, where that is no tenant's.
+    pub(crate) fn events_of(&self, tenant: &str) -> String {
+        format!("{}:events:{tenant}", self.tag)
+    }
+
+    /// Hash: from which event on a tenant's are kept, where some are not.
+    pub(crate) fn events_kept(&self) -> String {
+        format!("{}:events!", self.tag)
     }
 
     /// List of `{id}:{version}` of ended jobs, oldest first.
@@ -225,6 +235,11 @@ impl Keys {
     /// Hash `{vendor}:{state}` → how many jobs ever ended so.
     pub(crate) fn totals(&self) -> String {
         format!("{}:totals", self.tag)
+    }
+
+    /// Sorted set of records that cannot be read, by since when: a job's id, or the key of another.
+    pub(crate) fn corrupt(&self) -> String {
+        format!("{}:corrupt", self.tag)
     }
 
     /// Stream of what could not be understood, capped.

@@ -5,15 +5,18 @@
 //! of a shard share a hash tag.
 
 mod access;
+mod account;
 mod apply;
 mod audit;
 mod batch;
 mod claim;
 mod commit;
 mod connection;
+mod corrupt;
 mod endpoint;
 mod enqueue;
 mod erase;
+mod events;
 mod facts;
 mod fetcher;
 mod fleet;
@@ -44,13 +47,16 @@ mod wake;
 mod workers;
 
 pub use access::{AccessKey, Scope};
+pub use account::{Capacity, Kept};
 pub use apply::Applied;
 pub use audit::{Audit, Breach};
 pub use batch::{Batch, Counts, Member};
 pub use connection::{Settings, StoreError, without_password};
+pub use corrupt::Corrupt;
 pub use endpoint::{Disabled, Endpoint, EndpointSecret};
 pub use enqueue::{Enqueued, NewJob};
 pub use erase::{Erasable, Erasing, KeptAnswer, Made};
+pub use events::{EventId, Listed};
 pub use facts::{Facts, News, Told};
 pub use fleet::{BudgetOf, Budgets, Fleet, PriceEntry, Source};
 pub use flow::{Bucket, Flow, Gate, Grant, Heeded, ShutBy, Signal};
@@ -64,7 +70,7 @@ pub use queue::{Outcome, QueueSettings, StageQueue, UnderWay};
 pub use spend::{Purse as DayPurse, Spent};
 pub use standing::{Purse, PurseOf, Standing};
 pub use store::{Logged, Retention, Store, Stored};
-pub use tenant::{Bound, Quota, TenantQuota, Usage};
+pub use tenant::{Bound, DefaultQuota, Quota, TenantQuota, Usage};
 pub use upload::{Refused, Upload};
 pub use waits::{Because, Wait, WaitsOf};
 pub use workers::{Missing, Registered, Role, Worker, Workers};

@@ -1,6 +1,6 @@
 //! Notices: what endpoints are told. Each is written once, waits in its endpoint's own queue, and keeps its history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -197,12 +197,13 @@ impl Store {
     }
 
     /// Writes the notices of what is in the outbox, each once, and takes it out; also of what nobody is told of. What
-    /// has no place was never there: a test, or a notice that is sent again under its id.
+    /// has no place was never there: a test, or a notice that is sent again under its id. A tenant that has no room for
+    /// more loses the oldest ones. Says how many were written.
     pub async fn tell(&self, things: &[(String, Vec<NewNotice>)]) -> Result<u64, StoreError> {
         let keys = self.keys();
-        let mut call = TELL.call(&[keys.outbox(), keys.notify(), keys.notifying()]);
+        let mut call = TELL.call(&[keys.outbox(), keys.notify(), keys.notifying(), keys.events()]);
         call.arg(keys.notice_prefix()).arg(keys.waiting_prefix()).arg(keys.notices_prefix()).arg(HISTORY);
-        call.arg(KEEP.as_millis() as u64 * 2);
+        call.arg(KEEP.as_millis() as u64 * 2).arg(keys.tenant_prefix()).arg(self.account_limits());
         for (place, notices) in things {
             call.arg(place).arg(notices.len());
             for NewNotice { tenant, notice, payload } in notices {
@@ -210,7 +211,18 @@ impl Store {
                 call.arg(encode(notice)).arg(payload);
             }
         }
-        Ok(call.run(&mut self.connection()).await?)
+        let [written, lost]: [u64; 2] = call.run(&mut self.connection()).await?;
+        if lost > 0 {
+            let tenants: BTreeSet<_> =
+                things.iter().flat_map(|(_, notices)| notices).map(|new| new.tenant.as_str()).collect();
+            let tenants = Vec::from_iter(tenants).join(", ");
+            tracing::warn!(
+                lost,
+                tenants,
+                "{lost} webhooks are lost: as many wait as the quota of bytes allows; their endpoints do not take them"
+            );
+        }
+        Ok(written)
     }
 
     /// Takes endpoints that have notices due, as many as there are places for: tenants take turns, and who has none yet
@@ -275,8 +287,14 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let keys = self.keys();
         let (tenant, id) = (&claimed.tenant, &claimed.endpoint);
-        let mut call =
-            TOLD.call(&[keys.notify(), keys.notifying(), keys.waiting(tenant, id), keys.endpoints(tenant)]);
+        let mut call = TOLD.call(&[
+            keys.notify(),
+            keys.notifying(),
+            keys.waiting(tenant, id),
+            keys.endpoints(tenant),
+            keys.tenant(tenant),
+            keys.events(),
+        ]);
         call.arg(format!("{tenant}/{id}")).arg(claimed.fence).arg(keys.notice_prefix());
         call.arg(KEEP.as_millis() as u64).arg(id.as_str());
         let json = |endpoint: &Endpoint| serde_json::to_vec(endpoint).expect("texts are always JSON");
@@ -289,6 +307,7 @@ impl Store {
             Some((_, after)) if after.failing_since_ms.is_some() => "failing",
             Some(_) | None => "",
         });
+        call.arg(self.account_limits());
         for notice in notices {
             call.arg(&notice.id).arg(encode(notice));
             match notice.due_ms.filter(|_| notice.state == NoticeState::Waiting) {

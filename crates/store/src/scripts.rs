@@ -20,27 +20,28 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE = "share.lua" "enqueue.lua";
+    ENQUEUE = "share.lua" "account.lua" "events.lua" "batch.lua" "enqueue.lua";
     CLAIM = "taking.lua" "claim.lua";
-    SUBMIT = "taking.lua" "limit.lua" "share.lua" "price.lua" "submit.lua";
+    SUBMIT = "taking.lua" "limit.lua" "share.lua" "price.lua" "events.lua" "submit.lua";
     FLEET = "fleet.lua";
     LANES = "share.lua" "lanes.lua";
-    COMMIT = "share.lua" "commit.lua";
+    COMMIT = "share.lua" "account.lua" "events.lua" "batch.lua" "commit.lua";
     TAKE = "limit.lua" "take.lua";
-    SIGNAL = "limit.lua" "signal.lua";
+    SIGNAL = "limit.lua" "events.lua" "signal.lua";
     FLOW = "limit.lua" "share.lua" "flow.lua";
     PACE = "pace.lua";
     EXTEND = "extend.lua";
     BLAME = "blame.lua";
-    UPLOAD = "upload.lua";
-    IDEMPOTENT = "idempotent.lua";
-    REFUSE = "refuse.lua";
+    UPLOAD = "account.lua" "events.lua" "batch.lua" "upload.lua";
+    IDEMPOTENT = "account.lua" "idempotent.lua";
+    REFUSE = "account.lua" "batch.lua" "refuse.lua";
     SWAP = "swap.lua";
-    ERASE = "erase.lua";
-    ENDPOINT = "due.lua" "endpoint.lua";
-    TELL = "due.lua" "tell.lua";
+    ERASE = "account.lua" "batch.lua" "erase.lua";
+    ENDPOINT = "account.lua" "webhooks.lua" "due.lua" "endpoint.lua";
+    ACCOUNT = "account.lua" "kept.lua";
+    TELL = "account.lua" "webhooks.lua" "due.lua" "tell.lua";
     NOTIFY = "due.lua" "notify.lua";
-    TOLD = "due.lua" "told.lua";
+    TOLD = "account.lua" "webhooks.lua" "due.lua" "told.lua";
     WORKER = "worker.lua";
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use songmill_core::{BatchRef, Tenant, VendorName};
 
-use crate::connection::StoreError;
+use crate::connection::{StoreError, nothing_if_corrupt};
 use crate::store::Store;
 use crate::tenant::day;
 
@@ -52,7 +52,10 @@ impl Store {
         days.iter().for_each(|day| {
             ask.cmd("HGETALL").arg(self.keys().ledger(*day));
         });
-        let found: Vec<BTreeMap<String, i64>> = ask.query_async(&mut self.connection()).await?;
+        type Fields = BTreeMap<String, String>;
+        let found: Vec<redis::RedisResult<Fields>> =
+            ask.ignore_errors().query_async(&mut self.connection()).await?;
+        let found = found.into_iter().map(nothing_if_corrupt).collect::<Result<Vec<_>, _>>()?;
         let mut sums: BTreeMap<Purse, Spent> = BTreeMap::new();
         for (day, fields) in days.into_iter().zip(found) {
             for (field, amount) in fields {
@@ -66,7 +69,7 @@ impl Store {
                     continue;
                 }
                 let sum = sums.entry(Purse { day, vendor, tenant }).or_default();
-                let amount = u64::try_from(amount).unwrap_or(0);
+                let amount = amount.parse().unwrap_or(0);
                 match what {
                     "sent" => sum.sent = amount,
                     "sent_price" => sum.expected = amount,
@@ -85,16 +88,23 @@ impl Store {
     pub async fn spent_today(&self, tenant: &Tenant) -> Result<(u64, u64), StoreError> {
         let mut ask = redis::cmd("HMGET");
         ask.arg(self.keys().ledger(day(self.now()))).arg("=").arg(format!("={tenant}"));
-        let (all, own): (Option<i64>, Option<i64>) = ask.query_async(&mut self.connection()).await?;
-        let amount = |amount: Option<i64>| amount.and_then(|amount| u64::try_from(amount).ok()).unwrap_or(0);
-        Ok((amount(all), amount(own)))
+        let (all, own) = self.two_numbers(&ask).await?;
+        Ok((all.unwrap_or(0), own.unwrap_or(0)))
+    }
+
+    /// Two fields of a record, where they are numbers that are not below 0.
+    async fn two_numbers(&self, ask: &redis::Cmd) -> Result<(Option<u64>, Option<u64>), StoreError> {
+        type Two = (Option<String>, Option<String>);
+        let (first, second): Two = nothing_if_corrupt(ask.query_async(&mut self.connection()).await)?;
+        let read = |text: Option<String>| text.and_then(|text| text.parse().ok());
+        Ok((read(first), read(second)))
     }
 
     /// What is reserved and spent for a batch, and its own cap where it has one, in millionths.
     pub async fn spent_for(&self, batch: &BatchRef) -> Result<(u64, Option<u64>), StoreError> {
         let mut ask = redis::cmd("HMGET");
         ask.arg(self.keys().batch(batch)).arg(&["spent", "budget"]);
-        let (spent, budget): (Option<i64>, Option<u64>) = ask.query_async(&mut self.connection()).await?;
-        Ok((spent.and_then(|spent| u64::try_from(spent).ok()).unwrap_or(0), budget))
+        let (spent, budget) = self.two_numbers(&ask).await?;
+        Ok((spent.unwrap_or(0), budget))
     }
 }

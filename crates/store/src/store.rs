@@ -1,5 +1,6 @@
 //! The store itself: reading jobs, claiming them, and writing what became of them.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
 use songmill_core::job::{Effect, StateName, Trace, step};
@@ -9,12 +10,13 @@ use songmill_core::{BatchName, Event, Job, JobId, Money, Policy, Stage, Tenant, 
 
 use crate::apply::Applier;
 use crate::connection::{Clock, Settings, StoreError, open};
+use crate::corrupt::Fields;
 use crate::isolation::Isolation;
 use crate::keys::Keys;
 use crate::link::Link;
 use crate::pace::Counted;
 use crate::record::decode;
-use crate::tenant::Quota;
+use crate::tenant::DefaultQuota;
 use crate::wake::Wake;
 use crate::workers::Queues;
 
@@ -24,15 +26,17 @@ use crate::workers::Queues;
 pub struct Retention {
     /// How long an ended job's record is kept.
     pub age: Span,
-    /// The most ended jobs that are kept, whatever their age.
+    /// The most ended jobs of a tenant that are kept, whatever their age.
     pub jobs: u64,
-    /// About how many state changes the event stream keeps.
+    /// About how many events are kept for each tenant.
     pub events: u64,
+    /// Events that are younger are kept beyond that number, as far as a tenant's quota goes.
+    pub events_age: Span,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { age: Span::secs(7 * 86_400), jobs: 1_000_000, events: 100_000 }
+        Self { age: Span::secs(7 * 86_400), jobs: 1_000_000, events: 20_000, events_age: Span::secs(86_400) }
     }
 }
 
@@ -60,7 +64,9 @@ struct Inner {
     counted: Counted,
     retention: Retention,
     clock: Clock,
-    quota: OnceLock<Quota>,
+    quota: OnceLock<DefaultQuota>,
+    /// Bytes that Redis may take; 0 where it does not say.
+    memory: AtomicU64,
     wake: OnceLock<Wake>,
     applier: OnceLock<Applier>,
     isolation: Isolation,
@@ -154,12 +160,14 @@ impl Store {
             retention,
             clock: Clock::default(),
             quota: OnceLock::new(),
+            memory: AtomicU64::default(),
             wake: OnceLock::new(),
             applier: OnceLock::new(),
             isolation: Isolation::default(),
             queues: Queues::default(),
         }));
         store.learn_clock().await?;
+        store.learn_memory().await?;
         store.refresh_fleet().await?;
         Ok(store)
     }
@@ -203,14 +211,18 @@ impl Store {
     /// The same store, in which tenants may have so much unless something else is said for them; the first call
     /// counts.
     #[must_use]
-    pub fn with_quota(self, quota: Quota) -> Self {
+    pub fn with_quota(self, quota: DefaultQuota) -> Self {
         self.0.quota.get_or_init(|| quota);
         self
     }
 
     /// What a tenant may have unless something else is said for it.
-    pub fn quota(&self) -> Quota {
+    pub fn quota(&self) -> DefaultQuota {
         self.0.quota.get().copied().unwrap_or_default()
+    }
+
+    pub(crate) fn memory(&self) -> &AtomicU64 {
+        &self.0.memory
     }
 
     pub(crate) async fn learn_clock(&self) -> Result<(), StoreError> {
@@ -266,22 +278,12 @@ impl Store {
         &self,
         ids: &[JobId],
     ) -> Result<Vec<Result<Option<Stored>, StoreError>>, StoreError> {
-        type Fields = (Option<Vec<u8>>, Option<u64>, Option<String>, Option<u32>, Option<String>);
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut ask = redis::pipe();
-        for id in ids {
-            ask.cmd("HMGET").arg(self.keys().job(*id)).arg(&["d", "x", "p", "c", "r"]);
-        }
-        let found: Vec<Fields> = ask.query_async(&mut self.connection()).await?;
-        let read = |(id, (record, began, price, claims, request)): (&JobId, Fields)| {
-            let Some(record) = record else { return Ok(None) };
-            let job = self.begun(decode(*id, &record)?, began.unwrap_or(0), price.as_deref());
-            let request = request.unwrap_or_default().into();
-            Ok(Some(Stored { job, request, claims: claims.unwrap_or(0) }))
+        let read = |(id, fields): (&JobId, Result<Option<Fields>, StoreError>)| {
+            let Some(found) = fields? else { return Ok(None) };
+            let job = self.begun(decode(*id, &found.record)?, found.began, found.price.as_deref());
+            Ok(Some(Stored { job, request: found.request.into(), claims: found.claims }))
         };
-        Ok(ids.iter().zip(found).map(read).collect())
+        Ok(ids.iter().zip(self.fields(ids, true).await?).map(read).collect())
     }
 
     /// Which of these jobs are there, in the order of their ids.

@@ -6,21 +6,32 @@ use serde::{Deserialize, Serialize};
 use songmill_core::money::limit_micros as micros;
 use songmill_core::{Tenant, Timestamp};
 
-use crate::connection::StoreError;
+use crate::account::{Capacity, Kept};
+use crate::connection::{StoreError, nothing_if_corrupt};
 use crate::store::Store;
 
-/// What a tenant may have; 0 is any number. The script that takes jobs in enforces it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a tenant may have where nothing else is said for it; 0 is any number. The scripts that take things in enforce it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+pub struct DefaultQuota {
+    /// The most jobs that have not ended.
+    pub open_jobs: u64,
+    /// The most that it may make us keep.
+    pub bytes: Capacity,
+    /// The most jobs taken in on one day, UTC.
+    pub jobs_per_day: u64,
+}
+
+/// What a tenant may have; 0 is any number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Quota {
     /// The most jobs that have not ended.
     pub open_jobs: u64,
-    /// The most bytes that their requests have together.
+    /// The most bytes that it may make us keep.
     pub bytes: u64,
     /// The most jobs taken in on one day, UTC.
     pub jobs_per_day: u64,
     /// The most that is spent on one day, UTC, in millionths of the settings' currency (`money.tenant_day`).
-    #[serde(skip)]
     pub spend_per_day: u64,
 }
 
@@ -29,10 +40,25 @@ pub struct Quota {
 pub enum Bound {
     /// Jobs that have not ended.
     OpenJobs,
-    /// Bytes of their requests.
+    /// Bytes that it makes us keep.
     Bytes,
     /// Jobs taken in today.
     JobsPerDay,
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::OpenJobs => "the tenant has as many open jobs as it may have; wait until some have ended",
+            Self::Bytes => {
+                "the tenant keeps as many bytes in Redis as it may; what has ended expires, `songmill tenant list --json` \
+                 shows what there is, and an operator can raise it (`songmill tenant quota --bytes`)"
+            }
+            Self::JobsPerDay => {
+                "the tenant submitted as many jobs today as it may; the next day begins at 0:00 UTC"
+            }
+        })
+    }
 }
 
 /// What of a quota is said for one tenant alone; the rest is as for all.
@@ -40,7 +66,7 @@ pub enum Bound {
 pub struct TenantQuota {
     /// The most jobs that have not ended.
     pub open_jobs: Option<u64>,
-    /// The most bytes that their requests have together.
+    /// The most bytes that it may make us keep.
     pub bytes: Option<u64>,
     /// The most jobs taken in on one day, UTC.
     pub jobs_per_day: Option<u64>,
@@ -55,8 +81,8 @@ pub struct TenantQuota {
 pub struct Usage {
     /// Jobs that have not ended.
     pub open_jobs: u64,
-    /// Bytes of their requests.
-    pub bytes: u64,
+    /// Bytes that it makes us keep.
+    pub kept: Kept,
     /// Jobs taken in today, UTC.
     pub jobs_today: u64,
     /// What it may have.
@@ -95,33 +121,23 @@ impl Store {
     pub async fn usage(&self, tenant: &Tenant) -> Result<Usage, StoreError> {
         let mut ask = redis::cmd("HMGET");
         ask.arg(self.keys().tenant(tenant));
-        ask.arg(&[
-            "open",
-            "bytes",
-            "day",
-            "today",
-            "max_open",
-            "max_bytes",
-            "max_day",
-            "max_spend",
-            "weight",
-        ]);
-        let fields: Vec<Option<f64>> = ask.query_async(&mut self.connection()).await?;
-        let number = |n: usize| fields.get(n).copied().flatten();
+        ask.arg(&["open", "day", "today", "max_open", "max_bytes", "max_day", "max_spend", "weight"]);
+        let fields: Vec<Option<String>> = nothing_if_corrupt(ask.query_async(&mut self.connection()).await)?;
+        let number = |n: usize| fields.get(n)?.as_deref()?.parse::<f64>().ok();
         let field = |n: usize| number(n).map(|number| number as u64);
-        let today = field(2) == Some(day(self.now()));
+        let today = field(1) == Some(day(self.now()));
         let default = self.quota();
         Ok(Usage {
             open_jobs: field(0).unwrap_or(0),
-            bytes: field(1).unwrap_or(0),
-            jobs_today: field(3).filter(|_| today).unwrap_or(0),
+            kept: self.kept(tenant).await?,
+            jobs_today: field(2).filter(|_| today).unwrap_or(0),
             quota: Quota {
-                open_jobs: field(4).unwrap_or(default.open_jobs),
-                bytes: field(5).unwrap_or(default.bytes),
-                jobs_per_day: field(6).unwrap_or(default.jobs_per_day),
-                spend_per_day: field(7).unwrap_or(micros(self.policy().money.tenant_day)),
+                open_jobs: field(3).unwrap_or(default.open_jobs),
+                bytes: field(4).unwrap_or(self.most_bytes()),
+                jobs_per_day: field(5).unwrap_or(default.jobs_per_day),
+                spend_per_day: field(6).unwrap_or(micros(self.policy().money.tenant_day)),
             },
-            weight: number(8).unwrap_or(1.0),
+            weight: number(7).unwrap_or(1.0),
             spent_today: self.spent_today(tenant).await?.1,
         })
     }

@@ -51,22 +51,23 @@ const SILENCE: Duration = Duration::from_secs(60);
 const REFUSED: usize = 10_000;
 
 impl Store {
-    /// Says that lines of a batch are on their way.
-    pub async fn begin_upload(&self, upload: &Upload) -> Result<(), StoreError> {
+    /// Says that lines of a batch are on their way; false when its tenant has no room for a new batch.
+    pub async fn begin_upload(&self, upload: &Upload) -> Result<bool, StoreError> {
         self.tell_upload("begin", upload).await
     }
 
     /// Says that they still are; at least every 20 s.
     pub async fn go_on_uploading(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.tell_upload("on", upload).await
+        self.tell_upload("on", upload).await.map(drop)
     }
 
     /// Says that all are there: the batch is closed when its last job has ended.
     pub async fn end_upload(&self, upload: &Upload) -> Result<(), StoreError> {
-        self.tell_upload("end", upload).await
+        self.tell_upload("end", upload).await.map(drop)
     }
 
-    async fn tell_upload(&self, what: &str, upload: &Upload) -> Result<(), StoreError> {
+    /// Whether the tenant has room for it.
+    async fn tell_upload(&self, what: &str, upload: &Upload) -> Result<bool, StoreError> {
         let (keys, batch) = (self.keys(), &upload.batch);
         let tenant = &batch.tenant;
         let mut call = UPLOAD.call(&[
@@ -80,14 +81,14 @@ impl Store {
             keys.tenant(tenant),
         ]);
         call.arg(what).arg(batch.to_string()).arg(&upload.id).arg(SILENCE.as_millis() as u64);
-        call.arg(self.retention().events).arg(self.retention().age.get().as_millis() as u64);
+        call.arg(self.event_limits()).arg(self.retention().age.get().as_millis() as u64);
         let ids: Vec<_> = upload.notify.iter().map(EndpointId::as_str).collect();
         let trace = upload.trace.as_ref().map(|trace| serde_json::to_string(trace).expect("texts are JSON"));
         call.arg(keys.batch_prefix()).arg(ids.join(" ")).arg(trace.unwrap_or_default());
         call.arg(upload.budget.map(|budget| budget.to_string()).unwrap_or_default());
         call.arg(upload.weight.map(|weight| weight.to_string()).unwrap_or_default());
-        call.run::<i64>(&mut self.connection()).await?;
-        Ok(())
+        call.arg(self.account_limits());
+        Ok(call.run::<i64>(&mut self.connection()).await? >= 0)
     }
 
     /// Ends uploads whose uploaders are gone; how many.
@@ -106,19 +107,19 @@ impl Store {
     }
 
     /// Keeps refused lines with their batch, so many of them. A line that was refused for the same before is
-    /// kept once, as of the latest upload.
-    pub async fn keep_refused(&self, batch: &BatchRef, lines: &[Refused]) -> Result<(), StoreError> {
+    /// kept once, as of the latest upload. Says how many were not kept because the tenant has no room for them.
+    pub async fn keep_refused(&self, batch: &BatchRef, lines: &[Refused]) -> Result<u64, StoreError> {
         if lines.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        let key = self.keys().refused(batch);
-        let mut call = REFUSE.call(&[key]);
-        call.arg(REFUSED);
+        let keys = self.keys();
+        let mut call =
+            REFUSE.call(&[keys.refused(batch), keys.batch(batch), keys.tenant(&batch.tenant), keys.events()]);
+        call.arg(REFUSED).arg(self.account_limits());
         for line in lines {
             call.arg(line.line).arg(serde_json::to_vec(line).expect("texts and numbers are always JSON"));
         }
-        call.run::<i64>(&mut self.connection()).await?;
-        Ok(())
+        Ok(call.run(&mut self.connection()).await?)
     }
 
     /// A page of a batch's refused lines, in their order.

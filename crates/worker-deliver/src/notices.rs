@@ -99,6 +99,9 @@ pub(crate) async fn run(
             if let Err(error) = store.end_silent_uploads().await {
                 tracing::warn!(%error, "uploads whose uploaders are gone stay open until redis can be asked");
             }
+            if let Err(error) = store.sweep_accounts().await {
+                tracing::warn!(%error, "what has expired is counted until redis can be asked");
+            }
         }
         let next_due = match turn(&settings, &store, &sender, &mut posting).await {
             Ok(Turn::Again) => continue,

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use songmill_core::JobId;
 use songmill_core::job::StateName;
-use songmill_store::{Store, Told};
+use songmill_core::{JobId, Tenant};
+use songmill_store::{EventId, Store, Told};
 use songmill_tests::{Process, World};
 
 use crate::journeys::{OURS, cpu, payload, requests};
@@ -141,14 +141,14 @@ async fn discovery(report: &mut Report, count: usize) -> Result<()> {
 /// Seconds from when each task ended to when the job was known to be collecting, by Redis's clock.
 async fn lags(store: &Store) -> Result<Vec<f64>> {
     let (mut began, mut lags, mut after): (HashMap<JobId, u64>, _, _) =
-        (HashMap::new(), Vec::new(), "0".to_owned());
+        (HashMap::new(), Vec::new(), EventId::default());
     loop {
-        let page = store.events(&after, 10_000).await?;
+        let page = store.events(&Tenant::default(), after, 10_000).await?;
         let Some((last, _)) = page.last() else { return Ok(lags) };
-        after.clone_from(last);
+        after = *last;
         for (at, told) in page {
             let Some(Told::Job(change)) = told else { continue };
-            let at: u64 = at.split('-').next().context("a position begins with a moment")?.parse()?;
+            let at = at.ms();
             match change.to {
                 StateName::Generating => drop(began.insert(change.job, at)),
                 StateName::Collecting => {

@@ -1,5 +1,5 @@
 -- Says that the work on a job failed while its worker lived: no other job can be to blame.
 -- KEYS: 1 its record
 -- ARGV: 1 version, 2 how many claims of the job alone that counts as
-if redis.call('HGET', KEYS[1], 'v') == ARGV[1] then redis.call('HINCRBY', KEYS[1], 'a', ARGV[2]) end
+if guarded('HGET', KEYS[1], 'v') == ARGV[1] then guarded('HINCRBY', KEYS[1], 'a', ARGV[2]) end
 return 0

@@ -52,7 +52,7 @@ repeat
       claim:take(id, known)
       count = count + 1
       -- A submission that was lost with its worker: it comes back to its lane, and may do so again.
-      if known[4] and claims == 1 then redis.call('HINCRBY', ARGV[3] .. id, 'k', 1) end
+      if known[4] and claims == 1 then guarded('HINCRBY', ARGV[3] .. id, 'k', 1) end
     else
       left = left + 1
       if claims >= SUSPECT then claim.out[4] = 1 end
@@ -61,7 +61,7 @@ repeat
 until exhausted or count >= most or left >= MOST_LEFT
 
 if ARGV[10] == 'alone' and count == 1 then
-  redis.call('HINCRBY', ARGV[3] .. claim.places[2], 'a', 1)
+  guarded('HINCRBY', ARGV[3] .. claim.places[2], 'a', 1)
   claim.out[5] = 1
 end
 if keeps_out > 0 and count > 0 then

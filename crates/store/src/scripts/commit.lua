@@ -1,16 +1,16 @@
 -- Writes what became of jobs: record, queue place, counts and event in one write, if the version is still the
 -- one that was read. Every claim and every commit makes a new version, so a stale fence cannot commit.
--- KEYS: 1 events, 2 ended jobs, 3 totals, 4 outbox, then for each job: its record, the queue it leaves, the queue
+-- KEYS: 1 events, 2 ended jobs (of a tenant, with its name behind), 3 totals, 4 outbox, then for each job: its record, the queue it leaves, the queue
 --   it enters, its tenant's hash, its batch, its batch's members, its batch's refused lines, what was spent on the day of its submission (keys that do not apply are
 --   the record's own)
--- ARGV: 1 events kept, 2 wake channel, 3 retention in ms, 4 most ended jobs, 5 prefix of records, then for each
---   job: id, version, record, due, from state, to state, vendor, flags, event,
+-- ARGV: 1 limits of events, 2 wake channel, 3 retention in ms, 4 most ended jobs of a tenant, 5 prefix of records, 6 limits of
+--   accounts, then for each job: id, version, record, due, from state, to state, vendor, flags, event,
 --   lane it leaves, lane it enters ('' for none), what its next submission is priced by, and what the ledger is
 --   told: `field by field by …`
 --   flags: 'l' leaves a queue, 'e' enters one, 'b' has a batch, 'f' is final now, 'w' was final before, 'n' its
 --   tenant's endpoints want to know
 -- Returns for each job: the new version, or 0 for a stale one, or -1 when there is no such job
-local kept, channel, retention, most, prefix = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local events, channel, retention, most, prefix = events_of(KEYS[1], ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local results, batches, soonest, ended, gone, come, tenants = {}, {}, {}, {}, {}, {}, {}
 local lanes, left, freed, books = {}, {}, {}, {}
 
@@ -20,23 +20,55 @@ local function submit_queue_of(queue)
   if stage == 'poll' or stage == 'resolve' or stage == 'cancel' then return base .. 'submit:' .. vendor end
 end
 
-local arg, key = 6, 5
+-- What each tenant has, while it is changed.
+local function of_tenant(key)
+  local found = tenants[key]
+  if not found then
+    found = {
+      name = string.match(key, '}:t:(.*)$'), account = account_of(key, KEYS[1], ARGV[6]), open = 0, ended = {},
+    }
+    tenants[key] = found
+  end
+  return found
+end
+
+local function has_endpoints(of, key)
+  if of.told == nil then of.told = (tonumber(guarded('HGET', key, 'endpoints') or nil) or 0) > 0 end
+  return of.told
+end
+
+local FINAL = { completed = true, failed = true, canceled = true }
+
+-- What its new record changes in what a job takes, and in when that goes.
+local function charge_job(account, job, before, record, was_final, is_final)
+  local request = (was_final or is_final) and guarded('HSTRLEN', job, 'r') or 0
+  if was_final then
+    local moment = account:moment_of(job)
+    if moment then account:stays('jobs', JOB + before + request, moment) end
+  end
+  account:add('jobs', #record - before)
+  if is_final then account:expires('jobs', JOB + #record + request, account:moment(now + retention)) end
+end
+
+local arg, key = 7, 5
 while arg <= #ARGV do
   local id, version, due, flags = ARGV[arg], ARGV[arg + 1], tonumber(ARGV[arg + 3]), ARGV[arg + 7]
   local from, to = ARGV[arg + 4], ARGV[arg + 5]
   local job, leaves, enters, tenant, batch = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4]
   local has = function(flag) return string.find(flags, flag, 1, true) end
-  local claimed = redis.call('HMGET', job, 'v', 'x', 'c')
+  local claimed = guarded('HMGET', job, 'v', 'x', 'c')
   local known = claimed[1]
   if not known then
     results[#results + 1] = -1
   elseif known ~= version then
     results[#results + 1] = 0
   else
-    redis.call('HSET', job, 'd', ARGV[arg + 2], 'v', known + 1)
+    local has_more = of_tenant(tenant)
+    charge_job(has_more.account, job, guarded('HSTRLEN', job, 'd'), ARGV[arg + 2], FINAL[from], has('f'))
+    guarded('HSET', job, 'd', ARGV[arg + 2], 'v', known + 1)
     -- Lost submissions are forgotten when one came to something while its own worker had it.
     local forget = claimed[2] and claimed[3] == '1' or has('f')
-    redis.call('HDEL', job, 'x', 'c', 'a', 's', forget and 'k' or 'p', 'p')
+    guarded('HDEL', job, 'x', 'c', 'a', 's', forget and 'k' or 'p', 'p')
     local out_of, into = ARGV[arg + 9], ARGV[arg + 10]
     if has('l') and (leaves ~= enters or out_of ~= '') then
       gone[leaves] = gone[leaves] or {}
@@ -52,7 +84,7 @@ while arg <= #ARGV do
       if submit and not (has('e') and submit_queue_of(enters)) then freed[submit] = true end
     end
     if has('e') then
-      if into ~= '' and ARGV[arg + 11] ~= '' then redis.call('HSET', job, 's', ARGV[arg + 11]) end
+      if into ~= '' and ARGV[arg + 11] ~= '' then guarded('HSET', job, 's', ARGV[arg + 11]) end
       local places
       if into ~= '' and due <= now then
         local of = lanes[enters] or {}
@@ -76,20 +108,11 @@ while arg <= #ARGV do
       end
     end
     if from ~= to then
-      redis.call('XADD', KEYS[1], 'MAXLEN', '~', kept, '*', 'e', ARGV[arg + 8])
-      local has_more = tenants[tenant]
-      if not has_more then
-        has_more = { open = 0, bytes = 0, told = (tonumber(redis.call('HGET', tenant, 'endpoints')) or 0) > 0 }
-        tenants[tenant] = has_more
+      events:add(has_more.name, 'e', ARGV[arg + 8])
+      if has('n') and has_endpoints(has_more, tenant) then
+        tell(KEYS[4], 'e', ARGV[arg + 8], 's', (guarded('HINCRBY', job, 'told', 1)))
       end
-      if has('n') and has_more.told then
-        tell(KEYS[4], 'e', ARGV[arg + 8], 's', redis.call('HINCRBY', job, 'told', 1))
-      end
-      if has('f') ~= has('w') then
-        local change = has('f') and -1 or 1
-        has_more.open = has_more.open + change
-        has_more.bytes = has_more.bytes + change * redis.call('HSTRLEN', job, 'r')
-      end
+      if has('f') ~= has('w') then has_more.open = has_more.open + (has('f') and -1 or 1) end
       if has('b') then
         local of = batches[batch]
           or { members = KEYS[key + 5], refused = KEYS[key + 6], tenant = tenant, counts = {} }
@@ -103,7 +126,7 @@ while arg <= #ARGV do
       local what = ARGV[arg + 6] .. ':' .. to
       ended[what] = (ended[what] or 0) + 1
       redis.call('PEXPIRE', job, retention)
-      redis.call('RPUSH', KEYS[2], id .. ':' .. known + 1)
+      table.insert(has_more.ended, id .. ':' .. known + 1)
     elseif has('w') then
       redis.call('PERSIST', job)
     end
@@ -125,16 +148,17 @@ end
 
 for book, sums in pairs(books) do
   for field, by in pairs(sums) do
-    if by ~= 0 then redis.call('HINCRBY', book, field, string.format('%d', by)) end
+    if by ~= 0 then guarded('HINCRBY', book, field, string.format('%d', by)) end
   end
   if not sums.spent then redis.call('PEXPIRE', book, LEDGER_KEPT) end
 end
 for batch, of in pairs(batches) do
   for state, change in pairs(of.counts) do
-    if change ~= 0 then redis.call('HINCRBY', batch, state, change) end
+    if change ~= 0 then guarded('HINCRBY', batch, state, change) end
   end
   if of.goes_on then
-    redis.call('HDEL', batch, 'closed')
+    guarded('HDEL', batch, 'closed')
+    batch_expires(of_tenant(of.tenant).account, batch, nil)
     redis.call('PERSIST', batch)
     redis.call('PERSIST', of.members)
     redis.call('PERSIST', of.refused)
@@ -142,35 +166,41 @@ for batch, of in pairs(batches) do
   if of.ends then
     -- The last one closes the batch; as long as one of its jobs may go on, it is kept.
     close_if_over({
-      batch = batch, members = of.members, refused = of.refused, events = KEYS[1], outbox = KEYS[4],
-      tenant = of.tenant, kept = kept, retention = retention,
+      batch = batch, members = of.members, refused = of.refused, events = events, outbox = KEYS[4],
+      tenant = of.tenant, account = of_tenant(of.tenant).account, retention = retention,
     })
   end
 end
-for tenant, change in pairs(tenants) do
-  for _, field in ipairs({ 'open', 'bytes' }) do
-    -- Never below nothing: jobs of before there were counts end too.
-    local by = change[field]
-    if by ~= 0 and redis.call('HINCRBY', tenant, field, by) < 0 then redis.call('HSET', tenant, field, 0) end
-  end
-end
+for what, count in pairs(ended) do guarded('HINCRBY', KEYS[3], what, count) end
 
-for what, count in pairs(ended) do redis.call('HINCRBY', KEYS[3], what, count) end
-if next(ended) then
-  redis.call('PEXPIRE', KEYS[2], retention)
-  -- Oldest first, so that no more are kept than may be. One that has another version now was taken by its time, or
-  -- revived by an operator: its entry goes, the job stays.
-  for _ = 1, 3 * #results do
-    local oldest = redis.call('LINDEX', KEYS[2], 0)
+-- Oldest first, so that no more are kept than may be. One that has another version now was taken by its time, or
+-- revived by an operator: its entry goes, the job stays.
+local function keep_ended(of)
+  local list = KEYS[2] .. ':' .. of.name
+  redis.call('RPUSH', list, unpack(of.ended))
+  redis.call('PEXPIRE', list, retention)
+  for _ = 1, 3 * #of.ended do
+    local oldest = redis.call('LINDEX', list, 0)
     if not oldest then break end
     local id, version = string.match(oldest, '^(%w+):(%d+)$')
-    local known = id and redis.call('HMGET', prefix .. id, 'v', 'z')
+    local known = id and guarded('HMGET', prefix .. id, 'v', 'z')
     local ours = known and (known[1] == version or known[2] == version)
-    if ours and redis.call('LLEN', KEYS[2]) <= most then break end
-    redis.call('LPOP', KEYS[2])
-    if ours then redis.call('UNLINK', prefix .. id) end
+    if ours and redis.call('LLEN', list) <= most then break end
+    redis.call('LPOP', list)
+    if ours then
+      local job = prefix .. id
+      local bytes = JOB + guarded('HSTRLEN', job, 'd') + guarded('HSTRLEN', job, 'r')
+      local moment = of.account:moment_of(job)
+      if moment then of.account:drop('jobs', bytes, moment) end
+      redis.call('UNLINK', job)
+    end
   end
 end
--- Whatever is not written to for so long goes, and leaves Redis as it was.
-redis.call('PEXPIRE', KEYS[1], retention)
+for tenant, of in pairs(tenants) do
+  -- Never below nothing: jobs of before there were counts end too.
+  if of.open ~= 0 and guarded('HINCRBY', tenant, 'open', of.open) < 0 then guarded('HSET', tenant, 'open', 0) end
+  if #of.ended > 0 then keep_ended(of) end
+  of.account:close()
+end
+events:close()
 return results

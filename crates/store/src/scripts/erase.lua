@@ -1,34 +1,51 @@
 -- Puts what is left of things in their place, if each is still what was read.
--- KEYS: the things
--- ARGV: for each thing: what it is, what was read, what is left
+-- KEYS: 1 tenant's hash, 2 events, then the things
+-- ARGV: 1 limits of the tenant's account, then for each thing: what it is, what was read, what is left
 --   'job': its version, its record; 'line': a member of a sorted set; 'key': the job of a content, nothing;
 --   else the name of a hash's field
 -- Returns how many were
-local erased = 0
-for n, key in ipairs(KEYS) do
-  local what, read, left = ARGV[3 * n - 2], ARGV[3 * n - 1], ARGV[3 * n]
+local account, erased = account_of(KEYS[1], KEYS[2], ARGV[1]), 0
+
+-- So much of a key is gone, whenever it expires.
+local function lighter(kind, bytes, key)
+  local moment = account:moment_of(key)
+  if moment then account:drop(kind, bytes, moment) else account:add(kind, -bytes) end
+end
+
+for n = 3, #KEYS do
+  local key, what, read, left = KEYS[n], ARGV[3 * n - 7], ARGV[3 * n - 6], ARGV[3 * n - 5]
   local known = false
   if what == 'job' then
-    known = redis.call('HGET', key, 'v') == read
+    known = guarded('HGET', key, 'v') == read
     if known then
+      lighter('jobs', guarded('HSTRLEN', key, 'd') + guarded('HSTRLEN', key, 'r') - #left - 2, key)
       -- The list of ended jobs knows it by this version.
-      redis.call('HSETNX', key, 'z', read)
-      redis.call('HSET', key, 'd', left, 'r', '{}', 'v', read + 1)
+      guarded('HSETNX', key, 'z', read)
+      guarded('HSET', key, 'd', left, 'r', '{}', 'v', read + 1)
     end
   elseif what == 'line' then
     local score = redis.call('ZSCORE', key, read)
     known = score and read ~= left
     if known then
-      redis.call('ZADD', key, score, left)
+      local again = redis.call('ZADD', key, score, left) == 0
       redis.call('ZREM', key, read)
+      charge_batch(account, (string.gsub(key, '}:r:', '}:b:', 1)), 'rejected', (again and -ROW or #left) - #read)
     end
   elseif what == 'key' then
     known = redis.call('GET', key) == read
-    if known then redis.call('DEL', key) end
+    if known then
+      local content = string.match(key, '([^:]*)$')
+      lighter('lists', KEY + #content, key)
+      redis.call('DEL', key)
+    end
   else
-    known = redis.call('HGET', key, what) == read
-    if known then redis.call('HSET', key, what, left) end
+    known = guarded('HGET', key, what) == read
+    if known then
+      lighter(what == 'p' and 'webhooks' or 'answers', #read - #left, key)
+      guarded('HSET', key, what, left)
+    end
   end
   if known then erased = erased + 1 end
 end
+account:close()
 return erased

@@ -6,15 +6,15 @@ local lease = tonumber(ARGV[1])
 local results = {}
 for i = 1, #KEYS / 2 do
   local job, id, version = KEYS[2 * i - 1], ARGV[3 * i - 1], ARGV[3 * i]
-  local held = redis.call('HGET', job, 'v') == version
+  local held = guarded('HGET', job, 'v') == version
   if held then
     redis.call('ZADD', KEYS[2 * i], 'XX', now + lease, id)
     if lease == 0 then
-      redis.call('HSET', job, 'v', version + 1)
+      guarded('HSET', job, 'v', version + 1)
       -- A look-up's first claim counted the submission that was lost: its next one will.
-      local claims = redis.call('HINCRBY', job, 'c', -1)
-      if claims == 1 and redis.call('HEXISTS', job, 'x') == 1 then redis.call('HINCRBY', job, 'k', -1) end
-      if ARGV[3 * i + 1] == 'alone' then redis.call('HINCRBY', job, 'a', -1) end
+      local claims = guarded('HINCRBY', job, 'c', -1)
+      if claims == 1 and guarded('HEXISTS', job, 'x') == 1 then guarded('HINCRBY', job, 'k', -1) end
+      if ARGV[3 * i + 1] == 'alone' then guarded('HINCRBY', job, 'a', -1) end
     end
   end
   results[i] = held and 1 or 0

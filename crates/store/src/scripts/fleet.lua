@@ -10,26 +10,26 @@
 local fleet = KEYS[1]
 if ARGV[1] == 'set' then
   for i = 3, #ARGV, 2 do
-    if ARGV[i + 1] == '' then redis.call('HDEL', fleet, ARGV[i]) else redis.call('HSET', fleet, ARGV[i], ARGV[i + 1]) end
+    if ARGV[i + 1] == '' then guarded('HDEL', fleet, ARGV[i]) else guarded('HSET', fleet, ARGV[i], ARGV[i + 1]) end
   end
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', 10000, '*', 'e', ARGV[2])
   return 1
 end
 
 -- What was set before the record was filled stays.
-local first = redis.call('HSETNX', fleet, 'seeded', now) == 1
+local first = guarded('HSETNX', fleet, 'seeded', now) == 1
 local written = first and 1 or 0
 if first then
   for i, field in ipairs({ 'currency', 'day', 'tenant_day', 'batch' }) do
-    redis.call('HSETNX', fleet, field, ARGV[i + 1])
+    guarded('HSETNX', fleet, field, ARGV[i + 1])
   end
 end
 for i = 6, #ARGV, 4 do
-  local known = redis.call('HGET', fleet, 'i:' .. ARGV[i])
+  local known = guarded('HGET', fleet, 'i:' .. ARGV[i])
   local estimate = known and cjson.decode(known).estimate
   local is_older = type(estimate) == 'table' and estimate.date < ARGV[i + 3]
   if is_older or (not known and (first or ARGV[i + 3] ~= '')) then
-    redis.call('HSET', fleet, 't:' .. ARGV[i], ARGV[i + 1], 'i:' .. ARGV[i], ARGV[i + 2])
+    guarded('HSET', fleet, 't:' .. ARGV[i], ARGV[i + 1], 'i:' .. ARGV[i], ARGV[i + 2])
     written = 1
   end
 end

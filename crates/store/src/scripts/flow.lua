@@ -2,9 +2,9 @@
 -- KEYS: 1 the vendor's limits, 2 resolve queue, 3 poll queue, 4 cancel queue, 5 queue of those that wait for their time
 -- ARGV: submissions: 1 most a minute, 2 burst; other requests: 3 most a minute, 4 burst
 -- Returns one JSON object.
-local gate = redis.call('HMGET', KEYS[1], 'shut', 'by', 'code', 'words', 'since', 'trips', 'probe', 'fails', 'only', 'alone')
+local gate = guarded('HMGET', KEYS[1], 'shut', 'by', 'code', 'words', 'since', 'trips', 'probe', 'fails', 'only', 'alone')
 local function bucket(prefix, most, burst)
-  local found = bucket_of(redis.call('HMGET', KEYS[1], unpack(fields_of(prefix))), 1)
+  local found = bucket_of(guarded('HMGET', KEYS[1], unpack(fields_of(prefix))), 1)
   local _, next_at = may(now, 1, found, most, burst)
   local left = math.max(0, 1 - (now - (found.w or 0)) / 60000)
   local made = now - (found.w or 0) < 60000 and (found.n or 0) + (found.o or 0) * left or 0

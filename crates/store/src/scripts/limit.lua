@@ -35,6 +35,10 @@ end
 local function bucket_of(values, from)
   local bucket = {}
   for i, field in ipairs(FIELDS) do bucket[field] = tonumber(values[from + i - 1] or nil) end
+  -- What was learned means something only as a whole.
+  if not (bucket.c and bucket.b) or bucket.g and not bucket.e then
+    bucket.r, bucket.c, bucket.b, bucket.g, bucket.e = nil, nil, nil, nil, nil
+  end
   return bucket
 end
 
@@ -44,7 +48,7 @@ local function keep(limits, prefix, bucket)
   for field, value in pairs(bucket) do
     list[#list + 1], list[#list + 2] = prefix .. field, string.format('%.17g', value)
   end
-  if #list > 0 then redis.call('HSET', limits, unpack(list)) end
+  if #list > 0 then guarded('HSET', limits, unpack(list)) end
 end
 
 -- How many requests a minute are allowed now, 0 for any number. most: the setting, 0 for none
@@ -147,7 +151,7 @@ end
 
 -- Opens the gate.
 local function open_gate(limits)
-  redis.call('HDEL', limits, 'shut', 'by', 'code', 'words', 'since', 'trips', 'probe', 'fails', 'fw', 'fo', 'sj', 'sw',
+  guarded('HDEL', limits, 'shut', 'by', 'code', 'words', 'since', 'trips', 'probe', 'fails', 'fw', 'fo', 'sj', 'sw',
     'sa', 'sk', 'only', 'alone')
 end
 

@@ -34,7 +34,7 @@ local out = { -1 }
 local function take(whose, slow)
   local waiting, taken = ARGV[6] .. whose, false
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, ARGV[3])) do
-    local webhook = redis.call('HMGET', ARGV[5] .. id, 'd', 'p')
+    local webhook = guarded('HMGET', ARGV[5] .. id, 'd', 'p')
     if webhook[1] then
       local n = #out
       out[n + 1], out[n + 2], out[n + 3], out[n + 4] = whose, slow and 'slow' or '', fence, id
@@ -63,6 +63,12 @@ local next_turn, looks = 1, 2 * (#turns + free.all)
 while free.all > 0 and turns[next_turn] and looks > 0 do
   local turn = turns[next_turn]
   next_turn, looks = next_turn + 1, looks - 1
+  -- Before tenants took turns endpoints stood here themselves.
+  if string.find(turn.tenant, '/', 1, true) then
+    redis.call('ZREM', turn.lane, turn.tenant)
+    put(KEYS[1], turn.tenant, now)
+    more = true
+  end
   if may(turn.tenant, 'all') and (not turn.slow or may(turn.tenant, 'slow')) then
     local endpoints = turn.lane .. ':e:' .. turn.tenant
     local whose = redis.call('ZRANGEBYSCORE', endpoints, '-inf', now, 'LIMIT', 0, 1)[1]

@@ -60,15 +60,15 @@ end
 -- Wakes a queue that sleeps longer than until `due`.
 local function wake_queue(queue, due, channel)
   local asleep = redis.call('GET', queue .. ':idle')
-  if asleep and due < tonumber(asleep) then
+  if asleep and due < (tonumber(asleep) or math.huge) then
     redis.call('DEL', queue .. ':idle')
     redis.call('PUBLISH', channel, queue)
   end
 end
 
 -- The lane of a waiting job's record: what `Job::lane` says.
-local function lane_in(record)
-  local read, job = pcall(cjson.decode, record)
+local function lane_in(text)
+  local read, job = pcall(cjson.decode, text)
   -- One that cannot be read is handed out all the same: whoever gets it says so.
   if not read or type(job) ~= 'table' or type(job.r) ~= 'table' then return 'default:n:' end
   local class = job.pr == 'high' and 'h' or job.pr == 'low' and 'l' or 'n'

@@ -4,6 +4,39 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- How long what was spent on a day is kept, in ms.
 local LEDGER_KEPT = 400 * 86400000
 
+-- What cannot be read is set aside: it stands in the set `corrupt`, a job as its id, anything else as its key, since when.
+local function set_aside(key)
+  redis.call('ZADD', string.match(key, '^(.-}):') .. ':corrupt', 'NX', now, string.match(key, '}:j:(%w+)$') or key)
+end
+
+-- What a command gives where there is nothing.
+local NOTHING = { HGET = false, HSTRLEN = 0, HLEN = 0, HEXISTS = 0, HDEL = 0, HSET = 0, HSETNX = 0 }
+
+-- A command on a record. One that is of another type, or has no number where there must be one, stops nobody else: it is
+-- set aside, and goes on as if there was nothing. Returns as well whether that is so.
+local function guarded(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  local err = type(reply) == 'table' and reply.err
+  if not err then return reply end
+  local is_number = string.find(err, 'is not an integer', 1, true) or string.find(err, 'would overflow', 1, true)
+  -- Whatever else went wrong ends the call, as it always does.
+  if not is_number and not string.find(err, 'WRONGTYPE', 1, true) then return redis.call(command, key, ...) end
+  set_aside(key)
+  if command == 'HINCRBY' then
+    local field, by = ...
+    by = math.max(tonumber(by), 0)
+    if is_number then redis.call('HSET', key, field, string.format('%.0f', by)) end
+    return by, true
+  elseif command == 'HMGET' then
+    local nothing = {}
+    for i = 1, select('#', ...) do nothing[i] = false end
+    return nothing, true
+  elseif command == 'HGETALL' then
+    return {}, true
+  end
+  return NOTHING[command], true
+end
+
 -- Wakes whoever sends notices.
 local function wake(outbox)
   if redis.call('DEL', outbox .. ':idle') == 1 then
@@ -15,41 +48,4 @@ end
 local function tell(outbox, ...)
   redis.call('XADD', outbox, '*', ...)
   wake(outbox)
-end
-
--- Tells what is news for operators, or for one tenant: into the events, and to the endpoints of the tenant (the default one's
--- where it concerns all).
--- at: events, how many are kept, outbox, prefix of tenants
-local function tell_news(news, at)
-  local text = cjson.encode(news)
-  redis.call('XADD', at.events, 'MAXLEN', '~', at.kept, '*', 'n', text)
-  local tenant = at.tenants .. (news.tenant or 'default')
-  if (tonumber(redis.call('HGET', tenant, 'endpoints')) or 0) > 0 then tell(at.outbox, 'n', text, 's', 0) end
-end
-
--- Lists a new batch. Names of batches that have expired go by the way, more of them than come.
-local function list_batch(batches, batch, prefix)
-  redis.call('ZADD', batches, now, batch)
-  for _, name in ipairs(redis.call('ZRANDMEMBER', batches, 3)) do
-    if redis.call('EXISTS', prefix .. name) == 0 then redis.call('ZREM', batches, name) end
-  end
-end
-
--- Closes a batch whose last job has ended, once, unless more of it is on its way.
--- One without any job is not told of, and kept as long.
--- at: batch, members, refused, events, outbox, tenant's hash, events kept, retention in ms
-local function close_if_over(at)
-  local c = redis.call('HMGET', at.batch, 'total', 'completed', 'failed', 'canceled', 'inputs', 'closed', 'created')
-  local total = tonumber(c[1]) or 0
-  if not c[7] or (tonumber(c[5]) or 0) > 0 then return end
-  if (c[2] or 0) + (c[3] or 0) + (c[4] or 0) < total then return end
-  for _, key in ipairs({ at.batch, at.members, at.refused }) do redis.call('PEXPIRE', key, at.retention * 2) end
-  if c[6] or total == 0 then return end
-  local name = string.match(at.batch, '}:b:(.*)$')
-  redis.call('HSET', at.batch, 'closed', now)
-  redis.call('XADD', at.events, 'MAXLEN', '~', at.kept, '*', 'closed', name)
-  if (tonumber(redis.call('HGET', at.tenant, 'endpoints')) or 0) > 0 then
-    local seq = redis.call('HINCRBY', at.batch, 'told', 1)
-    tell(at.outbox, 'closed', name, 's', seq)
-  end
 end

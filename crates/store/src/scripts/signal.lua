@@ -1,6 +1,6 @@
 -- What submissions and requests tell of a vendor, and what an operator says of its gate.
 -- KEYS: 1 the vendor's limits, 2 its submit queue, 3 events, 4 outbox
--- ARGV: 1 wake channel, 2 vendor, 3 events kept, 4 prefix of tenants, 5 'probe' where the submission is the one that was let
+-- ARGV: 1 wake channel, 2 vendor, 3 limits of events, 4 prefix of tenants, 5 'probe' where the submission is the one that was let
 --   through a shut gate, then what:
 --   'unprobed': the submission that was let through tells nothing
 --   'ok' how long its task takes to fail, in ms: a submission was answered
@@ -18,7 +18,9 @@ local limits, what, is_probe = KEYS[1], ARGV[6], ARGV[5] == 'probe'
 
 local function news(kind, more)
   more.kind, more.vendor = kind, ARGV[2]
-  tell_news(more, { events = KEYS[3], kept = ARGV[3], outbox = KEYS[4], tenants = ARGV[4] })
+  local events = events_of(KEYS[3], ARGV[3])
+  tell_news(more, { events = events, outbox = KEYS[4], tenants = ARGV[4] })
+  events:close()
 end
 
 local function wake()
@@ -28,30 +30,30 @@ end
 
 if what == 'throttled' then
   local prefix = ARGV[7]
-  local bucket = bucket_of(redis.call('HMGET', limits, unpack(fields_of(prefix))), 1)
+  local bucket = bucket_of(guarded('HMGET', limits, unpack(fields_of(prefix))), 1)
   learn(now, bucket, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]))
   keep(limits, prefix, bucket)
-  if prefix == 'c' then redis.call('HDEL', limits, 'probe') end
+  if prefix == 'c' then guarded('HDEL', limits, 'probe') end
   return 0
 end
 
 if what == 'unprobed' then
-  if redis.call('HDEL', limits, 'probe') == 1 then wake() end
+  if guarded('HDEL', limits, 'probe') == 1 then wake() end
   return 0
 end
 
-local found = redis.call('HMGET', limits, 'shut', 'by', 'only', 'trips', 'since', 'code')
+local found = guarded('HMGET', limits, 'shut', 'by', 'only', 'trips', 'since', 'code')
 local is_shut, by_hand, on_trial, only = found[1], found[2] == 'hand', found[2] == 'trial', found[3] or nil
 
 if what == 'shut' then
   open_gate(limits)
-  redis.call('HSET', limits, 'shut', ARGV[7], 'by', 'hand', 'code', 'shut_by_hand', 'words', ARGV[8], 'since', now)
+  guarded('HSET', limits, 'shut', ARGV[7], 'by', 'hand', 'code', 'shut_by_hand', 'words', ARGV[8], 'since', now)
   if is_shut and by_hand then return 0 end
   news('vendor.paused', { by = 'hand', code = 'shut_by_hand', until_ms = tonumber(ARGV[7]) })
   return 1
 elseif what == 'open' then
   open_gate(limits)
-  redis.call('HDEL', limits, 'cp', 'rp')
+  guarded('HDEL', limits, 'cp', 'rp')
   wake()
   if not is_shut then return 0 end
   news('vendor.resumed', {})
@@ -60,16 +62,16 @@ elseif by_hand then
   return 0
 elseif what == 'ok' then
   if not is_shut then
-    redis.call('HDEL', limits, 'fails', 'trips', 'fw', 'fo')
-    if redis.call('HGET', limits, 'sk') ~= 'task' then redis.call('HDEL', limits, 'sj', 'sw', 'sa', 'sk') end
+    guarded('HDEL', limits, 'fails', 'trips', 'fw', 'fo')
+    if guarded('HGET', limits, 'sk') ~= 'task' then guarded('HDEL', limits, 'sj', 'sw', 'sa', 'sk') end
     return 0
   end
   -- Only the submission that was let through to find out says that the gate may open.
   if not is_probe then return 0 end
   if on_trial or found[6] == 'vendor_setup_failed' then
     -- Not the submission fails there, but its task: it opens when that has had the time to.
-    redis.call('HDEL', limits, 'probe')
-    if not on_trial then redis.call('HSET', limits, 'by', 'trial', 'shut', now + tonumber(ARGV[7])) end
+    guarded('HDEL', limits, 'probe')
+    if not on_trial then guarded('HSET', limits, 'by', 'trial', 'shut', now + tonumber(ARGV[7])) end
     wake()
     return 0
   end
@@ -89,7 +91,7 @@ elseif is_shut then
   if what == 'suspected' and not on_trial then
     if found[2] ~= 'locked' or found[6] ~= ARGV[7] then
       -- It is about this request as far as anybody knows; another one finds out.
-      redis.call('HDEL', limits, 'probe')
+      guarded('HDEL', limits, 'probe')
       wake()
       return 0
     end
@@ -99,32 +101,32 @@ elseif is_shut then
   end
   if only ~= tenant then only = nil end
 elseif what == 'failing' then
-  local first = redis.call('HGET', limits, 'fw')
+  local first = guarded('HGET', limits, 'fw')
   if not first then
-    redis.call('HSET', limits, 'fw', tenant)
+    guarded('HSET', limits, 'fw', tenant)
   elseif first ~= tenant then
-    redis.call('HSET', limits, 'fo', 1)
+    guarded('HSET', limits, 'fo', 1)
   end
-  if redis.call('HINCRBY', limits, 'fails', 1) < tonumber(ARGV[11]) then return 0 end
-  only = redis.call('HEXISTS', limits, 'fo') == 0 and tenant or nil
+  if guarded('HINCRBY', limits, 'fails', 1) < tonumber(ARGV[11]) then return 0 end
+  only = guarded('HEXISTS', limits, 'fo') == 0 and tenant or nil
 else
   by = ARGV[12]
-  local before = redis.call('HMGET', limits, 'sj', 'sw', 'sa')
-  local counts = before[1] and now - tonumber(before[3]) < LATELY
+  local before = guarded('HMGET', limits, 'sj', 'sw', 'sa')
+  local counts = before[1] and now - (tonumber(before[3] or nil) or 0) < LATELY
   if not counts or before[1] == ARGV[11] then
-    if not counts then redis.call('HSET', limits, 'sj', ARGV[11], 'sw', tenant, 'sa', now, 'sk', ARGV[13]) end
+    if not counts then guarded('HSET', limits, 'sj', ARGV[11], 'sw', tenant, 'sa', now, 'sk', ARGV[13]) end
     return 0
   end
   only = before[2] == tenant and tenant or nil
 end
 local trips = (tonumber(found[4] or nil) or 0) + 1
 local wait = math.min(tonumber(ARGV[8]) * 2 ^ math.min(trips - 1, 20), tonumber(ARGV[9]))
-redis.call('HDEL', limits, 'probe', 'fails', 'fw', 'fo', 'sj', 'sw', 'sa', 'sk', 'only', 'alone', 'words')
-redis.call('HSET', limits, 'shut', now + wait, 'by', by, 'code', ARGV[7], 'since', found[5] or now, 'trips', trips)
+guarded('HDEL', limits, 'probe', 'fails', 'fw', 'fo', 'sj', 'sw', 'sa', 'sk', 'only', 'alone', 'words')
+guarded('HSET', limits, 'shut', now + wait, 'by', by, 'code', ARGV[7], 'since', found[5] or now, 'trips', trips)
 if only then
-  local last_of_others = tonumber(redis.call('HGET', limits, 'tb') or nil)
+  local last_of_others = tonumber(guarded('HGET', limits, 'tb') or nil)
   local is_alone = not last_of_others or now - last_of_others >= LATELY
-  redis.call('HSET', limits, 'only', only, 'alone', is_alone and 1 or 0)
+  guarded('HSET', limits, 'only', only, 'alone', is_alone and 1 or 0)
 end
 if is_shut and (only or not found[3]) then return 2 end
 news('vendor.paused', { by = by, code = ARGV[7], until_ms = now + wait, tenant = only })

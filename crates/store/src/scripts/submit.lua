@@ -6,9 +6,11 @@
 -- ARGV: 1 most jobs, 2 lease in ms, 3 prefix of records, 4 longest sleep in ms, 5 number of the claim, 6 'again' when
 --   the reply to the claim of this number was lost, 7 prefix of batches, 8 prefix of tenants, 9 vendor, 10 prefix of
 --   what is spent on a day, 11 most jobs under way (0: any number), 12 most submissions a minute (0: any number), 13 how
---   many of them at once (0: a hundredth), 14 events kept, 15 'apart' when one suspect is wanted and nothing else
+--   many of them at once (0: a hundredth), 14 limits of events, 15 'apart' when one suspect is wanted and nothing else
 local queue, share, limits = KEYS[1], share_of(KEYS[1]), KEYS[4]
 local most, longest = tonumber(ARGV[1]), tonumber(ARGV[4])
+local events = events_of(KEYS[8], ARGV[14])
+local news_at = { events = events, outbox = KEYS[9], tenants = ARGV[8] }
 local claim = taking({
   prefix = ARGV[3], lease = tonumber(ARGV[2]), request = true, number = ARGV[5], last = KEYS[3], losses = 'k',
 })
@@ -16,9 +18,16 @@ local apart = ARGV[15] == 'apart'
 if ARGV[6] == 'again' and claim:again(KEYS[2]) then return claim.out end
 
 -- What songs cost here, and what may be spent in millionths (0: anything): today, today by a tenant, for a batch.
-local fleet = redis.call('HMGET', KEYS[7], 'seeded', 'day', 'tenant_day', 'batch', 't:' .. ARGV[9])
+local fleet = guarded('HMGET', KEYS[7], 'seeded', 'day', 'tenant_day', 'batch', 't:' .. ARGV[9])
 if not fleet[1] then return redis.error_reply('UNSEEDED nobody has said what songs cost and what may be spent') end
-local terms = fleet[5] and cjson.decode(fleet[5])
+local is_read, terms = true, nil
+if fleet[5] then is_read, terms = pcall(cjson.decode, fleet[5]) end
+-- Where nobody can tell what a song costs none is submitted.
+if not is_read or not pcall(price_of, terms, '1x1') then
+  set_aside(KEYS[7])
+  claim:sleep(queue, -1, longest, 0)
+  return claim.out
+end
 -- What a job costs by what it is priced by, and what is written down of that; most of a claim's jobs are alike.
 local costs = {}
 local function cost_of(by)
@@ -35,9 +44,9 @@ end
 local due = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 128)
 local places = {}
 for i = 1, #due, 2 do
-  local record = redis.call('HGET', ARGV[3] .. due[i], 'd')
-  if record then
-    local lane = lane_in(record)
+  local job = guarded('HGET', ARGV[3] .. due[i], 'd')
+  if job then
+    local lane = lane_in(job)
     local list = places[lane] or {}
     list[#list + 1], list[#list + 2] = due[i + 1], due[i]
     places[lane] = list
@@ -53,7 +62,7 @@ for _, lane in ipairs(redis.call('ZRANGEBYSCORE', share .. '~', '-inf', now, 'LI
 end
 
 -- The gate, the room and the pace.
-local known = redis.call('HMGET', limits, 'shut', 'by', 'probe', 'fails', 'trips', 'sj', 'only', 'tw', 'ta', 'tb',
+local known = guarded('HMGET', limits, 'shut', 'by', 'probe', 'fails', 'trips', 'sj', 'only', 'tw', 'ta', 'tb',
   unpack(fields_of('c')))
 local shut, by, probe = tonumber(known[1] or nil), known[2], tonumber(known[3] or nil) or 0
 if known[1] or known[4] or known[5] or known[6] then claim.out[3] = 1 end
@@ -61,8 +70,8 @@ local probing, except = false, nil
 if shut then
   if (by == 'hand' or by == 'trial') and shut > 0 and shut <= now then
     open_gate(limits)
-    tell_news({ kind = 'vendor.resumed', vendor = ARGV[9], tenant = known[7] or nil },
-      { events = KEYS[8], kept = ARGV[14], outbox = KEYS[9], tenants = ARGV[8] })
+    tell_news({ kind = 'vendor.resumed', vendor = ARGV[9], tenant = known[7] or nil }, news_at)
+    events:close()
   elseif by ~= 'hand' and known[7] and shut > now and probe <= now then
     -- One tenant's failures shut it: whether they are the vendor's, another tenant's submission finds out.
     most, probing, except = 1, true, known[7]
@@ -98,9 +107,15 @@ local purses = {}
 local function purse(name, of, key, field, most_key, most_field, otherwise)
   local found = purses[name]
   if not found then
-    local own = most_key and redis.call('HGET', most_key, most_field)
-    found = { of = of, key = key, field = field, most = tonumber(own or otherwise or 0), more = 0 }
-    if found.most > 0 then found.spent = tonumber(redis.call('HGET', key, field) or 0) end
+    local own = most_key and guarded('HGET', most_key, most_field)
+    if own and not tonumber(own) then set_aside(most_key) end
+    local most_of_it = tonumber(own or nil) or tonumber(otherwise or nil) or 0
+    found = { of = of, key = key, field = field, most = most_of_it, more = 0 }
+    if found.most > 0 then
+      local spent = guarded('HGET', key, field)
+      if spent and not tonumber(spent) then set_aside(key) end
+      found.spent = tonumber(spent or nil) or 0
+    end
     purses[name] = found
   end
   return found
@@ -160,12 +175,12 @@ local function next_of(lane)
 end
 
 local weights = {
-  function(tenant) return redis.call('HGET', ARGV[8] .. tenant, 'weight') end,
+  function(tenant) return guarded('HGET', ARGV[8] .. tenant, 'weight') end,
   function(_, class) return CLASS_WEIGHTS[class] end,
   function(tenant, _, batch)
     local name = string.gsub(batch, '%+$', '')
     if name == '' then return 1 end
-    return redis.call('HGET', ARGV[7] .. (tenant == 'default' and '' or tenant .. '/') .. name, 'weight')
+    return guarded('HGET', ARGV[7] .. (tenant == 'default' and '' or tenant .. '/') .. name, 'weight')
   end,
 }
 if apart then allowed = 1 end
@@ -184,12 +199,12 @@ tree:close(now + 5000)
 local function tell_of(from, kind)
   local flag = (kind == 'budget.warning' and '!' or '?') .. from.field
   local limit = string.format('%.0f', from.most)
-  if redis.call('HGET', from.key, flag) == limit then return end
-  redis.call('HSET', from.key, flag, limit)
+  if guarded('HGET', from.key, flag) == limit then return end
+  guarded('HSET', from.key, flag, limit)
   if from.key == ledger then redis.call('PEXPIRE', ledger, LEDGER_KEPT) end
   local news = { kind = kind, limit = from.most, spent = from.spent + from.more }
   for name, value in pairs(from.of) do news[name] = value end
-  tell_news(news, { events = KEYS[8], kept = ARGV[14], outbox = KEYS[9], tenants = ARGV[8] })
+  tell_news(news, news_at)
 end
 for _, from in pairs(purses) do
   if from.reached then
@@ -198,16 +213,17 @@ for _, from in pairs(purses) do
     tell_of(from, 'budget.warning')
   end
 end
+events:close()
 claim:remember(KEYS[2])
 
 for batch, number in pairs(begun) do
-  redis.call('HINCRBY', ARGV[7] .. batch, 'queued', -number)
-  redis.call('HINCRBY', ARGV[7] .. batch, 'submitting', number)
+  guarded('HINCRBY', ARGV[7] .. batch, 'queued', -number)
+  guarded('HINCRBY', ARGV[7] .. batch, 'submitting', number)
 end
 if count > 0 then
   spend(now, count, bucket, rate, burst)
   keep(limits, 'c', bucket)
-  if probing then redis.call('HSET', limits, 'probe', now + claim.of.lease) end
+  if probing then guarded('HSET', limits, 'probe', now + claim.of.lease) end
   -- Who submitted last, and when anybody else did.
   local tenants, last, before = 0, known[8], tonumber(known[10] or nil)
   for tenant in pairs(counts) do
@@ -215,15 +231,15 @@ if count > 0 then
     if tenant ~= known[8] then last, before = tenant, known[9] end
   end
   if tenants > 1 then before = now end
-  redis.call('HSET', limits, 'tw', last, 'ta', now)
-  if before then redis.call('HSET', limits, 'tb', before) end
+  guarded('HSET', limits, 'tw', last, 'ta', now)
+  if before then guarded('HSET', limits, 'tb', before) end
   for tenant, sum in pairs(counts) do
     local whose = ARGV[9] .. '|' .. tenant
-    redis.call('HINCRBY', ledger, 'sent|' .. whose, sum.jobs)
-    if sum.price > 0 then redis.call('HINCRBY', ledger, 'sent_price|' .. whose, sum.price) end
+    guarded('HINCRBY', ledger, 'sent|' .. whose, sum.jobs)
+    if sum.price > 0 then guarded('HINCRBY', ledger, 'sent_price|' .. whose, sum.price) end
   end
   for _, from in pairs(purses) do
-    if from.more > 0 then redis.call('HINCRBY', from.key, from.field, from.more) end
+    if from.more > 0 then guarded('HINCRBY', from.key, from.field, from.more) end
   end
   redis.call('PEXPIRE', ledger, LEDGER_KEPT)
 end

@@ -4,7 +4,7 @@
 --   were made without asking
 -- Returns how many may be made now, in how many ms to ask for the rest, and 1 when there is no limit to ask for.
 local wanted, most, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local bucket = bucket_of(redis.call('HMGET', KEYS[1], unpack(fields_of('r'))), 1)
+local bucket = bucket_of(guarded('HMGET', KEYS[1], unpack(fields_of('r'))), 1)
 local allowed, at = may(now, wanted, bucket, most, burst)
 spend(now, allowed + tonumber(ARGV[4]), bucket, most, burst)
 keep(KEYS[1], 'r', bucket)

@@ -7,6 +7,8 @@ local Taking = {}
 -- it takes no others along should it be what kills them (ADR 22).
 local SUSPECT = 2
 local HEADER = 5
+-- The fields of a record that are numbers, as they are read: version, claims, when a submission began, losses.
+local NUMBERS = { 2, 3, 4, 7 }
 
 -- of: prefix of records, lease in ms, whether the request is wanted, the claim's number, key of the last claim, and what
 -- is read beside it: 'a' claims alone, 'k' submissions that were lost with their worker
@@ -14,10 +16,24 @@ local function taking(of)
   return setmetatable({ of = of, out = { now, -1, 0, 0, 0 }, taken = {}, places = {} }, { __index = Taking })
 end
 
+-- A record's fields; without the first where there is none, or none that can be read, which is set aside.
 function Taking:read(id)
-  local job = self.of.prefix .. id
-  if self.of.request then return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', self.of.losses, 'r', 's') end
-  return redis.call('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', self.of.losses)
+  local job, fields, wrong = self.of.prefix .. id, nil, nil
+  if self.of.request then
+    fields, wrong = guarded('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', self.of.losses, 'r', 's')
+  else
+    fields, wrong = guarded('HMGET', job, 'd', 'v', 'c', 'x', 'b', 'p', self.of.losses)
+  end
+  if wrong then return fields end
+  for _, place in ipairs(NUMBERS) do
+    if fields[place] and not string.find(fields[place], '^%d+$') then wrong = true end
+  end
+  if fields[1] then wrong = wrong or not fields[2] else wrong = redis.call('EXISTS', job) == 1 end
+  if wrong then
+    set_aside(job)
+    fields[1] = false
+  end
+  return fields
 end
 
 function Taking:hand_out(id, version, claims, began, price, known)
@@ -34,9 +50,9 @@ function Taking:take(id, known, began, price)
   local job = self.of.prefix .. id
   local version, claims = (tonumber(known[2]) or 0) + 1, (tonumber(known[3]) or 0) + 1
   if began then
-    redis.call('HSET', job, 'v', version, 'c', claims, 'x', began, 'p', price)
+    guarded('HSET', job, 'v', version, 'c', claims, 'x', began, 'p', price)
   else
-    redis.call('HSET', job, 'v', version, 'c', claims)
+    guarded('HSET', job, 'v', version, 'c', claims)
   end
   local places, taken = self.places, self.taken
   places[#places + 1], places[#places + 2] = now + self.of.lease, id

@@ -6,8 +6,8 @@ use songmill_core::job::StateName;
 use songmill_core::song::Invalid;
 use songmill_core::{EndpointId, Event, Tenant};
 use songmill_store::{
-    Begun, Bound, Endpoint, Enqueued, Filter, NewNotice, Notice, NoticeState, NoticeType, Refused, Retention,
-    TenantQuota, Told, Upload,
+    Begun, Bound, Endpoint, Enqueued, EventId, Filter, NewNotice, Notice, NoticeState, NoticeType, Refused,
+    Retention, TenantQuota, Told, Upload,
 };
 
 use crate::places::places;
@@ -41,7 +41,7 @@ pub(crate) fn endpoint(id: &str) -> Endpoint {
 }
 
 async fn closed(store: &songmill_store::Store) -> usize {
-    let told = store.events("0", 10_000).await.unwrap();
+    let told = store.events(&Tenant::default(), EventId::default(), 10_000).await.unwrap();
     told.iter().filter(|(_, told)| matches!(told, Some(Told::Closed(_)))).count()
 }
 
@@ -149,8 +149,8 @@ async fn a_quota_is_kept_whoever_asks_and_what_ends_makes_room() {
         store.apply(*id, &Event::CancelAsked).await.unwrap();
     }
     let used = store.usage(&tenant).await.unwrap();
-    assert_eq!((used.open_jobs, used.bytes), (0, 0), "what all have together is what each has");
-    let quota = TenantQuota { bytes: Some(50), jobs_per_day: Some(151), ..TenantQuota::default() };
+    assert_eq!((used.open_jobs, used.kept.answers), (0, 0), "what all have together is what each has");
+    let quota = TenantQuota { jobs_per_day: Some(151), ..TenantQuota::default() };
     store.set_quota(&tenant, quota).await.unwrap();
     let more: Vec<_> = (1000..1004).map(|n| new_job(&store, n)).collect();
     let taken = store.enqueue(Some(&batch()), &more).await.unwrap();

@@ -44,7 +44,7 @@ async fn what_is_erased_keeps_its_place_among_the_ended_and_what_is_open_its_wor
         let (mut from, mut erased) = (0, 0);
         loop {
             let found = store.look_to_erase(&Tenant::default(), from, |_| None).await.unwrap();
-            erased += store.erase(&found.jobs).await.unwrap();
+            erased += store.erase(&Tenant::default(), &found.jobs).await.unwrap();
             match found.next {
                 Some(next) => from = next,
                 None => return erased,
@@ -53,7 +53,7 @@ async fn what_is_erased_keeps_its_place_among_the_ended_and_what_is_open_its_wor
     };
     let stale = store.look_to_erase(&Tenant::default(), 0, |_| None).await.unwrap().jobs;
     assert_eq!(erase().await, 2);
-    assert_eq!(store.erase(&stale).await.unwrap(), 0, "what has changed since is left");
+    assert_eq!(store.erase(&Tenant::default(), &stale).await.unwrap(), 0, "what has changed since is left");
     assert_eq!(erase().await, 0, "once is enough");
     assert_eq!(store.erase_quarantined(&Tenant::default()).await.unwrap(), 1);
     assert_eq!(store.batch(&batch()).await.unwrap().unwrap(), counted);
@@ -106,7 +106,7 @@ async fn an_answer_is_kept_as_long_as_what_it_is_about_is_open_and_what_cannot_b
         let (mut from, mut found) = (0, (0, 0, 0));
         loop {
             let part = store.look_to_erase(&Tenant::default(), from, read).await.unwrap();
-            store.erase(&part.jobs).await.unwrap();
+            store.erase(&Tenant::default(), &part.jobs).await.unwrap();
             found = (found.0 + part.jobs.len(), found.1 + part.texts, found.2 + part.unreadable);
             let Some(next) = part.next else { return found };
             from = next;

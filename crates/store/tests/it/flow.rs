@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use songmill_core::job::StateName;
 use songmill_core::{Fault, FaultKind, Limits, Stage};
 use songmill_store::{
-    BudgetOf, Gate, Heeded, NoticeType, ShutBy, Signal, Standing, Store, TenantQuota, Told, Watch,
+    BudgetOf, EventId, Gate, Heeded, NoticeType, ShutBy, Signal, Standing, Store, TenantQuota, Told, Watch,
 };
 
 use crate::queues::{Work, queue, run_with};
@@ -305,7 +305,7 @@ async fn failures_of_two_tenants_shut_the_gate_for_all() {
     assert_eq!(gate(&store).await.only, Some("a".parse().unwrap()));
     assert!(told(&store, &of("b", 0), Watch::Probe, Signal::Failing(&fault)).await);
     assert_eq!(gate(&store).await.only, None);
-    let events = store.events("0", 100).await.unwrap().into_iter();
+    let events = store.events(&"a".parse().unwrap(), EventId::default(), 100).await.unwrap().into_iter();
     let paused = events.filter_map(|(_, told)| match told {
         Some(Told::News(news)) if news.kind == NoticeType::VendorPaused => Some(news.tenant),
         _ => None,

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use songmill_core::job::StateName;
 use songmill_core::time::Span;
-use songmill_core::{Event, JobId, Stage};
-use songmill_store::{Applied, Enqueued, QueueSettings, Retention, StageQueue, StoreError, Told};
+use songmill_core::{Event, JobId, Stage, Tenant};
+use songmill_store::{
+    Applied, Capacity, DefaultQuota, Enqueued, EventId, QueueSettings, Retention, StageQueue, StoreError,
+    Told,
+};
 
 use crate::queues::run;
 use crate::tools::*;
@@ -55,11 +58,13 @@ async fn every_change_is_counted_and_told() {
         store.apply(JobId::derive("no", "job"), &accepted(7)).await.unwrap(),
         Applied::NoSuchJob
     ));
-    let told = store.events("0", 100).await.unwrap().into_iter().map(|(_, told)| match told.unwrap() {
-        Told::Job(change) => change.to.as_str(),
-        Told::Closed(_) => "closed",
-        Told::News(_) => "news",
-    });
+    let told = store.events(&Tenant::default(), EventId::default(), 100).await.unwrap().into_iter().map(
+        |(_, told)| match told.unwrap() {
+            Told::Job(change) => change.to.as_str(),
+            Told::Closed(_) => "closed",
+            Told::News(_) => "news",
+        },
+    );
     let told: Vec<_> = told.collect();
     assert_eq!(told, ["queued", "queued", "submitting", "generating", "canceled", "queued", "canceled"]);
     assert_eq!(store.totals().await.unwrap()["acme:canceled"], 2);
@@ -106,7 +111,8 @@ async fn held_jobs_stand_aside_and_come_back() {
 #[tokio::test]
 async fn a_full_redis_refuses_clearly_and_writes_nothing_by_half() {
     let redis = Redis::start(&["--maxmemory", "3mb"]);
-    let store = redis.store().await;
+    let any = DefaultQuota { bytes: Capacity::Bytes(0), ..DefaultQuota::default() };
+    let store = redis.store().await.with_quota(any);
     let jobs: Vec<_> = (0..20_000).map(|n| new_job(&store, n)).collect();
     let error = store.enqueue(Some(&batch()), &jobs).await.unwrap_err();
     assert!(matches!(error, StoreError::Full(_)), "{error:?}");
@@ -122,7 +128,7 @@ async fn a_full_redis_refuses_clearly_and_writes_nothing_by_half() {
 #[tokio::test]
 async fn ended_jobs_are_kept_for_their_time_and_number() {
     let redis = Redis::start(&[]);
-    let retention = Retention { age: Span::secs(3600), jobs: 5, events: 1000 };
+    let retention = Retention { age: Span::secs(3600), jobs: 5, events: 1000, ..Retention::default() };
     let store = redis.store_with(retention).await;
     let ids = enqueue(&store, 12).await;
     let first = ids[0];
@@ -141,7 +147,9 @@ async fn ended_jobs_are_kept_for_their_time_and_number() {
     }
     assert!(kept.contains(&first) && kept.contains(&ids[11]));
     assert_eq!(kept.len(), 6, "five that ended last, and the one that goes on");
-    let brief = redis.store_with(Retention { age: Span::millis(30), jobs: 100, events: 10 }).await;
+    let brief = redis
+        .store_with(Retention { age: Span::millis(30), jobs: 100, events: 10, ..Retention::default() })
+        .await;
     brief.apply(first, &Event::CancelAsked).await.unwrap();
     until("its time is over", async || brief.load(first).await.unwrap().is_none()).await;
 }
@@ -149,7 +157,9 @@ async fn ended_jobs_are_kept_for_their_time_and_number() {
 #[tokio::test]
 async fn a_job_that_comes_again_after_its_time_is_not_taken_for_what_it_was() {
     let redis = Redis::start(&[]);
-    let brief = redis.store_with(Retention { age: Span::millis(100), jobs: 2, events: 1000 }).await;
+    let brief = redis
+        .store_with(Retention { age: Span::millis(100), jobs: 2, events: 1000, ..Retention::default() })
+        .await;
     let store = redis.store_with(Retention { jobs: 2, ..Retention::default() }).await;
     let ids = enqueue(&store, 3).await;
     brief.apply(ids[0], &Event::CancelAsked).await.unwrap();
@@ -166,7 +176,14 @@ async fn a_job_that_comes_again_after_its_time_is_not_taken_for_what_it_was() {
 #[tokio::test]
 async fn after_retention_redis_is_as_empty_as_before() {
     let redis = Redis::start(&[]);
-    let store = redis.store_with(Retention { age: Span::millis(400), jobs: 100_000, events: 100_000 }).await;
+    let store = redis
+        .store_with(Retention {
+            age: Span::millis(400),
+            jobs: 100_000,
+            events: 100_000,
+            ..Retention::default()
+        })
+        .await;
     // Scripts, connections and what else is there for good.
     let ids = enqueue(&store, 1).await;
     store.apply(ids[0], &Event::CancelAsked).await.unwrap();
@@ -180,14 +197,14 @@ async fn after_retention_redis_is_as_empty_as_before() {
             .unwrap()
     };
     let keys = || redis.command(&["dbsize"]).parse::<u64>().unwrap();
-    until("the first is gone", async || keys() <= 4).await;
+    until("the first is gone", async || keys() <= 5).await;
     let base = used();
     let ids = enqueue(&store, 4000).await;
     let most = used();
     futures_util::future::join_all(ids.iter().map(|id| store.apply(*id, &Event::CancelAsked))).await;
     assert!(most > base + 2_000_000, "{base} {most}");
-    // The totals, the tenant and its counts are kept for good, and the names of batches until others come.
-    until("all are gone", async || keys() <= 4).await;
+    // The totals, the tenant, its counts and its account are kept for good, and the names of batches until others come.
+    until("all are gone", async || keys() <= 5).await;
     until("memory is back", async || used() < base + 200_000).await;
 }
 

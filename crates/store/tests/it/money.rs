@@ -7,7 +7,7 @@ use songmill_core::flow::Size;
 use songmill_core::job::{StateName, StepKind};
 use songmill_core::money::priced_by;
 use songmill_core::{Estimate, Money, Price, Stage};
-use songmill_store::{BudgetOf, NoticeType, Store, TenantQuota, Told};
+use songmill_store::{BudgetOf, EventId, NoticeType, Store, TenantQuota, Told};
 
 use crate::queues::{Work, queue, run_with};
 use crate::tools::{Redis, enqueue_for, until, vendor};
@@ -145,7 +145,7 @@ async fn a_budget_is_told_of_once_at_four_fifths_and_once_when_it_is_used_up() {
     let quota = TenantQuota { spend_per_day: Some(10_000_000), ..TenantQuota::default() };
     store.set_quota(&"t".parse().unwrap(), quota).await.unwrap();
     let news = async || {
-        let events = store.events("0", 1000).await.unwrap();
+        let events = store.events(&"t".parse().unwrap(), EventId::default(), 1000).await.unwrap();
         let news = events.into_iter().filter_map(|(_, told)| match told {
             Some(Told::News(news)) => Some((news.kind, news.tenant, news.limit, news.spent)),
             _ => None,

@@ -10,8 +10,8 @@ use apalis_core::error::BoxDynError;
 use futures_util::future::BoxFuture;
 use songmill_core::job::StateName;
 use songmill_core::time::Span;
-use songmill_core::{Event, Stage, State, Timestamp};
-use songmill_store::{Lease, QueueSettings, StageQueue, Store, Told};
+use songmill_core::{Event, Stage, State, Tenant, Timestamp};
+use songmill_store::{EventId, Lease, QueueSettings, StageQueue, Store, Told};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -319,7 +319,7 @@ async fn a_batch_whose_jobs_end_in_bursts_is_closed_once_and_opened_again_by_a_r
     let workers = [0; 2].map(|_| run(queue(&store, Stage::Submit, 100, LONG)));
     until("all have ended", async || failed(&store).await == 400).await;
     let at = closed().await.expect("the batch is closed");
-    let told = store.events("0", 10_000).await.unwrap();
+    let told = store.events(&Tenant::default(), EventId::default(), 10_000).await.unwrap();
     assert_eq!(told.iter().filter(|(_, told)| *told == Some(Told::Closed(batch()))).count(), 1);
     for worker in workers {
         worker.stop().await;
