@@ -284,6 +284,8 @@ async fn jobs_behind_lanes_that_wait_for_a_suspect_are_worked_on() {
     });
     let scene = Scene::default();
     scene.hangs.store(true, Ordering::SeqCst);
+    let _registered =
+        store.register("here", vec![songmill_store::Role::Generate], vec![vendor()]).await.unwrap();
     let process = Process::start(&store, &[Stage::Submit], 1, &scene);
     until("the last is worked on", async || !scene.begun(last.job.id).is_empty()).await;
     let waits = store.load(suspects[0].job.id).await.unwrap().unwrap();
