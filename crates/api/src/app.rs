@@ -10,6 +10,7 @@ use songmill_core::song::VendorChoice;
 use songmill_core::view::JobView;
 use songmill_core::{JobId, Policy};
 use songmill_egress::AddressPolicy;
+use songmill_http_server::BodyBudget;
 use songmill_producer::Producer;
 use songmill_store::{Store, Stored};
 use songmill_vendors::Vendors;
@@ -60,6 +61,7 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) keyring: Keyring,
     pub(crate) rates: Rates,
+    pub(crate) bodies: BodyBudget,
     pub(crate) uploads: Places,
     pub(crate) streams: Places,
     pub(crate) hub: Hub,
@@ -112,6 +114,7 @@ impl Api {
             endpoint_policy,
             keyring: Keyring::default(),
             rates: Rates::new(settings.requests_per_minute),
+            bodies: BodyBudget::new(settings.http.max_buffered_bytes, settings.body_bytes),
             uploads: Places::new(settings.uploads),
             streams: Places::new(settings.streams),
             page: docs::page(&document),

@@ -1,13 +1,13 @@
 //! Who calls, and what that allows.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, StatusCode, header};
 use songmill_core::Tenant;
+use songmill_http_server::Peer;
 use songmill_store::{AccessKey, Scope, Store};
 
 use crate::problem::Problem;
@@ -158,10 +158,6 @@ impl Keyring {
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// The other side of the connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Without keys we are for this machine alone: a web page that a browser here shows must not reach us, neither by
 /// its own name made to point here nor by asking across origins, nor whoever is behind a proxy.

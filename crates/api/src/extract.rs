@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -11,10 +11,11 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use songmill_core::job::{StateName, Trace};
+use songmill_http_server::{BodyLimits, HeldBody, ReadError};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::problem::{Problem, ProblemError, pointer};
+use crate::problem::{Problem, ProblemError, busy, pointer};
 
 /// The query's fields.
 pub(crate) struct Query<T>(pub(crate) T);
@@ -45,8 +46,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         expect_json(&parts.headers)?;
-        let body = read_whole(app, body).await?;
-        json(&body).map(Self)
+        json(read_whole(app, &parts, body).await?.bytes()).map(Self)
     }
 }
 
@@ -93,26 +93,32 @@ pub(crate) fn unsupported(media: &str, wanted: &str) -> Problem {
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 }
 
-/// Reads a body whole, within its limits.
-pub(crate) async fn read_whole(app: &App, body: Body) -> Result<Bytes, Problem> {
-    let most = app.settings.body_bytes;
-    let read = axum::body::to_bytes(body, most);
-    match tokio::time::timeout(app.settings.body_timeout.get(), read).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) => {
-            let cut = std::error::Error::source(&error)
-                .is_none_or(|cause| !cause.is::<http_body_util::LengthLimitError>());
-            Err(if cut {
-                Problem::bad_request("body_cut", "the body was cut")
-            } else {
-                let detail = format!("the body has more than {most} bytes");
-                Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-            })
+/// A body that is held already: reading it again costs nothing more.
+#[derive(Clone, Debug)]
+pub(crate) struct Held;
+
+/// Reads a body whole, within its limits and the tenant's share of what bodies may take.
+pub(crate) async fn read_whole(app: &App, parts: &Parts, body: Body) -> Result<HeldBody, Problem> {
+    let limits = BodyLimits { max_bytes: app.settings.body_bytes, timeout: app.settings.body_timeout.get() };
+    let caller = parts.extensions.get::<Caller>();
+    let tenant = caller.map_or("", |caller| caller.tenant.as_str());
+    let read = match parts.extensions.get() {
+        Some(Held) => HeldBody::read_again(body, limits).await,
+        None => app.bodies.read(tenant, body, limits).await,
+    };
+    read.map_err(|error| match error {
+        ReadError::CutOff => Problem::bad_request("body_cut", "the body was cut"),
+        ReadError::TooLarge(most) => too_large(most),
+        ReadError::TooSlow => {
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not come in time")
         }
-        Err(_) => {
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not come in time"))
-        }
-    }
+        ReadError::Busy => busy("too many request bodies are being received; try again in a moment"),
+    })
+}
+
+pub(crate) fn too_large(most: usize) -> Problem {
+    let detail = format!("the body has more than {most} bytes");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
 }
 
 /// A path's one parameter, checked.

@@ -10,11 +10,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 use songmill_core::job::Trace;
+use songmill_http_server::Peer;
 use songmill_store::Scope;
 use tracing::Instrument as _;
 
 use crate::app::App;
-use crate::caller::{Caller, Peer, forbidden};
+use crate::caller::{Caller, forbidden};
 use crate::extract::Asked;
 use crate::problem::Problem;
 use crate::rate::Left;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -16,7 +16,7 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::extract::{idempotency_key, read_whole};
+use crate::extract::{Held, idempotency_key, read_whole};
 use crate::problem::Problem;
 use crate::secret::{hashed, hex};
 
@@ -214,8 +214,10 @@ async fn done_once(app: Arc<App>, request: Request, next: Next) -> Result<Respon
     // What another tenant was answered is not given here.
     let Query(named) = Query::<Named>::try_from_uri(request.uri()).unwrap_or_default();
     let tenant = caller.meant(named.tenant.as_ref())?;
-    let (parts, body) = request.into_parts();
-    let body: Bytes = read_whole(&app, body).await?;
+    let (mut parts, body) = request.into_parts();
+    let held = read_whole(&app, &parts, body).await?;
+    let body = held.bytes().clone();
+    parts.extensions.insert(Held);
     let path = parts.uri.path_and_query().map_or("", |path| path.as_str());
     let print = print(parts.method.as_str(), path, &body);
     let doing = match Once::begin(&app, &tenant, &key).await? {
@@ -223,6 +225,7 @@ async fn done_once(app: Arc<App>, request: Request, next: Next) -> Result<Respon
         Err(answer) => return Ok(answer.again(&print)),
     };
     let done = async move {
+        let _held = held;
         let response = next.run(Request::from_parts(parts, Body::from(body))).await;
         doing.end(&app, print, response).await
     };

@@ -213,6 +213,11 @@ impl Problem {
     }
 }
 
+/// There is no room for it now.
+pub(crate) fn busy(detail: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(Duration::from_secs(5))
+}
+
 fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use songmill_core::time::Span;
+use songmill_http_server::Limits;
 
 /// How the API is served.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,10 +16,6 @@ pub struct Settings {
     pub body_bytes: usize,
     /// How long a body may take to come.
     pub body_timeout: Span,
-    /// The most bytes of a request's line and headers.
-    pub header_bytes: usize,
-    /// How long a request's line and headers may take to come.
-    pub header_timeout: Span,
     /// How long an upload may bring nothing.
     pub upload_silence: Span,
     /// How long an upload may take in all.
@@ -35,6 +32,8 @@ pub struct Settings {
     pub cors_origins: Vec<String>,
     /// How long requests under way may go on after the role is told to stop.
     pub drain: Span,
+    /// Time-outs and limits of connections.
+    pub http: Limits,
 }
 
 impl Default for Settings {
@@ -43,8 +42,6 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8181)),
             body_bytes: 2 << 20,
             body_timeout: Span::secs(15),
-            header_bytes: 32 << 10,
-            header_timeout: Span::secs(10),
             upload_silence: Span::secs(30),
             upload_time: Span::secs(6 * 3600),
             uploads: 16,
@@ -53,6 +50,7 @@ impl Default for Settings {
             idempotency: Span::secs(24 * 3600),
             cors_origins: Vec::new(),
             drain: Span::secs(15),
+            http: Limits::default(),
         }
     }
 }

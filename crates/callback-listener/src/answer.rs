@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use songmill_http_server::ReadError;
 
 /// What a delivery is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +19,23 @@ pub(crate) enum Answer {
     TooLarge,
     /// The body did not come in time.
     TooSlow,
-    /// Redis cannot be written to now.
+    /// The body was cut off.
+    CutOff,
+    /// Redis cannot be written to now, or too much is being received.
     Later,
     /// Our own fault.
     Broken,
+}
+
+impl From<ReadError> for Answer {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge(_) => Self::TooLarge,
+            ReadError::TooSlow => Self::TooSlow,
+            ReadError::CutOff => Self::CutOff,
+            ReadError::Busy => Self::Later,
+        }
+    }
 }
 
 impl IntoResponse for Answer {
@@ -35,6 +49,7 @@ impl IntoResponse for Answer {
             Self::Garbled(why) => (StatusCode::BAD_REQUEST, why),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large".to_owned()),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned()),
+            Self::CutOff => (StatusCode::BAD_REQUEST, "the body was cut off".to_owned()),
             Self::Later => (StatusCode::SERVICE_UNAVAILABLE, "try again later".to_owned()),
             Self::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "this is our fault".to_owned()),
         };
@@ -47,6 +62,7 @@ impl IntoResponse for Answer {
         let mut response = (status, body.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }

@@ -155,6 +155,33 @@ fn stopped() -> Result<CancellationToken> {
 
 /// How long it may take to leave the list of workers.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+/// How many connections each server of this process may have.
+struct Connections {
+    open_files: u64,
+    most: usize,
+}
+
+impl Connections {
+    /// Raises the limit of open files, and shares what our own work leaves of it.
+    fn of(roles: &[Role]) -> Self {
+        let open_files = songmill_http_server::raise_open_files();
+        let servers = roles.iter().filter(|role| matches!(role, Role::Api | Role::Listener)).count();
+        Self { open_files, most: songmill_http_server::connections_within(open_files, servers) }
+    }
+
+    fn within(&self, limits: songmill_http_server::Limits) -> songmill_http_server::Limits {
+        let Self { open_files, most } = self;
+        if *most < limits.max_connections {
+            tracing::info!(
+                "{most} connections at a time instead of {}: this process may have {open_files} open files \
+                 (LimitNOFILE, ulimit -Hn)",
+                limits.max_connections
+            );
+        }
+        limits.within(*most)
+    }
+}
+
 /// Between two looks whether Redis has read its file.
 const LOADING: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -200,6 +227,7 @@ pub(crate) async fn serve_until(
         .register(&crate::host::name(), works, submits_to)
         .await
         .context("this process cannot be registered")?;
+    let connections = Connections::of(roles);
     let mut tasks = JoinSet::new();
     for role in roles {
         let (store, vendors, stop) = (store.clone(), vendors.clone(), shutdown.clone());
@@ -222,7 +250,9 @@ pub(crate) async fn serve_until(
             }
             Role::Api => {
                 let Some(api) = api.clone() else { continue };
-                let server = songmill_api::Server::bind(&config.api, &store).await.context("api")?;
+                let mut settings = config.api.clone();
+                settings.http = connections.within(settings.http);
+                let server = songmill_api::Server::bind(&settings, &store).await.context("api")?;
                 tasks.spawn(async move {
                     server.run(api, stop).await;
                     Ok(())
@@ -240,10 +270,14 @@ pub(crate) async fn serve_until(
                 });
             }
             Role::Listener => {
-                let listener = Listener::bind(config.listener.clone()).await.context("listener")?;
+                let mut settings = config.listener.clone();
+                settings.http = connections.within(settings.http);
+                let listener = Listener::bind(settings).context("listener")?;
                 let keys = keys.clone();
-                tasks
-                    .spawn(async move { listener.run(store, vendors, keys, stop).await.context("listener") });
+                tasks.spawn(async move {
+                    listener.run(store, vendors, keys, stop).await;
+                    Ok(())
+                });
             }
         }
     }

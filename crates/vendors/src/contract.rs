@@ -52,7 +52,13 @@ pub trait Vendor: Send + Sync {
     /// Stops a task; `None` where the vendor cannot. A task that has ended already is no fault.
     fn cancel(&self, task: &TaskRef<'_>) -> Option<Exchange<()>>;
 
-    /// Reads a callback as it was received.
+    /// Refuses a callback that its headers alone can refuse, before its body is read.
+    fn read_delivery_headers(&self, headers: &HeaderMap, now: Timestamp) -> Result<(), Refusal> {
+        let _ = (headers, now);
+        Ok(())
+    }
+
+    /// Reads a callback as it was received; checks again whatever the headers can refuse.
     fn read_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) -> Result<Reading, Refusal>;
 }
 

@@ -10,6 +10,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
 use songmill_core::song::{Field, Invalid};
@@ -216,6 +217,10 @@ impl Vendor for Replicate {
 
     fn cancel(&self, task: &TaskRef<'_>) -> Option<Exchange<()>> {
         Some(read::cancel(&self.settings, task.id))
+    }
+
+    fn read_delivery_headers(&self, headers: &HeaderMap, now: Timestamp) -> Result<(), Refusal> {
+        delivery::read_headers(&self.settings, headers, now)
     }
 
     fn read_delivery(&self, delivery: &Delivery<'_>, now: Timestamp) -> Result<Reading, Refusal> {

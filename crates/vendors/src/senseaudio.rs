@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 use songmill_core::flow::Size;
 use songmill_core::job::{OnUnknown, StepKind, VendorPolicy};
@@ -207,6 +208,10 @@ impl Vendor for SenseAudio {
 
     fn cancel(&self, _task: &TaskRef<'_>) -> Option<Exchange<()>> {
         None
+    }
+
+    fn read_delivery_headers(&self, _headers: &HeaderMap, _now: Timestamp) -> Result<(), Refusal> {
+        Err(Refusal::Garbled("senseaudio does not call back".to_owned()))
     }
 
     fn read_delivery(&self, _delivery: &Delivery<'_>, _now: Timestamp) -> Result<Reading, Refusal> {
