@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use serde_json::Value;
@@ -10,7 +11,7 @@ use songmill_core::song::VendorChoice;
 use songmill_core::view::JobView;
 use songmill_core::{JobId, Policy};
 use songmill_egress::AddressPolicy;
-use songmill_http_server::BodyBudget;
+use songmill_http_server::{BodyBudget, Counted};
 use songmill_producer::Producer;
 use songmill_store::{Store, Stored};
 use songmill_vendors::Vendors;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::cors::CorsLayer;
 
 use crate::caller::{Caller, Keyring};
+use crate::checked::checked;
 use crate::front::{front, not_so, nothing_here, scoped};
 use crate::live::Hub;
 use crate::once::once;
@@ -63,7 +65,11 @@ pub(crate) struct App {
     pub(crate) rates: Rates,
     pub(crate) bodies: BodyBudget,
     pub(crate) uploads: Places,
+    pub(crate) downloads: Places,
+    pub(crate) exports: Places,
     pub(crate) streams: Places,
+    pub(crate) requests: Places,
+    pub(crate) refused: Counted,
     pub(crate) hub: Hub,
     pub(crate) document: Value,
     pub(crate) page: String,
@@ -116,7 +122,11 @@ impl Api {
             rates: Rates::new(settings.requests_per_minute),
             bodies: BodyBudget::new(settings.http.max_buffered_bytes, settings.body_bytes),
             uploads: Places::new(settings.uploads),
+            downloads: Places::new(settings.downloads),
+            exports: Places::new(settings.exports),
             streams: Places::new(settings.streams),
+            requests: Places::new(settings.http.max_requests),
+            refused: Counted::default(),
             page: docs::page(&document),
             document,
             settings,
@@ -132,6 +142,8 @@ impl Api {
             if operation.once {
                 handler = handler.layer(from_fn_with_state(app.clone(), once));
             }
+            let expected = Arc::new(operation.expected);
+            handler = handler.layer(from_fn_with_state((app.clone(), expected), checked));
             if let Some(scope) = operation.scope {
                 handler = handler.layer(from_fn_with_state(scope, scoped));
             }
@@ -156,7 +168,6 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;
     }
-    use axum::http::{HeaderName, Method, header};
     let headers =
         ["idempotency-key", "last-event-id", "traceparent", "x-request-id"].map(HeaderName::from_static);
     let layer = CorsLayer::new()
@@ -171,10 +182,11 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     Some(layer)
 }
 
-/// What is answered is what it says it is.
+/// What is answered is what it says it is, and nobody keeps it on the way unless it may be kept.
 async fn sniffed_by_nobody(mut response: Response) -> Response {
-    let nosniff = axum::http::HeaderValue::from_static("nosniff");
-    response.headers_mut().insert(axum::http::header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

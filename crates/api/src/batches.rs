@@ -21,7 +21,8 @@ use crate::extract::{Id, Query, States};
 use crate::front::is_request_id;
 use crate::jobs::{page_size, place};
 use crate::operation::{JSONL, Operation};
-use crate::problem::Problem;
+use crate::problem::{Problem, busy};
+use crate::share::{Place, holding};
 use crate::views::{ActedOnAll, BatchErrorView, BatchView, Listed};
 
 /// Whose a batch is.
@@ -158,9 +159,11 @@ async fn results(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (batch, _) = app.batch(&caller, query.tenant.as_ref(), name).await?;
+    let place = export(&app, &caller)?;
     let states = query.state.unwrap_or_default().0;
     let viewer = app.clone();
     Ok(lines(
+        place,
         &headers,
         pages(app, batch).map_ok(move |members| {
             let mut page = Vec::new();
@@ -189,6 +192,7 @@ async fn errors(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (batch, _) = app.batch(&caller, query.tenant.as_ref(), name).await?;
+    let place = export(&app, &caller)?;
     let wanted = query.upload.clone();
     if let Some(upload) = query.upload.as_ref().filter(|upload| !is_request_id(upload)) {
         let fault = format!("{upload:?} is no request's id");
@@ -238,9 +242,9 @@ async fn errors(
         page
     });
     if query.upload.is_some() {
-        return Ok(lines(&headers, refused));
+        return Ok(lines(place, &headers, refused));
     }
-    Ok(lines(&headers, refused.chain(failed)))
+    Ok(lines(place, &headers, refused.chain(failed)))
 }
 
 async fn cancel(
@@ -308,16 +312,23 @@ fn line(page: &mut Vec<u8>, value: &impl Serialize) {
     page.push(b'\n');
 }
 
+/// A place for an answer of any length, every page of which Redis and a processor have work with.
+fn export(app: &App, caller: &Caller) -> Result<Place, Problem> {
+    let place = app.exports.take(caller.tenant.as_str());
+    place.ok_or_else(|| busy("too many lists of results and errors are being read; try again in a moment"))
+}
+
 /// Lines as they are read, plain text unless JSON lines are asked for by name; an error cuts the answer, so that nobody takes a part
 /// for the whole.
 fn lines(
+    place: Place,
     asked: &HeaderMap,
     pages: impl stream::Stream<Item = Result<Vec<u8>, StoreError>> + Send + 'static,
 ) -> Response {
     let accepted = asked.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok()).unwrap_or_default();
     let media = if accepted.contains(JSONL) { JSONL } else { "text/plain; charset=utf-8" };
     let pages = pages.map_ok(Bytes::from).inspect_err(|error| tracing::warn!(%error, "an answer was cut"));
-    let mut response = Body::from_stream(pages).into_response();
+    let mut response = holding(place, Body::from_stream(pages)).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     response
 }

@@ -63,7 +63,7 @@ pub(crate) fn forbidden(why: &str) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "forbidden", why)
 }
 
-fn unauthorized(why: &str) -> Problem {
+pub(crate) fn unauthorized(why: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", why)
 }
 
@@ -78,7 +78,7 @@ pub(crate) struct Keyring {
 }
 
 /// How long a key that was read is believed.
-const MOMENT: Duration = Duration::from_secs(2);
+const MOMENT: Duration = Duration::from_secs(1);
 /// Keys remembered at the same time.
 const REMEMBERED: usize = 10_000;
 
@@ -109,10 +109,14 @@ impl Keyring {
         Ok(Caller { tenant: key.tenant, scopes: key.scopes, key: Some(key.id) })
     }
 
-    /// Whether a caller who was let in may stay.
+    /// Whether a caller who was let in would be let in now, to do as much.
     pub(crate) async fn still(&self, store: &Store, caller: &Caller) -> Result<bool, Problem> {
-        let Some(id) = &caller.key else { return Ok(true) };
-        Ok(self.key(store, id).await?.is_some_and(|key| key.works(store.now().as_millis())))
+        let Some(id) = &caller.key else { return self.is_keyless(store).await };
+        let allows = |key: AccessKey| {
+            let has_scopes = caller.scopes.iter().all(|scope| key.scopes.contains(scope));
+            key.works(store.now().as_millis()) && has_scopes && key.tenant == caller.tenant
+        };
+        Ok(self.key(store, id).await?.is_some_and(allows))
     }
 
     async fn key(&self, store: &Store, id: &str) -> Result<Option<AccessKey>, Problem> {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use songmill_core::job::{StateName, Trace};
 use songmill_http_server::{BodyLimits, HeldBody, ReadError};
+use songmill_producer::lines::Format;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -23,19 +24,24 @@ pub(crate) struct Query<T>(pub(crate) T);
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let read = axum::extract::Query::<T>::try_from_uri(&parts.uri);
-        let axum::extract::Query(query) = read.map_err(|rejection| {
-            let text = rejection.body_text();
-            let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            match text.split_once(": ") {
-                Some((name, fault)) if !name.contains(' ') => {
-                    Problem::query(name, fault, "see /docs for the fields of this query")
-                }
-                _ => Problem::bad_request("bad_query", text),
-            }
-        })?;
-        Ok(Self(query))
+        query(&parts.uri).map(Self)
     }
+}
+
+/// Reads an address's query; the error names the field.
+pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let read = axum::extract::Query::<T>::try_from_uri(uri);
+    let axum::extract::Query(query) = read.map_err(|rejection| {
+        let text = rejection.body_text();
+        let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        match text.split_once(": ") {
+            Some((name, fault)) if !name.contains(' ') => {
+                Problem::query(name, fault, "see /docs for the fields of this query")
+            }
+            _ => Problem::bad_request("bad_query", text),
+        }
+    })?;
+    Ok(query)
 }
 
 /// A JSON body, read whole.
@@ -75,12 +81,31 @@ pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-pub(crate) fn media_type(headers: &HeaderMap) -> &str {
+fn media_type(headers: &HeaderMap) -> &str {
     let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     said.split(';').next().unwrap_or_default().trim()
 }
 
-fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
+const TAKEN: &str =
+    "application/json (an array), application/jsonl, text/csv or application/octet-stream (any of these)";
+
+/// How a body is written, by its media type.
+pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+    let media = media_type(headers).to_ascii_lowercase();
+    match media.as_str() {
+        "application/json" => Ok(Format::Json),
+        "application/jsonl"
+        | "application/x-ndjson"
+        | "application/ndjson"
+        | "application/jsonlines"
+        | "application/x-jsonlines" => Ok(Format::Jsonl),
+        "text/csv" => Ok(Format::Csv),
+        "application/octet-stream" => Ok(Format::Detect),
+        _ => Err(unsupported(&media, TAKEN)),
+    }
+}
+
+pub(crate) fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
     let media = media_type(headers).to_ascii_lowercase();
     if media == "application/json" || (media.starts_with("application/") && media.ends_with("+json")) {
         return Ok(());
@@ -88,7 +113,7 @@ fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(unsupported(&media, "application/json"))
 }
 
-pub(crate) fn unsupported(media: &str, wanted: &str) -> Problem {
+fn unsupported(media: &str, wanted: &str) -> Problem {
     let detail = format!("Content-Type: {media:?} is not taken here; send {wanted}");
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
 }

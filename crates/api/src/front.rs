@@ -17,9 +17,11 @@ use tracing::Instrument as _;
 use crate::app::App;
 use crate::caller::{Caller, forbidden};
 use crate::extract::Asked;
-use crate::problem::Problem;
+use crate::problem::{Problem, busy};
 use crate::rate::Left;
 use crate::secret::random_text;
+use crate::share::Place;
+use crate::watch::watched;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -41,13 +43,15 @@ pub(crate) async fn front(State(app): State<Arc<App>>, mut request: Request, nex
     let answered = async {
         let mut left = None;
         let response = match admitted(&app, &mut request, &path, &mut left).await {
-            Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-                Ok(response) => response,
-                Err(_) => {
-                    tracing::error!(%method, route, "a request's handler panicked");
-                    Problem::internal().into_response()
+            Ok(admitted) => {
+                match AssertUnwindSafe(answer(&app, admitted, request, next)).catch_unwind().await {
+                    Ok(response) => response,
+                    Err(_) => {
+                        tracing::error!(%method, route, "a request's handler panicked");
+                        Problem::internal().into_response()
+                    }
                 }
-            },
+            }
             Err(problem) => problem.into_response(),
         };
         (response, left)
@@ -74,27 +78,58 @@ pub(crate) async fn front(State(app): State<Arc<App>>, mut request: Request, nex
     response
 }
 
-/// Whether the caller is known and has requests left. Pages that need no key are for everybody.
+/// Somebody from outside who was let in, with a place among their tenant's requests.
+struct Admitted(Caller, Place);
+
+async fn answer(app: &Arc<App>, admitted: Option<Admitted>, request: Request, next: Next) -> Response {
+    match admitted {
+        Some(Admitted(caller, _place)) => watched(app, caller, request, next).await,
+        None => next.run(request).await,
+    }
+}
+
+/// Whether the caller is known and has requests left. Pages that need no key are for everybody, and who runs the API in
+/// their own process has everything.
 async fn admitted(
     app: &App,
     request: &mut Request,
     path: &str,
     left: &mut Option<Left>,
-) -> Result<(), Problem> {
+) -> Result<Option<Admitted>, Problem> {
     if !path.starts_with("/v1/") || request.extensions().get::<Caller>().is_some() {
-        return Ok(());
+        return Ok(None);
     }
     let peer = request.extensions().get::<Peer>().copied();
-    let caller = app.keyring.caller(&app.store, request.headers(), peer).await?;
+    let caller = app.keyring.caller(&app.store, request.headers(), peer).await;
+    let caller = caller.inspect_err(|problem| {
+        if problem.status() == StatusCode::UNAUTHORIZED {
+            refused(app, peer);
+        }
+    })?;
     *left = app.rates.take(caller.label(), Instant::now());
-    request.extensions_mut().insert(caller);
+    request.extensions_mut().insert(caller.clone());
     match left {
         Some(Left { allowed: false, reset, quota, .. }) => {
             let detail = format!("more than {quota} requests a minute; wait {} s", reset.as_secs() + 1);
             Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).after(*reset))
         }
-        _ => Ok(()),
+        _ => {
+            let place = app.requests.take(caller.tenant.as_str());
+            let place = place.ok_or_else(|| busy("too many requests of this tenant are under way"))?;
+            Ok(Some(Admitted(caller, place)))
+        }
     }
+}
+
+/// Guesses may come by the thousand: one line a second.
+fn refused(app: &App, peer: Option<Peer>) {
+    let from = peer.map_or_else(|| "here".to_owned(), |Peer(addr)| addr.ip().to_string());
+    app.refused.add(from, |count, last| {
+        tracing::warn!(
+            count,
+            "api: {count} requests without a valid key refused in the last second; the last from {last}"
+        );
+    });
 }
 
 /// `RateLimit` and `RateLimit-Policy`, as the draft of the IETF has them.

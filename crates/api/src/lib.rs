@@ -7,6 +7,8 @@ mod app;
 mod assets;
 mod batches;
 mod caller;
+mod checked;
+mod conditions;
 mod docs;
 mod endpoints;
 mod erase;
@@ -33,6 +35,7 @@ mod upload;
 mod vendors;
 pub mod views;
 mod waits;
+mod watch;
 mod workers;
 
 pub use app::{Api, Parts, document};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::Stream;
@@ -23,7 +23,7 @@ use crate::caller::Caller;
 use crate::events::Wanted;
 use crate::extract::{Id, Query};
 use crate::operation::Operation;
-use crate::problem::Problem;
+use crate::problem::{Problem, busy};
 use crate::share::Place;
 use crate::views::EventView;
 
@@ -84,8 +84,6 @@ type Happened = Option<Listed>;
 
 /// Between two looks for events.
 const LOOK: Duration = Duration::from_millis(200);
-/// Between two looks whether a stream's key still works.
-const KEY: Duration = Duration::from_secs(2);
 /// Events that a slow stream may be behind; then it reads for itself.
 const BEHIND: usize = 4096;
 /// Events read at once.
@@ -214,7 +212,6 @@ fn from(headers: &HeaderMap, after: Option<&str>) -> Option<EventId> {
 /// A stream under way.
 struct Following {
     app: Arc<App>,
-    caller: Caller,
     about: About,
     wanted: Wanted,
     at: EventId,
@@ -223,7 +220,6 @@ struct Following {
     /// Whether what happened up to now has been read.
     caught_up: bool,
     over: bool,
-    key: tokio::time::Interval,
     _reader: Arc<Reader>,
     _place: Place,
 }
@@ -235,10 +231,9 @@ async fn open(
     wanted: Wanted,
     after: Option<EventId>,
 ) -> Result<Response, Problem> {
-    let place = app.streams.take(caller.label()).ok_or_else(|| {
-        let detail = "too many streams are open; try again in a moment, or pull /v1/events";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(Duration::from_secs(5))
-    })?;
+    let place = app.streams.take(caller.tenant.as_str());
+    let place =
+        place.ok_or_else(|| busy("too many streams are open; try again in a moment, or pull /v1/events"))?;
     let at = match after {
         Some(at) => at,
         None => app.store.last_event().await?,
@@ -247,7 +242,6 @@ async fn open(
     let (reader, receiver) = app.hub.subscribe().await;
     let mut following = Following {
         app,
-        caller,
         about,
         wanted,
         at,
@@ -255,7 +249,6 @@ async fn open(
         receiver,
         caught_up: false,
         over: false,
-        key: tokio::time::interval(KEY),
         _reader: reader,
         _place: place,
     };
@@ -315,19 +308,10 @@ impl Following {
             if self.over {
                 return None;
             }
-            // Cancel-safe: both keep what they have for the next call.
-            tokio::select! {
-                happened = self.receiver.recv() => match happened {
-                    Ok(Some((id, told))) => self.take(id, told).await,
-                    Ok(None) | Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
-                    Err(broadcast::error::RecvError::Closed) => return None,
-                },
-                _ = self.key.tick() => {
-                    // A store that is away says nothing of the key.
-                    if matches!(self.app.keyring.still(&self.app.store, &self.caller).await, Ok(false)) {
-                        return None;
-                    }
-                }
+            match self.receiver.recv().await {
+                Ok(Some((id, told))) => self.take(id, told).await,
+                Ok(None) | Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
+                Err(broadcast::error::RecvError::Closed) => return None,
             }
         }
     }

@@ -1,16 +1,20 @@
 //! The table of operations: what is served, to whom, and what it is called. Nothing is served that is not in it.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodRouter, on};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
 use songmill_core::{BatchName, EndpointId, JobId, Tenant, VendorName};
 use songmill_store::Scope;
 
 use crate::app::App;
 use crate::assets::AssetNumber;
+use crate::checked::{Expected, ExpectedBody, ReadText};
+use crate::extract;
 use crate::keys::KeyId;
 use crate::notices::NoticeId;
 
@@ -32,6 +36,8 @@ pub(crate) struct Operation {
     pub(crate) path_params: Vec<(&'static str, (SchemaOf, &'static str))>,
     /// The schema whose fields are the query's.
     pub(crate) query: Option<SchemaOf>,
+    /// What is checked before the body is read.
+    pub(crate) expected: Expected,
     /// Headers that mean something here: name, what.
     pub(crate) headers: Vec<(&'static str, &'static str)>,
     /// Media types of the body with their schemas.
@@ -75,17 +81,27 @@ fn bytes(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "string", "format": "binary" })
 }
 
+fn read<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<(), String> {
+    text.parse::<T>().map(drop).map_err(|error| error.to_string())
+}
+
 /// What stands in a path between braces.
 fn parameter(name: &str) -> (SchemaOf, &'static str) {
+    let (schema, _, what) = typed(name);
+    (schema, what)
+}
+
+/// A parameter's schema, how it is read, and what it is.
+fn typed(name: &str) -> (SchemaOf, ReadText, &'static str) {
     match name {
-        "id" => (schema::<JobId>, "The job's id"),
-        "n" => (schema::<AssetNumber>, "The number of the asset within the job, from 1"),
-        "batch" => (schema::<BatchName>, "The batch's name"),
-        "endpoint" => (schema::<EndpointId>, "The endpoint's id"),
-        "notice" => (schema::<NoticeId>, "The notice's id"),
-        "key" => (schema::<KeyId>, "The part of the key between its two `_`"),
-        "vendor" => (schema::<VendorName>, "The vendor"),
-        "tenant" => (schema::<Tenant>, "The tenant"),
+        "id" => (schema::<JobId>, read::<JobId>, "The job's id"),
+        "n" => (schema::<AssetNumber>, read::<AssetNumber>, "The number of the asset within the job, from 1"),
+        "batch" => (schema::<BatchName>, read::<BatchName>, "The batch's name"),
+        "endpoint" => (schema::<EndpointId>, read::<EndpointId>, "The endpoint's id"),
+        "notice" => (schema::<NoticeId>, read::<NoticeId>, "The notice's id"),
+        "key" => (schema::<KeyId>, read::<KeyId>, "The part of the key between its two `_`"),
+        "vendor" => (schema::<VendorName>, read::<VendorName>, "The vendor"),
+        "tenant" => (schema::<Tenant>, read::<Tenant>, "The tenant"),
         other => unreachable!("no path has {{{other}}}; the document is made in every test of the API"),
     }
 }
@@ -100,6 +116,7 @@ impl Operation {
         let filter = method.clone().try_into().expect("we use the methods that axum knows");
         let names = path.split('{').skip(1).filter_map(|part| part.split('}').next());
         let path_params: Vec<_> = names.map(|name| (name, parameter(name))).collect();
+        let texts = path_params.iter().map(|(name, _)| (*name, typed(name).1)).collect();
         Self {
             problems: if path_params.is_empty() { Vec::new() } else { vec![404] },
             method,
@@ -111,6 +128,7 @@ impl Operation {
             scope: None,
             path_params,
             query: None,
+            expected: Expected { path: texts, ..Expected::default() },
             headers: Vec::new(),
             body: Vec::new(),
             replies: Vec::new(),
@@ -129,7 +147,8 @@ impl Operation {
         self
     }
 
-    pub(crate) fn query<T: JsonSchema>(mut self) -> Self {
+    pub(crate) fn query<T: JsonSchema + DeserializeOwned>(mut self) -> Self {
+        self.expected.query = Some(|uri| extract::query::<T>(uri).map(drop));
         self.query = Some(inline::<T>);
         self.problems.push(400);
         self
@@ -142,12 +161,14 @@ impl Operation {
 
     pub(crate) fn body<T: JsonSchema>(mut self) -> Self {
         self.body.push((JSON, schema::<T>));
+        self.expected.body = ExpectedBody::Json;
         self.problems.extend([400, 408, 413, 415, 422]);
         self
     }
 
-    /// A file as its body, beside those there are.
+    /// A file of songs as its body, beside those there are.
     pub(crate) fn or_file(mut self) -> Self {
+        self.expected.body = ExpectedBody::Songs;
         self.body.push((BYTES, bytes));
         self
     }
@@ -208,6 +229,7 @@ impl Operation {
 
     /// Says that an `Idempotency-Key` is heeded.
     pub(crate) fn heeding(mut self) -> Self {
+        self.expected.is_idempotent = true;
         self.problems.extend([400, 409, 422]);
         self.header(
             "Idempotency-Key",

@@ -16,10 +16,10 @@ use songmill_store::{Refused, Scope};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::extract::Query;
+use crate::extract::{Query, format};
 use crate::operation::Operation;
 use crate::problem::{Problem, ProblemError};
-use crate::upload::{Songs, broken, errors_of, format, lines_of, place};
+use crate::upload::{Songs, broken, errors_of, lines_of, place};
 use crate::views::{PlanView, PlannedVendor, Range};
 
 /// What the plan is for.

@@ -20,9 +20,13 @@ pub struct Settings {
     pub upload_silence: Span,
     /// How long an upload may take in all.
     pub upload_time: Span,
-    /// Uploads and plans under way at the same time, per process; a caller gets a quarter of them.
+    /// Uploads and plans under way at the same time, per process; a tenant gets a quarter of them.
     pub uploads: usize,
-    /// Live streams open at the same time, per process; a caller gets a quarter of them.
+    /// Downloads of audio under way at the same time, per process; a tenant gets a quarter of them.
+    pub downloads: usize,
+    /// A batch's results or errors being read at the same time, per process; a tenant gets a quarter of them.
+    pub exports: usize,
+    /// Live streams open at the same time, per process; a tenant gets a quarter of them.
     pub streams: usize,
     /// Requests a key may make in a minute, per process; 0 for any number.
     pub requests_per_minute: u32,
@@ -45,6 +49,8 @@ impl Default for Settings {
             upload_silence: Span::secs(30),
             upload_time: Span::secs(6 * 3600),
             uploads: 16,
+            downloads: 128,
+            exports: 16,
             streams: 256,
             requests_per_minute: 6000,
             idempotency: Span::secs(24 * 3600),

@@ -1,7 +1,10 @@
-//! What there is only so much of, shared: no caller takes more than a quarter, so that one cannot starve the others.
+//! What there is only so much of, shared: no tenant takes more than a quarter, so that one cannot starve the others.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Body;
+use http_body_util::BodyExt as _;
 
 /// So many places.
 #[derive(Clone, Debug)]
@@ -46,6 +49,14 @@ impl Drop for Place {
             _ => drop(taken.remove(&self.who)),
         }
     }
+}
+
+/// A body that keeps a place as long as it is sent.
+pub(crate) fn holding(place: Place, body: Body) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _held = &place;
+        frame
+    }))
 }
 
 #[cfg(test)]

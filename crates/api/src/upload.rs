@@ -21,12 +21,12 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::extract::{Asked, Query, idempotency_key, media_type, unsupported};
+use crate::extract::{Asked, Query, format, idempotency_key};
 use crate::jobs::endpoints_named;
 use crate::keys::MOST_MONEY;
 use crate::once::{Once, whole};
-use crate::operation::{BYTES, Operation};
-use crate::problem::{Problem, ProblemError};
+use crate::operation::Operation;
+use crate::problem::{Problem, ProblemError, busy};
 use crate::secret::{hashed, hex, random_text};
 use crate::share::Place;
 use crate::views::Uploaded;
@@ -79,25 +79,6 @@ pub(crate) fn operations() -> Vec<Operation> {
             .problems(&[503])
             .reply::<Uploaded>(202, "Taken in; `Location` is the batch's address"),
     ]
-}
-
-pub(crate) const TAKEN: &str =
-    "application/json (an array), application/jsonl, text/csv or application/octet-stream (any of these)";
-
-/// How a body is written, by its media type.
-pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Problem> {
-    let media = media_type(headers).to_ascii_lowercase();
-    match media.as_str() {
-        "application/json" => Ok(Format::Json),
-        "application/jsonl"
-        | "application/x-ndjson"
-        | "application/ndjson"
-        | "application/jsonlines"
-        | "application/x-jsonlines" => Ok(Format::Jsonl),
-        "text/csv" => Ok(Format::Csv),
-        BYTES => Ok(Format::Detect),
-        _ => Err(unsupported(&media, TAKEN)),
-    }
 }
 
 /// What makes two bodies the same, once all is read.
@@ -251,10 +232,8 @@ const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A place for reading many lines, which takes a thread.
 pub(crate) fn place(app: &App, caller: &Caller) -> Result<Place, Problem> {
-    app.uploads.take(caller.label()).ok_or_else(|| {
-        let detail = "too many uploads are under way; try again in a moment";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).after(std::time::Duration::from_secs(5))
-    })
+    let place = app.uploads.take(caller.tenant.as_str());
+    place.ok_or_else(|| busy("too many uploads are under way; try again in a moment"))
 }
 
 fn named(text: &str) -> Result<BatchName, Problem> {
