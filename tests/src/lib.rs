@@ -7,7 +7,7 @@ pub mod chaos;
 mod process;
 mod wire;
 
-pub use process::{Process, Redis};
+pub use process::{Process, Redis, raise_open_files};
 pub use wire::{free_port, http, http_with};
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -76,6 +76,14 @@ impl Drop for Process {
     }
 }
 
+/// Lets this process open as many files as the system allows it.
+pub fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Whoever opens more than is allowed then sees an error that says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 /// A redis-server on a socket, with its append-only file.
 #[derive(Debug)]
 pub struct Redis {

@@ -3,6 +3,7 @@
 
 mod api;
 mod callbacks;
+mod doors;
 mod fetches;
 mod in_flight;
 mod journeys;
@@ -47,6 +48,8 @@ enum Section {
     Journeys,
     /// The API: uploads, single songs, looks, notices
     Api,
+    /// Memory and latency beside thousands of silent and slow connections
+    Doors,
     /// How much of a vendor's limits a fleet uses
     Limits,
     /// How soon submissions are as fast as before after bursts of 429
@@ -89,6 +92,7 @@ async fn main() -> Result<()> {
             Section::Callbacks => callbacks::run(&mut report, scale).await?,
             Section::Journeys => journeys::run(&mut report, scale).await?,
             Section::Api => api::run(&mut report, scale).await?,
+            Section::Doors => doors::run(&mut report, scale).await?,
             Section::Limits => limits::run(&mut report, scale).await?,
             Section::Recovery => recovery::run(&mut report, scale)?,
             Section::InFlight => in_flight::run(&mut report, scale).await?,

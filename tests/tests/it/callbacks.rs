@@ -43,7 +43,7 @@ fn callbacks_doubled_late_early_and_garbled_change_nothing() -> Result<()> {
 }
 
 /// The path of the callback address that the vendor was given for its one task.
-fn given(world: &World, vendor: &str) -> Result<String> {
+pub(crate) fn given(world: &World, vendor: &str) -> Result<String> {
     let tokens = world.stats()?["vendors"][vendor]["tasks_per_token"].clone();
     let url = tokens.as_object().and_then(|tokens| tokens.keys().next().cloned()).context("a token")?;
     Ok(url[url.find("/callbacks/").context("ours")?..].to_owned())

@@ -7,6 +7,7 @@ mod callbacks;
 mod chaos;
 mod crashes;
 mod demo;
+mod doors;
 mod flows;
 mod house;
 mod kept;
