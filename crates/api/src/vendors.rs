@@ -147,6 +147,9 @@ async fn shut(
     if chars > 200 {
         return Err(Problem::field("words", format!("has {chars} characters"), "use at most 200"));
     }
+    if words.chars().any(char::is_control) {
+        return Err(Problem::field("words", "has control characters", "use printable characters"));
+    }
     let until = for_s.map(|secs| app.store.now() + Duration::from_secs(secs));
     app.store.shut_gate(&name, until, &words).await?;
     tracing::warn!(vendor = %name, by = caller.label(), words, "gate of {name} is shut by hand");

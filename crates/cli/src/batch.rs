@@ -1,6 +1,5 @@
 //! Batches: how they stand, what came of them.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -233,11 +232,7 @@ impl Lines {
 }
 
 async fn to_stdout(client: &Client, lines: Lines) -> Result<()> {
-    let mut out = output::Out::open();
-    let each = |line: &[u8]| {
-        out.write_all(line)?;
-        Ok(out.write_all(b"\n")?)
-    };
+    let each = |line: &[u8]| output::json_text(&String::from_utf8_lossy(line));
     lines.each(client, each).await.map(drop)
 }
 

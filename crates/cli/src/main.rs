@@ -25,6 +25,7 @@ mod notice;
 mod output;
 mod plan;
 mod price;
+mod printable;
 mod progress;
 mod redis_server;
 mod roles;

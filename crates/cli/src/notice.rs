@@ -240,7 +240,7 @@ pub(crate) async fn run(global: &Global, command: NoticeCommand) -> Result<Exit>
         NoticeCommand::Show { id, tenant } => {
             let detail: Detail =
                 client.value(Ask::get(format!("/v1/notices/{id}")).with("tenant", tenant)).await?;
-            output::line(serde_json::to_string_pretty(&detail)?)?;
+            output::json_text(&serde_json::to_string_pretty(&detail)?)?;
             Ok(Exit::Ok)
         }
         NoticeCommand::Replay { ids, failed, endpoint, tenant } => {

@@ -1,13 +1,16 @@
 //! Tables for people, JSON for programs. Nothing else in the program writes to standard output or standard error.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, presets};
 use serde::Serialize;
+
+use crate::printable::{Printable, PrintableJson, PrintableLines};
 
 /// Whether a person reads standard output.
 pub(crate) fn is_terminal() -> bool {
@@ -64,45 +67,70 @@ pub(crate) fn flush() -> Result<()> {
     Ok(Out::open().flush()?)
 }
 
-/// Prints text as it is.
+/// Prints text of our own as it is: a file, a script for a shell.
 pub(crate) fn text(text: &[u8]) -> Result<()> {
     Ok(Out::open().write_all(text)?)
 }
 
-/// Prints a line.
-pub(crate) fn line(text: impl std::fmt::Display) -> Result<()> {
-    Ok(writeln!(Out::open(), "{text}")?)
+/// Prints a line; what is in it cannot act on a terminal, or begin another line.
+pub(crate) fn line(text: impl Display) -> Result<()> {
+    Ok(writeln!(Out::open(), "{}", Printable(text))?)
+}
+
+/// Prints lines that are made here.
+pub(crate) fn lines(text: impl Display) -> Result<()> {
+    Ok(writeln!(Out::open(), "{}", PrintableLines(text))?)
 }
 
 /// Prints a line on standard error. Nobody may read it: that is no reason to end.
-pub(crate) fn note(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+pub(crate) fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{}", Printable(text));
 }
 
 /// Prints a value as JSON: pretty on a terminal, on one line in a pipe.
 pub(crate) fn json(value: &impl Serialize) -> Result<()> {
-    if is_terminal() { line(serde_json::to_string_pretty(value)?) } else { json_line(value) }
+    if is_terminal() { json_text(&serde_json::to_string_pretty(value)?) } else { json_line(value) }
 }
 
 /// Prints a value as one line of JSON.
 pub(crate) fn json_line(value: &impl Serialize) -> Result<()> {
-    line(serde_json::to_string(value)?)
+    json_text(&serde_json::to_string(value)?)
+}
+
+/// Prints JSON that is written already.
+pub(crate) fn json_text(json: &str) -> Result<()> {
+    Ok(writeln!(Out::open(), "{}", PrintableJson(json))?)
+}
+
+/// A table whose cells cannot act on a terminal, or begin another row.
+pub(crate) struct Table(comfy_table::Table);
+
+impl Table {
+    /// How many rows it has.
+    pub(crate) fn row_count(&self) -> usize {
+        self.0.row_count()
+    }
+
+    /// Adds a row.
+    pub(crate) fn add_row<T: Display>(&mut self, row: impl IntoIterator<Item = T>) {
+        self.0.add_row(row.into_iter().map(|cell| Printable(cell).to_string()).collect::<Vec<_>>());
+    }
 }
 
 /// A table with these columns.
 pub(crate) fn table(columns: &[&str]) -> Table {
-    let mut table = Table::new();
+    let mut table = comfy_table::Table::new();
     table.load_style(presets::NOTHING).set_header(columns);
     if is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     }
-    table
+    Table(table)
 }
 
 /// Prints a table without trailing blanks.
 pub(crate) fn print(table: &Table) -> Result<()> {
     let mut out = Out::open();
-    for row in table.lines() {
+    for row in table.0.lines() {
         writeln!(out, "{}", row.trim_end())?;
     }
     Ok(())

@@ -12,6 +12,7 @@ use songmill_core::{BatchRef, Timestamp};
 
 use crate::client::{Ask, Client};
 use crate::context::now;
+use crate::printable::Printable;
 use crate::{exit, output, waits};
 
 /// Between two lines in a pipe, when something changed.
@@ -43,7 +44,7 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
                 bar.set_position(batch.ended);
                 let first =
                     batch.waits.first().map_or_else(String::new, |wait| format!("; {}", waits::line(wait)));
-                bar.set_message(format!("{words}{first}"));
+                bar.set_message(Printable(format!("{words}{first}")).to_string());
                 let due = said.is_none_or(|said| said.elapsed() >= SAY);
                 if !terminal && !quiet && words != last && (due || batch.settled) {
                     output::note(format_args!("{name}: {}/{} ended; {words}", batch.ended, batch.total));
@@ -107,7 +108,7 @@ pub(crate) fn bar(name: &BatchRef, of: u64, quiet: bool) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(of), target(quiet));
     let style = "{prefix} [{bar:32}] {pos}/{len}  {msg}  {elapsed}";
     bar.set_style(ProgressStyle::with_template(style).expect("the template is fixed").progress_chars("=> "));
-    bar.set_prefix(name.to_string());
+    bar.set_prefix(Printable(name).to_string());
     bar
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn schema() -> Result<Exit> {
         "additionalProperties": false,
     });
     schema["$defs"]["VendorName"] = json!({ "type": "string", "enum": names });
-    output::line(serde_json::to_string_pretty(&schema)?)?;
+    output::json_text(&serde_json::to_string_pretty(&schema)?)?;
     Ok(Exit::Ok)
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn config(global: &Global) -> Result<Exit> {
     if global.json {
         output::json(&config)?;
     } else {
-        output::line(toml::to_string(&without_null(serde_json::to_value(&config)?))?.trim_end())?;
+        output::lines(toml::to_string(&without_null(serde_json::to_value(&config)?))?.trim_end())?;
     }
     Ok(Exit::Ok)
 }

@@ -1,12 +1,13 @@
 //! Logs, on standard error.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
 
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Global;
 use crate::config::{Log, LogFormat};
 use crate::exit::usage;
+use crate::printable::{PrintableJson, PrintableLog};
 
 /// Starts logging; commands that only look at things are quiet unless asked.
 pub(crate) fn start(log: &Log, global: &Global, quiet: bool) -> anyhow::Result<()> {
@@ -21,9 +22,10 @@ pub(crate) fn start(log: &Log, global: &Global, quiet: bool) -> anyhow::Result<(
         "{level},apalis=error,apalis_core=error,hyper_util=warn,lofty=error,symphonia=error"
     ))
     .map_err(|error| usage(format!("log.level: {error}")))?;
+    let json = log.format == LogFormat::Json;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || Escaped(json))
         .with_target(false)
         // It would be written to standard error, and panic where that is closed.
         .log_internal_errors(false);
@@ -32,4 +34,23 @@ pub(crate) fn start(log: &Log, global: &Global, quiet: bool) -> anyhow::Result<(
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("logging cannot start: {error}"))
+}
+
+/// Standard error, where a log line acts on no terminal. A line is written at once.
+struct Escaped(bool);
+
+impl Write for Escaped {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        let mut to = std::io::stderr();
+        match self.0 {
+            true => write!(to, "{}", PrintableJson(&text))?,
+            false => write!(to, "{}", PrintableLog(&text))?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }

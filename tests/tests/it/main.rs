@@ -21,5 +21,6 @@ mod redis_faults;
 mod refusals;
 mod submitting;
 mod tenants;
+mod terminal;
 mod words;
 mod workers;

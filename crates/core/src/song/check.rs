@@ -54,8 +54,25 @@ impl SongRequest {
                 wrong.push(field, format!("has {chars} characters"), format!("use at most {most}"));
             }
         }
-        if self.custom_id.as_deref().is_some_and(|id| id.chars().any(char::is_control)) {
-            wrong.push("custom_id", "has control characters", "use printable characters");
+        for (field, text, allowed) in [
+            ("custom_id", &self.custom_id, ""),
+            ("content_key", &self.content_key, ""),
+            ("title", &self.title, "\n\t"),
+            ("style", &self.style, "\n\t"),
+            ("mood", &self.mood, "\n\t"),
+            ("genre", &self.genre, "\n\t"),
+            // Files of Windows end their lines so.
+            ("prompt", &self.prompt, "\r\n\t"),
+            ("lyrics", &self.lyrics, "\r\n\t"),
+            ("lyrics_prompt", &self.lyrics_prompt, "\r\n\t"),
+        ] {
+            let controls = |c: &char| c.is_control() && !allowed.contains(*c);
+            let Some(c) = text.as_deref().and_then(|text| text.chars().find(controls)) else { continue };
+            let fix = match allowed {
+                "" => "use printable characters",
+                _ => "use printable characters, line feeds and tabs",
+            };
+            wrong.push(field, format!("has a control character (U+{:04X})", u32::from(c)), fix);
         }
         let numbers = [
             ("duration_s", self.duration_s, 1, 600),
