@@ -45,7 +45,7 @@ impl Receiver {
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Answer> {
-        self.store.ping().await.map_err(|_| Answer::Later)
+        self.store.health().await.map_err(|_| Answer::Later)
     }
 
     /// Refuses what address and headers can refuse, before anything of the body is read.

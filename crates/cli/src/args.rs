@@ -36,7 +36,10 @@ underscores between levels: SONGMILL_LISTENER__LISTEN), then flags;
 `songmill config --default` prints all of them with what they mean.
 
 Vendor keys are read from REPLICATE_API_TOKEN, INFERENCE_API_KEY,
-SENSEAUDIO_API_KEY, TENCENT_SECRET_ID and TENCENT_SECRET_KEY too.
+SENSEAUDIO_API_KEY, TENCENT_SECRET_ID and TENCENT_SECRET_KEY too, and Redis'
+address from SONGMILL_REDIS_URL or, where nothing else names it, REDIS_URL.
+Every secret can stand in a file: NAME_file names it (REPLICATE_API_TOKEN_FILE
+in the environment). `songmill config check` names all that is wrong.
 
 Exit codes:
   0  well
@@ -147,7 +150,8 @@ enum Command {
         /// Into this folder
         folder: PathBuf,
     },
-    /// Prints the settings in force, without secrets
+    /// Prints the settings in force, without secrets, or checks them
+    #[command(args_conflicts_with_subcommands = true)]
     Config(ConfigArgs),
 }
 
@@ -156,7 +160,24 @@ struct ConfigArgs {
     /// Print the commented file of all settings and their defaults instead
     #[arg(long)]
     default: bool,
+    #[command(subcommand)]
+    command: Option<ConfigCommand>,
 }
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check all settings, and name everything that is wrong with its file and line
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check,
+}
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  songmill config check
+  songmill config check --config /etc/songmill/songmill.toml
+
+Exits with 0 where all is right, and with 2 where something is wrong: then no
+role starts.";
 
 impl Args {
     /// Runs the command.
@@ -188,7 +209,8 @@ impl Args {
             Command::OpenApi => show::openapi(),
             Command::Completions { shell } => show::completions(shell),
             Command::Man { folder } => show::manual(&folder),
-            Command::Config(ConfigArgs { default: true }) => {
+            Command::Config(ConfigArgs { command: Some(ConfigCommand::Check), .. }) => show::check(&global),
+            Command::Config(ConfigArgs { default: true, .. }) => {
                 output::text(config::DEFAULT_FILE.as_bytes()).map(|()| Exit::Ok)
             }
             Command::Config(_) => show::config(&global),

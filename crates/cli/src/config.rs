@@ -1,11 +1,12 @@
-//! Settings: file < environment < flags.
+//! Settings, as they are read (see `load`).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use figment::Figment;
-use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::providers::Serialized;
+use figment::value::Value;
 use serde::{Deserialize, Serialize};
 use songmill_core::callback::{CallbackKey, CallbackKeys};
 use songmill_core::job::{JobPolicy, VendorPolicy};
@@ -14,7 +15,6 @@ use songmill_core::{Money, Policy, VendorName};
 use songmill_store::Retention;
 use songmill_vendors::{Secret, Vendors};
 
-use crate::args::Global;
 use crate::exit::usage;
 
 /// Every setting, commented, at its default.
@@ -111,52 +111,7 @@ impl Default for Log {
     }
 }
 
-/// What the vendors' own tools call their keys.
-const VENDOR_KEYS: [(&str, &str); 5] = [
-    ("REPLICATE_API_TOKEN", "vendors.replicate.token"),
-    ("INFERENCE_API_KEY", "vendors.inference_sh.key"),
-    ("SENSEAUDIO_API_KEY", "vendors.senseaudio.key"),
-    ("TENCENT_SECRET_ID", "vendors.tencent.secret_id"),
-    ("TENCENT_SECRET_KEY", "vendors.tencent.secret_key"),
-];
-
 impl Config {
-    /// Reads the settings in force.
-    pub(crate) fn load(global: &Global) -> Result<Self> {
-        let mut figment = vendor_defaults();
-        if let Some(file) = file(global)? {
-            figment = figment.merge(Toml::file_exact(file));
-        }
-        for (name, path) in VENDOR_KEYS {
-            if let Ok(key) = std::env::var(name)
-                && !key.trim().is_empty()
-            {
-                figment = figment.merge(Serialized::default(path, key));
-            }
-        }
-        figment =
-            figment.merge(Env::prefixed("SONGMILL_").ignore(&["config", "bin", "server", "key"]).split("__"));
-        for setting in &global.set {
-            figment = figment.merge(flag(setting)?);
-        }
-        if let Some(url) = &global.redis_url {
-            figment = figment.merge(Serialized::default("redis.url", url));
-        }
-        if let Some(folder) = &global.data_dir {
-            figment = figment.merge(Serialized::default("data_dir", folder));
-        }
-        let config: Self = figment.extract().map_err(|error| wrong(&error))?;
-        match config.money.problem() {
-            Some(problem) => Err(usage(format!("settings: {problem}"))),
-            None => Ok(config),
-        }
-    }
-
-    /// Settings made of these alone, whatever stands in files, environment and flags.
-    pub(crate) fn isolated(settings: Figment) -> Result<Self> {
-        vendor_defaults().merge(settings).extract().map_err(|error| wrong(&error))
-    }
-
     /// How jobs are waited for and retried.
     pub(crate) fn policy(&self) -> Policy {
         let catalogue = Vendors::catalogue();
@@ -185,37 +140,14 @@ impl Config {
     }
 }
 
-/// Names each setting that is wrong, and where it was set.
-fn wrong(error: &figment::Error) -> anyhow::Error {
-    let one = |error: figment::Error| {
-        let from = match error.metadata.as_ref().map(|metadata| (&*metadata.name, metadata.source.as_ref())) {
-            Some((_, Some(figment::Source::File(file)))) => format!(" (in {})", file.display()),
-            Some((name, None)) if name.contains("environment") => " (in the environment)".to_owned(),
-            _ => String::new(),
-        };
-        format!("{}: {}{from}", error.path.join("."), error.kind)
-    };
-    let all: Vec<_> = error.clone().into_iter().map(one).collect();
-    usage(format!("settings: {}", all.join("; ")))
-}
-
-/// What is not set for a vendor's policy is the vendor's own default.
-fn vendor_defaults() -> Figment {
-    Vendors::catalogue().cards().fold(Figment::new(), |figment, card| {
-        figment.merge(Serialized::default(&format!("policy.vendors.{}", card.name), &card.policy))
-    })
-}
-
-fn file(global: &Global) -> Result<Option<PathBuf>> {
-    match &global.config {
-        Some(file) if !file.is_file() => Err(usage(format!("--config: {} is no file", file.display()))),
-        Some(file) => Ok(Some(file.clone())),
-        None => Ok(Some(PathBuf::from("songmill.toml")).filter(|file| file.is_file())),
-    }
-}
-
 /// `path=value`; the value is TOML, or a plain word.
 pub(crate) fn flag(setting: &str) -> Result<Figment> {
+    let (path, value) = assignment(setting)?;
+    Ok(Figment::from(Serialized::default(&path, value)))
+}
+
+/// The same as a path and a value.
+pub(crate) fn assignment(setting: &str) -> Result<(String, Value)> {
     let Some((path, value)) = setting.split_once('=') else {
         return Err(usage(format!(
             "--set {setting}: write PATH=VALUE, such as listener.listen=0.0.0.0:8180"
@@ -232,7 +164,8 @@ pub(crate) fn flag(setting: &str) -> Result<Figment> {
         Ok(mut table) => table.remove("value").unwrap_or_else(|| toml::Value::String(value.into())),
         Err(_) => toml::Value::String(value.into()),
     };
-    Ok(Figment::from(Serialized::default(path, value)))
+    let value = Value::serialize(&value).map_err(|error| usage(format!("--set {setting}: {error}")))?;
+    Ok((path.to_owned(), value))
 }
 
 /// The key in the data folder, made at the first use. Roles on several machines need `callbacks.keys` instead.
@@ -272,6 +205,7 @@ fn make_key(folder: &Path, path: &Path) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use figment::providers::{Format as _, Toml};
     use serde_json::Value;
 
     use super::*;
@@ -326,7 +260,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let config = Config::isolated(Figment::from(Toml::string(
-            "[vendors.replicate]\ntoken = 'hunter2'\n[redis]\nurl = 'redis://:hunter2@host/0'\n[[callbacks.keys]]\nid = 'a'\nsecret = 'hunter2hunter2hunter2'",
+            "[vendors.replicate]\ntoken = 'hunter2'\n[redis]\nurl = 'redis://:hunter2@host/0'\n[[callbacks.keys]]\nid = 'a'\nsecret = 'hunter2/Vk83mQz0Xw5nRt7Yb1'",
         )))
         .unwrap();
         assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));

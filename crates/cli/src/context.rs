@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Global;
 use crate::config::Config;
 use crate::exit::usage;
-use crate::redis_server;
+use crate::roles::Role;
+use crate::{grants, redis_server};
 
 /// Settings, store and vendors.
 pub(crate) struct Context {
@@ -35,13 +36,23 @@ impl Context {
         Self::with(config).await
     }
 
+    /// Connects to the Redis in these settings, for a process that has these roles.
+    pub(crate) async fn for_roles(config: Config, roles: &[Role]) -> Result<Self> {
+        let (config, vendors) = grants::for_roles(config, roles);
+        Self::connect(config, vendors).await
+    }
+
     /// Connects to the Redis in these settings.
     pub(crate) async fn with(config: Config) -> Result<Self> {
+        let vendors = vendors(&config);
+        Self::connect(config, vendors).await
+    }
+
+    async fn connect(config: Config, vendors: Vendors) -> Result<Self> {
         let store = Store::connect(&config.redis, config.retention.clone(), config.policy())
             .await
             .with_context(|| format!("cannot connect to {}", without_password(&config.redis.url)))?
             .with_quota(config.quota);
-        let vendors = vendors(&config);
         Ok(Self { config, store, vendors })
     }
 

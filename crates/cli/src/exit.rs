@@ -80,7 +80,7 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
         return server.exit_code();
     }
     match find::<StoreError>(error) {
-        Some(StoreError::Url(_)) => 2,
+        Some(StoreError::Url(_) | StoreError::Files(_) | StoreError::Tls(..)) => 2,
         Some(error) if error.will_pass() => AWAY,
         _ => 1,
     }

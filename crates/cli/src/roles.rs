@@ -80,7 +80,7 @@ pub(crate) async fn up(global: &Global, args: &UpArgs) -> Result<Exit> {
         redis = Some(tokio::spawn(server.supervise(redis_stop.clone())));
     }
     let stop = stopped()?;
-    let ended = match connected(config, &stop).await {
+    let ended = match connected(config, &Role::ALL, &stop).await {
         Ok(Some(context)) => serve_until(context, &Role::ALL, args.strict, stop).await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -105,15 +105,15 @@ pub(crate) async fn serve(global: &Global, args: &ServeArgs) -> Result<Exit> {
     roles.sort_unstable();
     roles.dedup();
     let stop = stopped()?;
-    let Some(context) = connected(config, &stop).await? else { return Ok(Exit::Ok) };
+    let Some(context) = connected(config, &roles, &stop).await? else { return Ok(Exit::Ok) };
     serve_until(context, &roles, args.strict, stop).await.map(|()| Exit::Ok)
 }
 
 /// Connects, and waits for a Redis that is still reading its file; nothing where it is told to stop meanwhile.
-async fn connected(config: Config, stop: &CancellationToken) -> Result<Option<Context>> {
+async fn connected(config: Config, roles: &[Role], stop: &CancellationToken) -> Result<Option<Context>> {
     let mut is_said = false;
     while !stop.is_cancelled() {
-        match Context::with(config.clone()).await {
+        match Context::for_roles(config.clone(), roles).await {
             Err(error) if is_loading(&error) => {
                 if !std::mem::replace(&mut is_said, true) {
                     tracing::info!("redis is still reading its file; work begins when it has");
@@ -219,7 +219,8 @@ pub(crate) async fn serve_until(
         tracing::warn!("{difference}");
     }
     let _fleet = store.keep_fleet();
-    let keys = config.callback_keys()?;
+    let signs = roles.contains(&Role::Generate) || roles.contains(&Role::Listener);
+    let keys = if signs { Some(config.callback_keys()?) } else { None };
     let submits_to =
         if roles.contains(&Role::Generate) { vendors.names().cloned().collect() } else { vec![] };
     let works = roles.iter().copied().map(Into::into).collect();
@@ -233,6 +234,7 @@ pub(crate) async fn serve_until(
         let (store, vendors, stop) = (store.clone(), vendors.clone(), shutdown.clone());
         match role {
             Role::Generate => {
+                let Some(keys) = &keys else { continue };
                 let address = CallbackAddress::new(config.public_url(), keys.clone());
                 let settings = config.generate.clone();
                 tasks.spawn(async move {
@@ -273,7 +275,7 @@ pub(crate) async fn serve_until(
                 let mut settings = config.listener.clone();
                 settings.http = connections.within(settings.http);
                 let listener = Listener::bind(settings).context("listener")?;
-                let keys = keys.clone();
+                let Some(keys) = keys.clone() else { continue };
                 tasks.spawn(async move {
                     listener.run(store, vendors, keys, stop).await;
                     Ok(())

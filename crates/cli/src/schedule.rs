@@ -47,26 +47,34 @@ const CATCH_UP: Duration = Duration::from_secs(3600);
 /// Between two tries when a file or Redis is away.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// Checks the schedules in the settings.
+/// Understands a schedule, or says what is wrong with which field.
+fn understood(schedule: &Schedule) -> Result<Timed, (&'static str, String)> {
+    let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
+    let Ok(cron) = parser.parse(&schedule.cron) else {
+        let message = format!("is {:?}: write a time as cron has it, such as 0 8 * * *", schedule.cron);
+        return Err(("cron", message));
+    };
+    if schedule.file == Path::new("-") {
+        return Err(("file", "is standard input: name a file".to_owned()));
+    }
+    if schedule.name.as_str().len() > 50 {
+        return Err(("name", "is too long for the time behind it: use at most 50 characters".to_owned()));
+    }
+    Ok(Timed { schedule: schedule.clone(), cron })
+}
+
+/// What is wrong with schedules: which setting, and what.
+pub(crate) fn problems(schedules: &[Schedule]) -> Vec<(String, String)> {
+    let wrong = schedules.iter().enumerate().filter_map(|(n, schedule)| {
+        let (field, message) = understood(schedule).err()?;
+        Some((format!("schedule.{n}.{field}"), message))
+    });
+    wrong.collect()
+}
+
 fn timed(schedules: &[Schedule]) -> Result<Vec<Timed>> {
-    let one = |(n, schedule): (usize, &Schedule)| {
-        let wrong = |error: &dyn std::fmt::Display| {
-            usage(format!(
-                "schedule[{n}].cron: {:?} is no time as cron has it ({error}); such as 0 8 * * *",
-                schedule.cron
-            ))
-        };
-        let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
-        let cron = parser.parse(&schedule.cron).map_err(|error| wrong(&error))?;
-        if schedule.file == Path::new("-") {
-            return Err(usage(format!("schedule[{n}].file: is standard input; name a file")));
-        }
-        if schedule.name.as_str().len() > 50 {
-            return Err(usage(format!(
-                "schedule[{n}].name: is too long for the time behind it; use at most 50"
-            )));
-        }
-        Ok(Timed { schedule: schedule.clone(), cron })
+    let one = |(n, schedule)| {
+        understood(schedule).map_err(|(field, message)| usage(format!("schedule.{n}.{field} {message}")))
     };
     schedules.iter().enumerate().map(one).collect()
 }
@@ -204,6 +212,6 @@ mod tests {
     fn what_is_no_time_is_named() {
         assert!(timed(&[schedule("*/30 * * * * *")]).is_err(), "batches are named by the minute");
         let error = timed(&[schedule("0 8 * * *"), schedule("at noon")]).map(|_| ()).unwrap_err();
-        assert!(error.to_string().starts_with("schedule[1].cron: \"at noon\" is no time"), "{error}");
+        assert!(error.to_string().starts_with("schedule.1.cron is \"at noon\": write a time"), "{error}");
     }
 }

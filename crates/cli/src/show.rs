@@ -8,7 +8,8 @@ use songmill_vendors::Vendors;
 
 use crate::args::{Args, Global};
 use crate::config::Config;
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
+use crate::load::{self, Loaded, Problem};
 use crate::output;
 
 /// `songmill schema`: the form of a song request, with every vendor's own fields.
@@ -40,6 +41,28 @@ pub(crate) fn config(global: &Global) -> Result<Exit> {
         output::lines(toml::to_string(&without_null(serde_json::to_value(&config)?))?.trim_end())?;
     }
     Ok(Exit::Ok)
+}
+
+/// `songmill config check`: everything that is wrong with the settings.
+pub(crate) fn check(global: &Global) -> Result<Exit> {
+    let Loaded { problems, .. } = load::read(global)?;
+    if global.json {
+        let one = |problem: &Problem| {
+            let set_at = problem.origin.as_ref().map(ToString::to_string);
+            json!({ "setting": problem.path, "set_at": set_at, "message": problem.message })
+        };
+        let problems: Vec<_> = problems.iter().map(one).collect();
+        output::json(&json!({ "ok": problems.is_empty(), "problems": problems }))?;
+    } else if problems.is_empty() {
+        output::line("The settings are right.")?;
+    } else {
+        problems.iter().try_for_each(output::line)?;
+    }
+    match problems.len() {
+        0 => Ok(Exit::Ok),
+        1 => Err(usage("1 problem in the settings")),
+        count => Err(usage(format!("{count} problems in the settings"))),
+    }
 }
 
 /// TOML has no null: what is not set is left out.

@@ -1,15 +1,18 @@
 //! The connection to Redis: one that survives restarts and stalls, and a clock kept by Redis.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use redis::IntoConnectionInfo as _;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use songmill_core::Timestamp;
 use songmill_core::time::Span;
 
 use crate::link::Link;
 use crate::passing::{Passing, has_code};
+use crate::untrusted::Untrusted;
 
 /// How Redis is reached.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -18,6 +21,15 @@ pub struct Settings {
     /// `redis://[user:password@]host:port/db`, `rediss://…` for TLS, `unix:/path` for a socket.
     #[serde(serialize_with = "redacted")]
     pub url: String,
+    /// The password, where it does not stand in the address.
+    #[serde(serialize_with = "stars")]
+    pub password: String,
+    /// With `rediss://`, the certificates of those who may sign Redis' own, in PEM; empty for the public ones.
+    pub ca_file: PathBuf,
+    /// Our certificate, in PEM, where Redis wants one.
+    pub cert_file: PathBuf,
+    /// Its key, in PEM.
+    pub key_file: PathBuf,
     /// What all keys begin with, so that several installations can share a Redis.
     pub namespace: String,
     /// How long a reply may take before the call counts as failed.
@@ -30,6 +42,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             url: String::new(),
+            password: String::new(),
+            ca_file: PathBuf::new(),
+            cert_file: PathBuf::new(),
+            key_file: PathBuf::new(),
             namespace: "sm".into(),
             reply_timeout: Span::secs(10),
             connect_timeout: Span::secs(3),
@@ -55,12 +71,27 @@ fn redacted<S: serde::Serializer>(url: &str, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&without_password(url))
 }
 
+fn stars<S: serde::Serializer>(secret: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(if secret.is_empty() { "" } else { "***" })
+}
+
+/// Whether Redis can be reached by such an address.
+pub fn is_redis_url(url: &str) -> bool {
+    url.into_connection_info().is_ok()
+}
+
 /// What the store could not do.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The address is not one of Redis.
     #[error("redis url is not valid; write redis://host:6379/0 or unix:/path/to/socket")]
     Url(#[source] redis::RedisError),
+    /// The files for a connection by TLS cannot be used.
+    #[error("{0}")]
+    Files(String),
+    /// Redis, or we, do not trust the other's certificate.
+    #[error("{}", .0.message())]
+    Tls(Untrusted, redis::RedisError),
     /// Redis did not answer, or not in time.
     #[error("redis is away")]
     Away(#[source] redis::RedisError),
@@ -111,6 +142,9 @@ impl From<redis::RedisError> for StoreError {
         if is_denied || error.kind() == redis::ErrorKind::AuthenticationFailed {
             return Self::Denied(error);
         }
+        if let Some(untrusted) = Untrusted::of(&error) {
+            return Self::Tls(untrusted, error);
+        }
         let away = error.is_io_error()
             || error.is_timeout()
             || error.is_connection_dropped()
@@ -134,6 +168,8 @@ impl StoreError {
             Self::Record { .. } => true,
             Self::Refused(error) => error.code() == Some("WRONGTYPE"),
             Self::Url(_)
+            | Self::Files(_)
+            | Self::Tls(..)
             | Self::Away(_)
             | Self::Full(_)
             | Self::Passing(..)
@@ -150,9 +186,62 @@ impl StoreError {
     }
 }
 
+/// How Redis is reached, by TLS with the certificates of the settings where the address says so.
+fn client(settings: &Settings) -> Result<redis::Client, StoreError> {
+    let mut info = settings.url.as_str().into_connection_info().map_err(StoreError::Url)?;
+    if !settings.password.is_empty() {
+        let redis = info.redis_settings().clone().set_password(&settings.password);
+        info = info.set_redis_settings(redis);
+    }
+    let root_cert = pem("ca_file", &settings.ca_file, CERTIFICATE)?;
+    let ours = pem("cert_file", &settings.cert_file, CERTIFICATE)?;
+    let client_tls = match (ours, pem("key_file", &settings.key_file, KEY)?) {
+        (Some(client_cert), Some(client_key)) => Some(redis::ClientTlsConfig { client_cert, client_key }),
+        (None, None) => None,
+        _ => {
+            let message = "redis.cert_file and redis.key_file belong together: set both, or neither";
+            return Err(StoreError::Files(message.to_owned()));
+        }
+    };
+    let is_tls = matches!(info.addr(), redis::ConnectionAddr::TcpTls { .. });
+    if root_cert.is_none() && client_tls.is_none() {
+        return redis::Client::open(info).map_err(StoreError::Url);
+    }
+    if !is_tls {
+        let message = "redis.ca_file, cert_file and key_file are for TLS: write rediss:// in redis.url, or leave them out";
+        return Err(StoreError::Files(message.to_owned()));
+    }
+    redis::Client::build_with_tls(info, redis::TlsCertificates { client_tls, root_cert }).map_err(|error| {
+        tracing::debug!(%error, "redis.ca_file, cert_file or key_file");
+        let message = "redis.ca_file, cert_file or key_file cannot be used: they are to be certificates and a key in PEM";
+        StoreError::Files(message.to_owned())
+    })
+}
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+/// With `RSA` or `EC` before it, or neither.
+const KEY: &str = "PRIVATE KEY-----";
+
+/// What stands in a file that a setting names, if it names one.
+fn pem(setting: &str, file: &Path, has: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    if file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let (file_name, what) = (file.display(), if has == KEY { "private key" } else { "certificate" });
+    let bytes = std::fs::read(file).map_err(|error| {
+        let error = error.to_string();
+        let error = error.split(" (os error").next().unwrap_or_default().to_owned();
+        StoreError::Files(format!("redis.{setting}: {file_name} cannot be read: {error}"))
+    })?;
+    match String::from_utf8_lossy(&bytes).contains(has) {
+        true => Ok(Some(bytes)),
+        false => Err(StoreError::Files(format!("redis.{setting}: {file_name} has no {what} in PEM"))),
+    }
+}
+
 /// Opens a connection that reconnects by itself; the first connection must succeed.
 pub(crate) async fn open(settings: &Settings) -> Result<(redis::Client, Link), StoreError> {
-    let client = redis::Client::open(settings.url.as_str()).map_err(StoreError::Url)?;
+    let client = client(settings)?;
     let config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(settings.reply_timeout.get()))
         .set_connection_timeout(Some(settings.connect_timeout.get()))

@@ -9,6 +9,7 @@ use songmill_core::{Timestamp, VendorName};
 use crate::contract::{Card, Vendor};
 use crate::inference_sh::{self, InferenceSh};
 use crate::replicate::{self, Replicate};
+use crate::secret::Secret;
 use crate::senseaudio::{self, SenseAudio};
 use crate::tencent::{self, Clock, Tencent};
 
@@ -24,6 +25,28 @@ pub struct Settings {
     pub replicate: replicate::Settings,
     /// SenseAudio.
     pub senseaudio: senseaudio::Settings,
+}
+
+impl Settings {
+    /// Forgets the keys that tasks are created with.
+    pub fn drop_keys(&mut self) {
+        let Self { tencent, inference_sh, replicate, senseaudio } = self;
+        let keys = [
+            &mut tencent.secret_id,
+            &mut tencent.secret_key,
+            &mut tencent.gateway_id,
+            &mut tencent.gateway_key,
+            &mut inference_sh.key,
+            &mut replicate.token,
+            &mut senseaudio.key,
+        ];
+        keys.into_iter().for_each(|key| *key = Secret::default());
+    }
+
+    /// Forgets the secrets that callbacks are verified with.
+    pub fn drop_webhook_secrets(&mut self) {
+        self.replicate.webhook_secrets.clear();
+    }
 }
 
 /// The vendors that can be used, by name.
@@ -53,6 +76,29 @@ impl Vendors {
         if tencent.enabled && !tencent.secret_id.is_empty() {
             vendors.push(Arc::new(Tencent::new(tencent.clone(), clock)));
         }
+        Self::with(vendors)
+    }
+
+    /// Those of these vendors that are switched on, or all, whether or not they have a key: what they are, what can be
+    /// asked of them and how their callbacks are read, for those who submit nothing.
+    pub fn without_keys(settings: &Settings, only: Option<&[VendorName]>, clock: Clock) -> Self {
+        let mut settings = settings.clone();
+        settings.drop_keys();
+        let Settings { tencent, inference_sh, replicate, senseaudio } = settings;
+        let mut vendors: Vec<Arc<dyn Vendor>> = Vec::new();
+        if inference_sh.enabled {
+            vendors.push(Arc::new(InferenceSh::new(inference_sh)));
+        }
+        if replicate.enabled {
+            vendors.push(Arc::new(Replicate::new(replicate)));
+        }
+        if senseaudio.enabled {
+            vendors.push(Arc::new(SenseAudio::new(senseaudio)));
+        }
+        if tencent.enabled {
+            vendors.push(Arc::new(Tencent::new(tencent, clock)));
+        }
+        vendors.retain(|vendor| only.is_none_or(|only| only.contains(&vendor.card().name)));
         Self::with(vendors)
     }
 

@@ -37,7 +37,7 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ("budget-list", Asks("budget list")),
         ("budget-set", Asks("budget set day 5")),
         ("completions", Local),
-        ("config", Local),
+        ("config-check", Local),
         ("deadletter-list", Asks("deadletter list")),
         ("deadletter-replay", Asks("deadletter replay JOB")),
         ("demo", Local),
@@ -85,6 +85,7 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ("vendor-list", Asks("vendor list")),
         ("vendor-open", Asks("vendor open replicate")),
         ("vendor-shut", Asks("vendor shut replicate")),
+        ("worker-list", Asks("worker list")),
     ])
 }
 
