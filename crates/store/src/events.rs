@@ -44,6 +44,9 @@ impl std::fmt::Display for EventId {
 /// An event; none where it cannot be read, which has its place all the same.
 pub type Listed = (EventId, Option<Told>);
 
+/// No tenant's name.
+const BEGUN: &str = "=";
+
 /// About how many bytes an event takes in its stream: what `events.lua` says.
 pub(crate) const EVENT_BYTES: u64 = 256;
 
@@ -78,7 +81,7 @@ impl Store {
             return Ok(true);
         }
         let mut ask = redis::pipe();
-        ask.cmd("HMGET").arg(self.keys().events_kept()).arg(tenant.as_str()).arg("");
+        ask.cmd("HMGET").arg(self.keys().events_kept()).arg(tenant.as_str()).arg("").arg(BEGUN);
         for whose in [tenant.as_str(), ""] {
             ask.cmd("XRANGE").arg(self.keys().events_of(whose)).arg("-").arg("+").arg("COUNT").arg(1);
         }
@@ -114,6 +117,15 @@ impl Store {
         ask.arg(self.keys().events()).arg("+").arg("-").arg("COUNT").arg(1);
         let last: Vec<Entry> = ask.query_async(&mut self.connection()).await?;
         Ok(read(last).next().map(|(id, _)| id).unwrap_or_default())
+    }
+
+    /// Writes down once from which event on tenants have streams of their own: what was before, in a Redis that an
+    /// earlier version wrote to, is not in them.
+    pub(crate) async fn begin_events(&self) -> Result<(), StoreError> {
+        let last = self.last_event().await?;
+        let mut set = redis::cmd("HSETNX");
+        set.arg(self.keys().events_kept()).arg(BEGUN).arg(last.to_string());
+        Ok(set.query_async(&mut self.connection()).await?)
     }
 
     /// How many events a tenant keeps: what `events.lua` takes.

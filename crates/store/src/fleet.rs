@@ -194,6 +194,9 @@ impl Store {
     pub fn keep_fleet(&self) -> AbortOnDropHandle<()> {
         let store = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
+            if let Err(error) = store.begin_events().await {
+                tracing::debug!(%error, "where the events of tenants begin is written down by the next process");
+            }
             for round in 1_u64.. {
                 tokio::time::sleep(REFRESH).await;
                 let read = match round % MEMORY {
