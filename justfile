@@ -59,6 +59,22 @@ api: build
 generators: build
     sh tests/api/generators.sh
 
+# Checks licences, sources, bans and advisories of what is built in, as deny.toml says; needs cargo-deny and RustSec's database
+deny *args:
+    cargo deny check {{ args }}
+
+# Finds the digests of the images that deploy/ names, and writes them to deploy/.env, which compose reads
+pin-images:
+    #!/bin/sh
+    set -eu
+    digest() { docker buildx imagetools inspect "$1" --format '{{{{.Manifest.Digest}}'; }
+    # The tags, as they stand in compose.yaml: NAME_IMAGE: ${NAME_IMAGE:-repository:tag}
+    grep -oE '\$\{[A-Z]+_IMAGE:-[^}]+' deploy/compose.yaml | sed 's/^..//; s/:-/ /' | while read -r name image; do
+        echo "$name=$image@$(digest "$image")"
+    done >deploy/.env.new
+    mv deploy/.env.new deploy/.env
+    cat deploy/.env
+
 # Fire: kills, stops and lost replies over two processes of each role, then three books compared: KILLS, SEED
 chaos kills="300" seed="1":
     cargo build --quiet --release --bin songmill

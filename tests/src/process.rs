@@ -107,7 +107,13 @@ impl Redis {
 
     /// The same, with more settings such as `--maxclients`.
     pub fn resume_with(&mut self, settings: &[&str]) -> Result<()> {
+        // Songmill logs in as the user that operators are told to make; `cli` as another.
+        let users = include_str!("../../deploy/redis-users.acl")
+            .replace(">ADMIN_PASSWORD", "nopass")
+            .replace(">SONGMILL_PASSWORD", ">songmill");
+        std::fs::write(self.folder.join("users.acl"), users)?;
         let mut command = Command::new("redis-server");
+        command.args(["--aclfile", "users.acl"]);
         command.current_dir(&self.folder).stdout(Stdio::null());
         for (setting, value) in [
             ("--port", "0"),
@@ -164,6 +170,6 @@ impl Redis {
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("unix:{}", self.socket().display())
+        format!("unix:{}?user=songmill&pass=songmill", self.socket().display())
     }
 }

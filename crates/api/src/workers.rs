@@ -96,7 +96,7 @@ impl WorkerView {
 
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(Method::GET, "/v1/workers", "worker_list", list)
+        Operation::new(Method::GET, "/v1/workers", "workers.list", list)
             .says(
                 "List workers",
                 "Processes that run roles, by name. Each gives a sign of life every two seconds; one that gives none is \

@@ -228,6 +228,13 @@ async fn redis(context: &Context, args: &DoctorArgs, checks: &mut Vec<Check>) ->
         );
         checks.push(Check { what: "redis", verdict: Verdict::Ok, words });
     }
+    for command in context.store.missing_permissions().await? {
+        let words = format!(
+            "the user in redis.url may not run {}; give it the rights of the user songmill in deploy/redis-users.acl",
+            command.to_uppercase().replace('|', " ")
+        );
+        checks.push(Check { what: "redis", verdict: Verdict::Bad, words });
+    }
     for words in facts.advice() {
         checks.push(Check { what: "redis", verdict: Verdict::Warn, words });
     }

@@ -61,6 +61,10 @@ impl std::fmt::Debug for Settings {
 
 /// An address without its password.
 pub fn without_password(url: &str) -> String {
+    // A socket's stands in the query.
+    if let Some((socket, _)) = url.split_once('?').filter(|_| !url.contains("://")) {
+        return socket.to_owned();
+    }
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
         _ => url.to_owned(),

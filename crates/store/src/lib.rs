@@ -33,6 +33,7 @@ mod notice_type;
 mod outcomes;
 mod pace;
 mod passing;
+mod permissions;
 mod queue;
 mod record;
 mod scripts;

@@ -9,6 +9,7 @@ mod jobs;
 mod limits;
 mod money;
 mod neighbours;
+mod permissions;
 mod places;
 mod queues;
 mod suspects;

@@ -14,6 +14,9 @@ use tempfile::TempDir;
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Users as operators are told to make them.
+const USERS: &str = include_str!("../../../../deploy/redis-users.acl");
+
 pub(crate) struct Redis {
     folder: TempDir,
     child: Option<Child>,
@@ -34,7 +37,11 @@ impl Redis {
 
     /// Starts it, with what its file holds.
     pub(crate) fn resume(&mut self, more: &[&str]) {
+        // The store logs in as the user that operators are told to make; the test itself as another.
+        let users = USERS.replace(">ADMIN_PASSWORD", "nopass").replace(">SONGMILL_PASSWORD", ">songmill");
+        std::fs::write(self.folder.path().join("users.acl"), users).unwrap();
         let mut command = Command::new("redis-server");
+        command.args(["--aclfile", "users.acl"]);
         command.current_dir(self.folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
         command.args(["--port", "0", "--unixsocket", "s", "--save", "", "--appendonly", "yes"]);
         command.args(["--appendfsync", "always", "--maxmemory-policy", "noeviction"]).args(more);
@@ -75,7 +82,8 @@ impl Redis {
     }
 
     fn settings(&self) -> Settings {
-        let url = format!("unix:{}", self.folder.path().join("s").display());
+        let socket = self.folder.path().join("s");
+        let url = format!("unix:{}?user=songmill&pass=songmill", socket.display());
         Settings { url, ..Settings::default() }
     }
 
