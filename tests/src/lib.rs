@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod chaos;
+pub mod noise;
 mod process;
 mod wire;
 

@@ -10,6 +10,7 @@ mod journeys;
 mod limit;
 mod limits;
 mod machine;
+mod neighbours;
 mod queues;
 mod recovery;
 mod report;
@@ -58,6 +59,8 @@ enum Section {
     InFlight,
     /// Memory and speed of many fetches at once
     Fetches,
+    /// What one tenant that repeats every operation costs another
+    Neighbours,
     /// How soon the ends of many tasks in flight are found within the read budget, without callbacks
     Discovery,
 }
@@ -97,6 +100,7 @@ async fn main() -> Result<()> {
             Section::Recovery => recovery::run(&mut report, scale)?,
             Section::InFlight => in_flight::run(&mut report, scale).await?,
             Section::Fetches => fetches::run(&mut report, scale).await?,
+            Section::Neighbours => neighbours::run(&mut report, scale)?,
             Section::Discovery => in_flight::found(&mut report, scale).await?,
         }
         report.print_from(from);

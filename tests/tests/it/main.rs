@@ -16,6 +16,7 @@ mod library;
 mod limits;
 mod machine;
 mod money;
+mod neighbours;
 mod notices;
 mod polling;
 mod redis_faults;
