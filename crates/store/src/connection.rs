@@ -107,7 +107,7 @@ pub enum StoreError {
     Passing(Passing, redis::RedisError),
     /// Redis does not let us in, or not do what we need.
     #[error(
-        "redis denies access ({}): check user and password in redis.url, and what its ACL lets that user do",
+        "redis denies access ({}): check user and password in redis.url, and what its ACL lets that user do (`songmill doctor` names what it lacks)",
         .0.detail().unwrap_or_default().trim()
     )]
     Denied(redis::RedisError),
@@ -142,7 +142,9 @@ impl From<redis::RedisError> for StoreError {
         if let Some(passing) = Passing::of(&error) {
             return Self::Passing(passing, error);
         }
-        let is_denied = ["NOAUTH", "WRONGPASS", "NOPERM"].iter().any(|code| has_code(&error, code));
+        let in_script = error.to_string().contains("user executing the script can't");
+        let is_denied =
+            in_script || ["NOAUTH", "WRONGPASS", "NOPERM"].iter().any(|code| has_code(&error, code));
         if is_denied || error.kind() == redis::ErrorKind::AuthenticationFailed {
             return Self::Denied(error);
         }

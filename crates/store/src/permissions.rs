@@ -1,5 +1,7 @@
 //! What Redis must let us do: the user in `deploy/redis-users.acl`, and whether the one we are may do it.
 
+use std::collections::BTreeSet;
+
 use redis::aio::ConnectionLike as _;
 
 use crate::connection::StoreError;
@@ -14,6 +16,8 @@ fn granted() -> impl Iterator<Item = &'static str> {
     ours.split(' ').filter_map(|rule| rule.strip_prefix('+'))
 }
 
+/// An empty transaction that is done, and one that is not.
+const TRANSACTION: [&str; 4] = ["multi", "exec", "multi", "discard"];
 /// More than any of them must have; each is tried with one, with two and so on.
 const MOST_ARGUMENTS: usize = 4;
 
@@ -21,19 +25,23 @@ impl Store {
     /// Commands that our user in Redis may not give although we need them.
     pub async fn missing_permissions(&self) -> Result<Vec<String>, StoreError> {
         let mut connection = self.connection();
-        // Without these two, what follows would be done.
+        // Without these, what follows would be done instead of forgotten.
         let mut begin = redis::pipe();
-        begin.cmd("MULTI").cmd("DISCARD");
-        let answers = connection.req_packed_commands(&begin, 0, 2).await?;
-        if answers.iter().any(is_error) {
-            return Ok(vec!["multi".into(), "discard".into()]);
+        TRANSACTION.iter().for_each(|name| {
+            begin.cmd(name);
+        });
+        let answers = connection.req_packed_commands(&begin, 0, TRANSACTION.len()).await?;
+        let denied = TRANSACTION.iter().zip(&answers).filter(|(_, answer)| is_denied(answer));
+        let denied: BTreeSet<_> = denied.map(|(name, _)| (*name).to_owned()).collect();
+        if !denied.is_empty() {
+            return Ok(denied.into_iter().collect());
         }
         let key = self.keys().mark("permissions");
         let mut asked = Vec::new();
         let mut ask = redis::pipe();
         ask.cmd("MULTI");
         // What is queued is checked, and forgotten by DISCARD.
-        for name in granted().filter(|name| !["multi", "discard"].contains(name)) {
+        for name in granted().filter(|name| !TRANSACTION.contains(name)) {
             for count in 0..=MOST_ARGUMENTS {
                 asked.push(name);
                 let mut words = name.split('|');
@@ -56,41 +64,42 @@ impl Store {
     }
 }
 
-fn is_error(answer: &redis::Value) -> bool {
-    matches!(answer, redis::Value::ServerError(_))
-}
-
 fn is_denied(answer: &redis::Value) -> bool {
-    matches!(answer, redis::Value::ServerError(error) if error.code() == "NOPERM")
+    // EXEC answers EXECABORT, and says why.
+    let redis::Value::ServerError(error) = answer else { return false };
+    error.code() == "NOPERM" || error.details().is_some_and(|why| why.contains("NOPERM"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::Path;
 
-    use super::granted;
+    use super::*;
 
     /// Given by the library that we use, or by `missing_permissions`.
     const OTHERS: [&str; 4] = ["discard", "multi", "select", "subscribe"];
 
-    /// Adds the words that follow `before` in quotes, in capitals: commands.
+    /// Adds the commands among the words in quotes up to the first comma behind `before`: `'SADD'`, `"CONFIG").arg("GET"`,
+    /// `failing and 'SADD' or 'SREM'`.
     fn commands_after(before: &str, text: &str, found: &mut BTreeSet<String>) {
         for part in text.split(before).skip(1) {
-            let part = part.trim_start();
-            let Some(name) = part.strip_prefix(['"', '\'']).and_then(|rest| rest.split(['"', '\'']).next())
-            else {
-                continue;
-            };
-            let rest = &part[name.len() + 2..];
-            let is_word = |word: &&str| word.chars().all(|letter| letter.is_ascii_uppercase());
-            let sub = rest.split(".arg(\"").nth(1).and_then(|rest| rest.split('"').next()).filter(is_word);
-            let name = match (name, sub) {
-                ("CONFIG" | "SCRIPT" | "CLIENT" | "ACL", Some(sub)) => format!("{name}|{sub}"),
-                ("SCRIPT", None) => "SCRIPT|LOAD".to_owned(),
-                _ => name.to_owned(),
-            };
-            found.insert(name.to_lowercase());
+            let first = part.split([',', ';']).next().unwrap_or_default();
+            let quoted = first.split(['"', '\'']).skip(1).step_by(2);
+            let is_command =
+                |word: &&str| word.len() > 1 && word.chars().all(|letter| letter.is_ascii_uppercase());
+            let words: Vec<_> = quoted.take_while(is_command).map(str::to_lowercase).collect();
+            match &words[..] {
+                [name, sub, ..] if ["config", "client", "acl"].contains(&name.as_str()) => {
+                    found.insert(format!("{name}|{sub}"));
+                }
+                [name, ..] if name == "script" => {
+                    found.insert("script|load".to_owned());
+                }
+                [name, ..] if before == "cmd(" => {
+                    found.insert(name.clone());
+                }
+                all => found.extend(all.iter().cloned()),
+            }
         }
     }
 
@@ -102,6 +111,9 @@ mod tests {
             } else if path.file_name().is_some_and(|name| name != "permissions.rs") {
                 // Packed records are no text.
                 let text = std::fs::read_to_string(&path).unwrap_or_default();
+                if text.contains(".atomic()") {
+                    found.insert("exec".to_owned());
+                }
                 for before in ["cmd(", "redis.call(", "redis.pcall(", "guarded("] {
                     commands_after(before, &text, found);
                 }
