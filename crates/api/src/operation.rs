@@ -230,11 +230,12 @@ impl Operation {
     /// Says that an `Idempotency-Key` is heeded.
     pub(crate) fn heeding(mut self) -> Self {
         self.expected.is_idempotent = true;
-        self.problems.extend([400, 409, 422]);
+        self.problems.extend([400, 409, 410, 422]);
         self.header(
             "Idempotency-Key",
             "Makes the request safe to send again: it is done once and its answer given again for 24 hours. \
-             Another request under the same key is refused (422), one that is under way too (409).",
+             Another request under the same key is refused (422), one that is under way too (409), and so is one whose \
+             answer was erased with its tenant's words (410, `erased`): it was done, and is not done again.",
         )
     }
 }
