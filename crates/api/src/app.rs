@@ -46,6 +46,8 @@ pub struct Parts {
     pub library: Library,
     /// Which addresses may be endpoints.
     pub endpoint_policy: AddressPolicy,
+    /// Which addresses songs may give vendors to fetch from: those that audio is fetched from.
+    pub audio_policy: AddressPolicy,
 }
 
 /// The API.
@@ -107,10 +109,11 @@ pub fn document() -> Value {
 impl Api {
     /// Makes the API; live streams end when `shutdown` is cancelled.
     pub fn new(parts: Parts, settings: Settings, shutdown: CancellationToken) -> Self {
-        let Parts { store, vendors, default_vendor, library, endpoint_policy } = parts;
+        let Parts { store, vendors, default_vendor, library, endpoint_policy, audio_policy } = parts;
         let document = document();
         Self(Arc::new(App {
             producer: Producer::new(store.clone(), vendors.clone())
+                .with_address_policy(audio_policy)
                 .with_default_vendor(default_vendor.clone()),
             hub: Hub::new(store.clone(), shutdown),
             store,

@@ -106,7 +106,7 @@ async fn plan(
     while let Some(line) = lines.recv().await {
         let line = line.map_err(|error| broken(&error))?;
         let planned = line.read.and_then(|(song, key)| {
-            let routes = songmill_producer::plan(&song, &app.vendors, app.default_vendor.as_ref(), &outlook)?;
+            let routes = songmill_producer::plan(&song, &app.producer.planner(), &outlook)?;
             let first = &routes[0];
             let line = Line {
                 id: JobId::of_key(&tenant, batch, &key),

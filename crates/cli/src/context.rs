@@ -63,6 +63,7 @@ impl Context {
             vendors: self.vendors.clone(),
             default_vendor: self.config.default_vendor.clone(),
             library: Library::open(&self.config.deliver)?,
+            audio_policy: self.config.deliver.address_policy(),
             endpoint_policy: self.config.deliver.notices.address_policy(),
         };
         Ok(Api::new(parts, self.config.api.clone(), shutdown))
@@ -72,6 +73,7 @@ impl Context {
     pub(crate) fn producer(&self) -> Producer {
         Producer::new(self.store.clone(), self.vendors.clone())
             .with_default_vendor(self.config.default_vendor.clone())
+            .with_address_policy(self.config.deliver.address_policy())
     }
 }
 

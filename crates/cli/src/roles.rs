@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use songmill_callback_listener::Listener;
 use songmill_store::{Passing, StoreError, without_password};
-use songmill_worker_generate::CallbackAddress;
+use songmill_worker_generate::{CallbackAddress, Outside};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -236,9 +236,11 @@ pub(crate) async fn serve_until(
             Role::Generate => {
                 let Some(keys) = &keys else { continue };
                 let address = CallbackAddress::new(config.public_url(), keys.clone());
+                let references = config.deliver.address_policy();
+                let outside = Outside { address, references };
                 let settings = config.generate.clone();
                 tasks.spawn(async move {
-                    songmill_worker_generate::run(settings, store, vendors, address, stop)
+                    songmill_worker_generate::run(settings, store, vendors, outside, stop)
                         .await
                         .context("generate")
                 });

@@ -265,17 +265,17 @@ async fn dry_run(
     mut bad: BadLines,
 ) -> Result<Exit> {
     let vendors = vendors(config);
+    let planner = songmill_producer::Planner {
+        vendors: &vendors,
+        default_vendor: config.default_vendor.as_ref(),
+        addresses: config.deliver.address_policy(),
+    };
     let mut lines = lines::read(open(&args.file)?, format);
     let (mut by_vendor, mut good, mut changes) = (BTreeMap::<String, u64>::new(), 0, Vec::new());
     while let Some(line) = lines.recv().await {
         let line = line?;
         let planned = line.read.and_then(|(song, _)| {
-            songmill_producer::plan(
-                &song,
-                &vendors,
-                config.default_vendor.as_ref(),
-                &songmill_producer::Outlook::default(),
-            )
+            songmill_producer::plan(&song, &planner, &songmill_producer::Outlook::default())
         });
         match planned {
             Ok(routes) => {

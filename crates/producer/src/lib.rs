@@ -20,6 +20,6 @@ mod table;
 mod upload;
 
 pub use outlook::Outlook;
-pub use plan::plan;
+pub use plan::{Planner, plan};
 pub use producer::{Placed, Producer, Submission, SubmitError, Tally};
 pub use upload::Uploaded;

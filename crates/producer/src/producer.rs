@@ -7,11 +7,12 @@ use futures_util::stream::{FuturesOrdered, Stream, StreamExt as _};
 use songmill_core::job::Trace;
 use songmill_core::song::{Invalid, Moment, VendorChoice};
 use songmill_core::{BatchName, BatchRef, EndpointId, Job, JobId, Policy, SongRequest, Tenant};
+use songmill_egress::AddressPolicy;
 use songmill_store::{Bound, Enqueued, NewJob, Retention, Settings, Store, StoreError, Upload};
 use songmill_vendors::Vendors;
 
 use crate::outlook::Outlook;
-use crate::plan::plan;
+use crate::plan::{Planner, plan};
 
 /// One request to submit.
 #[derive(Clone, Debug)]
@@ -92,6 +93,7 @@ pub struct Producer {
     store: Store,
     vendors: Vendors,
     default_vendor: Option<VendorChoice>,
+    addresses: AddressPolicy,
     outlook: Arc<RwLock<(Option<Instant>, Arc<Outlook>)>>,
 }
 
@@ -110,7 +112,13 @@ impl Producer {
 
     /// A producer on a store that is open already.
     pub fn new(store: Store, vendors: Vendors) -> Self {
-        Self { store, vendors, default_vendor: None, outlook: Arc::default() }
+        Self {
+            store,
+            vendors,
+            default_vendor: None,
+            addresses: AddressPolicy::default(),
+            outlook: Arc::default(),
+        }
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -122,6 +130,22 @@ impl Producer {
     pub fn with_default_vendor(mut self, vendor: Option<VendorChoice>) -> Self {
         self.default_vendor = vendor;
         self
+    }
+
+    /// Has requests give vendors only addresses that this policy lets through; without it the strictest one holds.
+    #[must_use]
+    pub fn with_address_policy(mut self, addresses: AddressPolicy) -> Self {
+        self.addresses = addresses;
+        self
+    }
+
+    /// What requests are planned with.
+    pub fn planner(&self) -> Planner<'_> {
+        Planner {
+            vendors: &self.vendors,
+            default_vendor: self.default_vendor.as_ref(),
+            addresses: self.addresses,
+        }
     }
 
     /// How vendors are doing, looked up anew when that was long ago and one of these leaves the choice to us.
@@ -229,7 +253,7 @@ impl Producer {
     }
 
     fn prepare(&self, submission: &Submission, outlook: &Outlook) -> Result<NewJob, SubmitError> {
-        let routes = plan(&submission.song, &self.vendors, self.default_vendor.as_ref(), outlook)?;
+        let routes = plan(&submission.song, &self.planner(), outlook)?;
         let id = match key(submission) {
             // The batch is part of the key: a custom_id is unique within its batch.
             Some(key) => {

@@ -126,6 +126,17 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What the song's task is asked to make, by the request that will be sent.
     pub size: Size,
+    /// Addresses in the request that the vendor is to fetch from.
+    pub addresses: Vec<Address>,
+}
+
+/// An address that a caller gives a vendor to fetch from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The path of its field.
+    pub field: String,
+    /// It, as it is sent.
+    pub url: String,
 }
 
 /// One paid submission to make, or to look for.

@@ -7,7 +7,7 @@ use songmill_core::job::StepKind;
 use songmill_core::song::{Change, Field, Invalid};
 use songmill_core::{Fault, FaultKind, SongRequest};
 
-use crate::contract::{Card, Plan};
+use crate::contract::{Address, Card, Plan};
 use crate::data_url::DataUrl;
 use crate::tolerant::{Object, address};
 
@@ -18,14 +18,21 @@ pub(crate) struct Draft<'a> {
     wrong: Invalid,
     dropped: Vec<Field>,
     changes: Vec<Change>,
+    addresses: Vec<Address>,
 }
 
 impl<'a> Draft<'a> {
     /// Begins a plan: fields that the card does not honour, and a count above what one task makes, are left
     /// out or, where they are required, are problems.
     pub(crate) fn new(card: &'a Card, song: &'a SongRequest) -> Self {
-        let mut draft =
-            Self { card, song, wrong: Invalid::default(), dropped: Vec::new(), changes: Vec::new() };
+        let mut draft = Self {
+            card,
+            song,
+            wrong: Invalid::default(),
+            dropped: Vec::new(),
+            changes: Vec::new(),
+            addresses: Vec::new(),
+        };
         for field in Field::ALL {
             let known = card.honours.contains(&field) || field == Field::Count;
             if song.has(field) && !known {
@@ -125,7 +132,8 @@ impl<'a> Draft<'a> {
     pub(crate) fn finish(mut self, steps: &[StepKind], size: Size) -> Result<Plan, Invalid> {
         self.wrong.none_or_err()?;
         self.dropped.sort_unstable();
-        Ok(Plan { steps: steps.to_vec(), dropped: self.dropped, changes: self.changes, size })
+        let Self { dropped, changes, addresses, .. } = self;
+        Ok(Plan { steps: steps.to_vec(), dropped, changes, size, addresses })
     }
 
     /// Nothing, or why a submission is not sent: the request does not pass the plan.
@@ -142,6 +150,7 @@ impl<'a> Draft<'a> {
                 .is_none()
                 .then_some("is a data address that cannot be read as base 64 of audio")
         } else {
+            self.addresses.push(Address { field: field.to_owned(), url: url.to_owned() });
             address(url).is_none().then_some("is no http or https address")
         };
         if let Some(fault) = fault {

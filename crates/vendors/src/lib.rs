@@ -22,8 +22,8 @@ pub mod tolerant;
 
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use contract::{
-    Accepted, Callback, Card, Delivery, Exchange, Listed, Next, Order, Plan, Reading, Refusal, Seen, Slack,
-    TaskRef, Vendor, Watched, Within,
+    Accepted, Address, Callback, Card, Delivery, Exchange, Listed, Next, Order, Plan, Reading, Refusal, Seen,
+    Slack, TaskRef, Vendor, Watched, Within,
 };
 pub use registry::{Settings, Vendors};
 pub use secret::Secret;

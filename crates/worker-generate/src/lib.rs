@@ -7,6 +7,7 @@ mod driver;
 mod looks;
 mod meter;
 mod pack;
+mod references;
 mod run;
 mod tend;
 mod watch;
@@ -14,4 +15,4 @@ mod work;
 
 pub use address::CallbackAddress;
 pub use driver::DriverSettings;
-pub use run::{Error, Settings, run};
+pub use run::{Error, Outside, Settings, run};

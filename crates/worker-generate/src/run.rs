@@ -8,6 +8,7 @@ use apalis::prelude::{Data, WorkerBuilder};
 use apalis_core::error::BoxDynError;
 use songmill_core::time::Span;
 use songmill_core::{Event, Stage, VendorName};
+use songmill_egress::AddressPolicy;
 use songmill_store::{Lease, QueueSettings, StageQueue, Store, UnderWay};
 use songmill_vendors::{Vendor, Vendors, Within};
 use tokio::task::JoinSet;
@@ -19,6 +20,7 @@ use crate::driver::{Driver, DriverSettings};
 use crate::looks::Looks;
 use crate::meter::Meter;
 use crate::pack::Packer;
+use crate::references::References;
 use crate::tend::tend;
 use crate::work::{Bench, To};
 
@@ -107,6 +109,15 @@ impl Settings {
     }
 }
 
+/// What is outside, as far as vendors are told of it.
+#[derive(Clone, Debug)]
+pub struct Outside {
+    /// Where vendors call back.
+    pub address: CallbackAddress,
+    /// Which addresses they may be given to fetch from.
+    pub references: AddressPolicy,
+}
+
 /// Tasks of which a page of a list tells something new, of the hundred that stand on it.
 const LISTED: u32 = 90;
 
@@ -119,12 +130,13 @@ pub async fn run(
     settings: Settings,
     store: Store,
     vendors: Vendors,
-    address: CallbackAddress,
+    outside: Outside,
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     settings.check(&store, &vendors)?;
     let driver = Driver::new(settings.http.clone()).map_err(Error::Client)?;
-    let address = Arc::new(address);
+    let references = References::new(outside.references);
+    let address = Arc::new(outside.address);
     let mut workers = JoinSet::new();
     let (mut stops, mut under_way) = (Vec::new(), Vec::new());
     for vendor in vendors.iter() {
@@ -140,6 +152,7 @@ pub async fn run(
         let bench = Arc::new(Bench {
             looks: Looks::start(&to),
             packer: Packer::start(store.clone(), to.clone()),
+            references: references.clone(),
             to,
         });
         for (stage, queue) in [

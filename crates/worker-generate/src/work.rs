@@ -13,6 +13,7 @@ use crate::driver::{Driver, Stopped};
 use crate::looks::{Look, Looks};
 use crate::meter::Meter;
 use crate::pack::{Packer, Submits};
+use crate::references::References;
 use crate::watch;
 
 /// What work needs.
@@ -20,6 +21,7 @@ pub(crate) struct Bench {
     pub(crate) to: Arc<To>,
     pub(crate) looks: Looks,
     pub(crate) packer: Packer,
+    pub(crate) references: References,
 }
 
 /// What talking to a vendor needs.
@@ -81,6 +83,10 @@ impl Bench {
                 return Some(Event::SubmitFailed { attempt: number, fault: unreadable(&error) });
             }
         };
+        if let Err(fault) = self.references.check(&*self.to.vendor, &song).await {
+            watch::unsent(&self.to.store, lease).await;
+            return Some(Event::SubmitFailed { attempt: number, fault });
+        }
         match self.to.vendor.pack(&song) {
             // Tenants know nothing of each other.
             Some((key, most)) => {
