@@ -212,6 +212,7 @@ async fn make(
         }],
         created_ms: now,
         failing_since_ms: None,
+        last_failure: None,
         last_success_ms: None,
         disabled: None,
     };

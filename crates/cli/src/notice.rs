@@ -188,7 +188,11 @@ pub(crate) async fn endpoint(global: &Global, command: EndpointCommand) -> Resul
 fn stands(endpoint: &EndpointView) -> String {
     match (&endpoint.disabled, endpoint.failing_since_ms) {
         (Some(disabled), _) => format!("off: {}", disabled.why),
-        (None, Some(since)) => format!("failing since {}", output::moment(since)),
+        (None, Some(since)) => {
+            let why = endpoint.last_failure.as_ref();
+            let why = why.map(|why| format!(": {} ({})", why.message, why.code)).unwrap_or_default();
+            format!("failing since {}{why}", output::moment(since))
+        }
         (None, None) => "on".into(),
     }
 }
@@ -314,7 +318,10 @@ fn list_notices(global: &Global, notices: &[Notice]) -> Result<()> {
 
 fn last(notice: &Notice) -> String {
     notice.tries.last().map_or_else(String::new, |one| match (&one.error, one.status) {
-        (Some(error), _) => error.clone(),
+        (Some(error), _) => match &one.code {
+            Some(code) => format!("{error} ({code})"),
+            None => error.clone(),
+        },
         (None, Some(status)) => format!("{status} in {} ms", one.took_ms),
         (None, None) => String::new(),
     })

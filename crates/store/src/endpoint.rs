@@ -32,12 +32,26 @@ pub struct Endpoint {
     /// Since when it has only failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing_since_ms: Option<u64>,
+    /// Why the last delivery failed; none once one went well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<DeliveryFailure>,
     /// When it last took a notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success_ms: Option<u64>,
     /// Since when it is sent nothing, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<Disabled>,
+}
+
+/// Why a delivery failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct DeliveryFailure {
+    /// When.
+    pub at_ms: u64,
+    /// A stable code, such as `certificate_expired`.
+    pub code: String,
+    /// The same in words.
+    pub message: String,
 }
 
 /// A secret that notices are signed with.

@@ -55,7 +55,7 @@ pub use audit::{Audit, Breach};
 pub use batch::{Batch, Counts, Member};
 pub use connection::{Settings, StoreError, is_redis_url, without_password};
 pub use corrupt::Corrupt;
-pub use endpoint::{Disabled, Endpoint, EndpointSecret};
+pub use endpoint::{DeliveryFailure, Disabled, Endpoint, EndpointSecret};
 pub use enqueue::{Enqueued, NewJob};
 pub use erase::{Erasable, Erasing, KeptAnswer, Made};
 pub use events::{EventId, Listed};

@@ -36,7 +36,10 @@ pub struct Try {
     /// What the endpoint answered, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// What went wrong, where it did.
+    /// What went wrong, where it did: a code such as `certificate_expired`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The same in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

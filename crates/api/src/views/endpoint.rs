@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::EndpointId;
-use songmill_store::{Disabled, Endpoint, EndpointSecret, NoticeType};
+use songmill_store::{DeliveryFailure, Disabled, Endpoint, EndpointSecret, NoticeType};
 
 use crate::secret::for_receiver;
 
@@ -32,6 +32,9 @@ pub struct EndpointView {
     /// Since when it has only failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing_since_ms: Option<u64>,
+    /// Why the last delivery failed; not set once one went well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<DeliveryFailure>,
     /// When it last took a notice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_success_ms: Option<u64>,
@@ -65,6 +68,7 @@ impl EndpointView {
             disabled: endpoint.disabled,
             created_ms: endpoint.created_ms,
             failing_since_ms: endpoint.failing_since_ms,
+            last_failure: endpoint.last_failure,
             last_success_ms: endpoint.last_success_ms,
             secrets: Vec::new(),
         }

@@ -35,6 +35,7 @@ pub(crate) fn endpoint(id: &str) -> Endpoint {
         secrets: vec![],
         created_ms: 1,
         failing_since_ms: None,
+        last_failure: None,
         last_success_ms: None,
         disabled: None,
     }

@@ -14,8 +14,8 @@ use songmill_egress::{
     uri,
 };
 use songmill_store::{
-    Claimed, Disabled, Endpoint, EndpointSecret, NewNotice, Notice, NoticeState, NoticeType, Store,
-    StoreError, Try,
+    Claimed, DeliveryFailure, Disabled, Endpoint, EndpointSecret, NewNotice, Notice, NoticeState, NoticeType,
+    Store, StoreError, Try,
 };
 
 use super::sign::signatures;
@@ -103,8 +103,9 @@ impl Sender {
         let (now, begun) = (self.store.now(), Instant::now());
         let posted = self.sent(endpoint, &notice, payload, now).await;
         let took_ms = begun.elapsed().as_millis() as u64;
-        let (status, error) = (posted.status.map(|status| status.as_u16()), posted.error.clone());
-        notice.tried(Try { at_ms: now.as_millis(), took_ms, status, error });
+        let status = posted.status.map(|status| status.as_u16());
+        let (code, error) = posted.failure.clone().map(|(code, words)| (code.to_owned(), words)).unzip();
+        notice.tried(Try { at_ms: now.as_millis(), took_ms, status, code, error });
         if posted.taken() {
             (notice.state, notice.due_ms) = (NoticeState::Delivered, None);
             return (notice, posted);
@@ -140,10 +141,17 @@ impl Sender {
         let mut after = before.clone();
         if posted.iter().any(|(_, posted)| posted.taken()) {
             (after.failing_since_ms, after.last_success_ms) = (None, Some(now));
-        } else if !posted.is_empty() {
+            after.last_failure = None;
+        } else if let Some((_, last)) = posted.last() {
+            if let Some((code, words)) = &last.failure {
+                let (code, message) = ((*code).to_owned(), words.clone());
+                after.last_failure = Some(DeliveryFailure { at_ms: now, code, message });
+            }
             let since = *after.failing_since_ms.get_or_insert(now);
             if now.saturating_sub(since) >= self.settings.patience.get().as_millis() as u64 {
-                let why = format!("it has only failed for {}", self.settings.patience);
+                let reason = after.last_failure.as_ref().map(|last| format!(": {}", last.message));
+                let reason = reason.unwrap_or_default();
+                let why = format!("it has only failed for {}{reason}", self.settings.patience);
                 after.disabled = Some(Disabled { at_ms: now, why });
             }
         }
@@ -237,12 +245,13 @@ fn jittered(wait: Duration, id: &str, tried: u32) -> Duration {
 struct Posted {
     status: Option<StatusCode>,
     wait: Option<Duration>,
-    error: Option<String>,
+    /// What went wrong: a code, and words.
+    failure: Option<(&'static str, String)>,
 }
 
 impl Posted {
     fn failed(failure: &Failure) -> Self {
-        Self { status: None, wait: None, error: Some(failure.to_string()) }
+        Self { status: None, wait: None, failure: Some((failure.code(), failure.to_string())) }
     }
 
     fn taken(&self) -> bool {
@@ -259,14 +268,15 @@ impl Posted {
                 break;
             }
         }
-        let error = match status {
+        let failure = match status {
             status if status.is_success() => None,
             status if status.is_redirection() => {
-                Some(format!("{status}: redirects are not followed; change the address"))
+                let words = format!("it answers {status}: redirects are not followed; change the address");
+                Some(("redirect", words))
             }
-            status => Some(status.to_string()),
+            status => Some(("http_status", format!("it answers {status}"))),
         };
-        Self { status: Some(status), wait: wait.map(|wait| wait.min(WAIT_MOST)), error }
+        Self { status: Some(status), wait: wait.map(|wait| wait.min(WAIT_MOST)), failure }
     }
 }
 

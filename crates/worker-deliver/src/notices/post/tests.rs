@@ -25,8 +25,8 @@ async fn no_notice_is_posted_into_our_own_house() {
     let outlet = outlet(Arc::new(SystemNames), |_| {});
     for address in hostile::HOSTILE {
         let posted = outlet.post(address, headers(), "{}".into()).await;
-        let error = posted.error.unwrap_or_default();
-        assert!(error.starts_with("the address is blocked"), "{address}: {error}");
+        let (code, words) = posted.failure.unwrap_or_default();
+        assert_eq!(code, "blocked_address", "{address}: {words}");
     }
 }
 
@@ -37,7 +37,7 @@ async fn a_name_that_leads_into_our_own_house_is_refused_when_it_is_resolved() {
     for ip in ["127.0.0.1", "fd00:ec2::254"] {
         let posted = outlet.post("http://hooks.example.com/a", headers(), "{}".into()).await;
         let expected = format!("the address is blocked: {ip} is in a private network");
-        assert_eq!(posted.error, Some(expected));
+        assert_eq!(posted.failure, Some(("blocked_address", expected)));
     }
     assert_eq!(names.left(), 0);
 }
@@ -62,6 +62,7 @@ async fn a_redirect_is_told_and_not_followed_and_nothing_is_sent_that_is_not_mea
     let outlet = outlet(Arc::new(SystemNames), |settings| settings.allow_private = true);
     let posted = outlet.post(&format!("http://{addr}/a"), headers(), "{}".into()).await;
     assert_eq!(posted.status, Some(StatusCode::TEMPORARY_REDIRECT));
+    assert_eq!(posted.failure.unwrap().0, "redirect");
     let (request, again) = server.await.unwrap();
     assert!(!again, "it was followed");
     for name in ["authorization", "cookie", "referer", "accept-encoding"] {
