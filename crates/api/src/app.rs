@@ -59,7 +59,6 @@ pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) producer: Producer,
     pub(crate) vendors: Vendors,
-    pub(crate) default_vendor: Option<VendorChoice>,
     pub(crate) library: Library,
     pub(crate) endpoint_policy: AddressPolicy,
     pub(crate) settings: Settings,
@@ -114,11 +113,10 @@ impl Api {
         Self(Arc::new(App {
             producer: Producer::new(store.clone(), vendors.clone())
                 .with_address_policy(audio_policy)
-                .with_default_vendor(default_vendor.clone()),
+                .with_default_vendor(default_vendor),
             hub: Hub::new(store.clone(), shutdown),
             store,
             vendors,
-            default_vendor,
             library,
             endpoint_policy,
             keyring: Keyring::default(),

@@ -155,6 +155,20 @@ impl App {
         Ok((tenant, found.ok_or_else(|| no_endpoint(id))?))
     }
 
+    fn with_secrets(
+        &self,
+        tenant: &Tenant,
+        endpoint: Endpoint,
+        now_ms: u64,
+    ) -> Result<EndpointView, Problem> {
+        let id = endpoint.id.clone();
+        let open = |secret: &EndpointSecret| self.store.open_secret(tenant, &id, secret);
+        EndpointView::with_secrets(endpoint, now_ms, open).map_err(|sealed| {
+            tracing::error!(%tenant, endpoint = %id, "{sealed}");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "secret_locked", sealed.to_string())
+        })
+    }
+
     fn check_url(&self, url: &str) -> Result<(), Problem> {
         let chars = url.chars().count();
         if !(8..=2000).contains(&chars) {
@@ -219,7 +233,7 @@ async fn make(
     app.store.add_endpoint(&tenant, &endpoint).await?;
     tracing::info!(%tenant, endpoint = %endpoint.id, "endpoint made");
     let location = caller.location(format!("/v1/endpoints/{id}"), &tenant);
-    let view = EndpointView::with_secrets(endpoint, now);
+    let view = app.with_secrets(&tenant, endpoint, now)?;
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Out(view)).into_response())
 }
 
@@ -249,8 +263,8 @@ async fn secrets(
     Id(id): Id<EndpointId>,
     Query(query): Query<TenantQuery>,
 ) -> Result<Out<EndpointView>, Problem> {
-    let (_, endpoint) = app.endpoint(&caller, query.tenant.as_ref(), &id).await?;
-    Ok(Out(EndpointView::with_secrets(endpoint, app.store.now().as_millis())))
+    let (tenant, endpoint) = app.endpoint(&caller, query.tenant.as_ref(), &id).await?;
+    Ok(Out(app.with_secrets(&tenant, endpoint, app.store.now().as_millis())?))
 }
 
 async fn change(
@@ -328,8 +342,8 @@ async fn rotate(
             let detail = format!("{SECRETS} secrets are in force; wait until an old one's time is over");
             return Err(Problem::new(StatusCode::CONFLICT, "too_many", detail));
         }
-        let last = endpoint.secrets.first().map_or("", |secret| secret.secret.as_str());
-        let as_before = if last.starts_with("whsk_") { Signing::Ed25519 } else { Signing::Hmac };
+        let is_pair = endpoint.secrets.first().is_some_and(EndpointSecret::is_pair);
+        let as_before = if is_pair { Signing::Ed25519 } else { Signing::Hmac };
         for secret in &mut endpoint.secrets {
             secret.until_ms = Some(secret.until_ms.unwrap_or(u64::MAX).min(now + grace_s * 1000));
         }
@@ -339,7 +353,7 @@ async fn rotate(
     });
     let endpoint = changed.await??.ok_or_else(|| no_endpoint(&id))?;
     tracing::info!(%tenant, endpoint = %endpoint.id, "endpoint's secret replaced");
-    Ok(Out(EndpointView::with_secrets(endpoint, now)))
+    Ok(Out(app.with_secrets(&tenant, endpoint, now)?))
 }
 
 async fn test(

@@ -8,6 +8,7 @@ use songmill_core::{EndpointId, Tenant};
 use crate::connection::StoreError;
 use crate::notice_type::NoticeType;
 use crate::scripts::ENDPOINT;
+use crate::secret_key::{SealedSecret, SecretKeys, is_pair};
 use crate::store::Store;
 
 /// Where notices go.
@@ -57,13 +58,21 @@ pub struct DeliveryFailure {
 /// A secret that notices are signed with.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointSecret {
-    /// `whsec_…` for HMAC-SHA256 (`v1`), `whsk_…` for ed25519 (`v1a`).
+    /// `whsec_…` for HMAC-SHA256 (`v1`), `whsk_…` for ed25519 (`v1a`); or one of these encrypted, see
+    /// [`Store::open_secret`].
     pub secret: String,
     /// When it was made.
     pub created_ms: u64,
     /// Until when it is used beside a newer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until_ms: Option<u64>,
+}
+
+impl EndpointSecret {
+    /// Whether a pair of keys signs, instead of a shared secret.
+    pub fn is_pair(&self) -> bool {
+        is_pair(&self.secret)
+    }
 }
 
 impl std::fmt::Debug for EndpointSecret {
@@ -88,7 +97,42 @@ impl Endpoint {
     }
 }
 
+/// An endpoint as it is written: with its secrets encrypted where there is a key.
+pub(crate) fn sealed(endpoint: &Endpoint, tenant: &Tenant, keys: &SecretKeys) -> Endpoint {
+    let mut endpoint = endpoint.clone();
+    for secret in &mut endpoint.secrets {
+        if let Some(sealed) = keys.seal(tenant, &endpoint.id, &secret.secret) {
+            secret.secret = sealed;
+        }
+    }
+    endpoint
+}
+
 impl Store {
+    /// An endpoint's secret as it signs: `whsec_…` or `whsk_…`.
+    pub fn open_secret(
+        &self,
+        tenant: &Tenant,
+        endpoint: &EndpointId,
+        secret: &EndpointSecret,
+    ) -> Result<String, SealedSecret> {
+        self.secret_keys().open(tenant, endpoint, &secret.secret)
+    }
+
+    /// Endpoints with a secret in force that no key here opens, and why not.
+    pub async fn sealed_endpoints(&self) -> Result<Vec<(Tenant, EndpointId, SealedSecret)>, StoreError> {
+        let (mut sealed, now) = (Vec::new(), self.now().as_millis());
+        for tenant in self.tenants().await? {
+            for endpoint in self.endpoints(&tenant).await? {
+                let open = |secret| self.open_secret(&tenant, &endpoint.id, secret).err();
+                if let Some(why) = endpoint.live_secrets(now).find_map(open) {
+                    sealed.push((tenant.clone(), endpoint.id.clone(), why));
+                }
+            }
+        }
+        Ok(sealed)
+    }
+
     /// A tenant's endpoints, in the order they were made.
     pub async fn endpoints(&self, tenant: &Tenant) -> Result<Vec<Endpoint>, StoreError> {
         let mut ask = redis::cmd("HGETALL");
@@ -163,7 +207,8 @@ impl Store {
         endpoint: &Endpoint,
         before: &[u8],
     ) -> Result<bool, StoreError> {
-        let json = serde_json::to_vec(endpoint).expect("texts and numbers are always JSON");
+        let sealed = sealed(endpoint, tenant, &self.secret_keys());
+        let json = serde_json::to_vec(&sealed).expect("texts and numbers are always JSON");
         let on = match (&endpoint.disabled, endpoint.failing_since_ms) {
             (Some(_), _) => "",
             (None, Some(_)) => "failing",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use songmill_core::{EndpointId, JobId, Tenant, Timestamp};
 
 use crate::connection::StoreError;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, sealed};
 use crate::facts::{Entry, Told};
 use crate::notice_type::NoticeType;
 use crate::scripts::{NOTIFY, TELL, TOLD};
@@ -302,7 +302,9 @@ impl Store {
         call.arg(KEEP.as_millis() as u64).arg(id.as_str());
         let json = |endpoint: &Endpoint| serde_json::to_vec(endpoint).expect("texts are always JSON");
         match endpoint {
-            Some((before, after)) => call.arg(json(before)).arg(json(after)),
+            Some((before, after)) => {
+                call.arg(json(before)).arg(json(&sealed(after, tenant, &self.secret_keys())))
+            }
             None => call.arg("").arg(""),
         };
         call.arg(match endpoint {

@@ -16,6 +16,7 @@ use crate::keys::Keys;
 use crate::link::Link;
 use crate::pace::Counted;
 use crate::record::decode;
+use crate::secret_key::SecretKeys;
 use crate::tenant::DefaultQuota;
 use crate::wake::Wake;
 use crate::workers::Queues;
@@ -67,6 +68,7 @@ struct Inner {
     quota: OnceLock<DefaultQuota>,
     /// Bytes that Redis may take; 0 where it does not say.
     memory: AtomicU64,
+    secret_keys: OnceLock<SecretKeys>,
     wake: OnceLock<Wake>,
     applier: OnceLock<Applier>,
     isolation: Isolation,
@@ -161,6 +163,7 @@ impl Store {
             clock: Clock::default(),
             quota: OnceLock::new(),
             memory: AtomicU64::default(),
+            secret_keys: OnceLock::new(),
             wake: OnceLock::new(),
             applier: OnceLock::new(),
             isolation: Isolation::default(),
@@ -214,6 +217,18 @@ impl Store {
     pub fn with_quota(self, quota: DefaultQuota) -> Self {
         self.0.quota.get_or_init(|| quota);
         self
+    }
+
+    /// The same store, which encrypts endpoints' secrets with these keys; the first call counts.
+    #[must_use]
+    pub fn with_secret_keys(self, keys: SecretKeys) -> Self {
+        self.0.secret_keys.get_or_init(|| keys);
+        self
+    }
+
+    /// What endpoints' secrets are encrypted with.
+    pub(crate) fn secret_keys(&self) -> SecretKeys {
+        self.0.secret_keys.get().cloned().unwrap_or_default()
     }
 
     /// What a tenant may have unless something else is said for it.

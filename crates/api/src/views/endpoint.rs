@@ -74,13 +74,20 @@ impl EndpointView {
         }
     }
 
-    pub(crate) fn with_secrets(endpoint: Endpoint, now_ms: u64) -> Self {
-        let view = |secret: &EndpointSecret| SecretView {
-            value: for_receiver(&secret.secret),
-            created_ms: secret.created_ms,
-            until_ms: secret.until_ms,
+    /// With the secrets in force, opened by `open`.
+    pub(crate) fn with_secrets<E>(
+        endpoint: Endpoint,
+        now_ms: u64,
+        open: impl Fn(&EndpointSecret) -> Result<String, E>,
+    ) -> Result<Self, E> {
+        let view = |secret: &EndpointSecret| {
+            Ok(SecretView {
+                value: for_receiver(&open(secret)?),
+                created_ms: secret.created_ms,
+                until_ms: secret.until_ms,
+            })
         };
-        let secrets = endpoint.live_secrets(now_ms).map(view).collect();
-        Self { secrets, ..Self::of(endpoint) }
+        let secrets = endpoint.live_secrets(now_ms).map(view).collect::<Result<_, E>>()?;
+        Ok(Self { secrets, ..Self::of(endpoint) })
     }
 }

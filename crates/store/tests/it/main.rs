@@ -12,5 +12,6 @@ mod neighbours;
 mod permissions;
 mod places;
 mod queues;
+mod secrets;
 mod suspects;
 mod tools;

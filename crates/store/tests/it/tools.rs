@@ -87,6 +87,13 @@ impl Redis {
         Settings { url, ..Settings::default() }
     }
 
+    /// All that its append-only files hold, as text.
+    pub(crate) fn files(&self) -> String {
+        let files = std::fs::read_dir(self.folder.path().join("appendonlydir")).unwrap();
+        let read = |file: std::io::Result<std::fs::DirEntry>| std::fs::read(file.unwrap().path()).unwrap();
+        files.map(|file| String::from_utf8_lossy(&read(file)).into_owned()).collect()
+    }
+
     /// A command to the server, as an operator would give it.
     pub(crate) fn command(&self, args: &[&str]) -> String {
         let output = Command::new("redis-cli")
