@@ -196,3 +196,43 @@ fn a_held_job_is_told_of_and_so_is_what_an_operator_makes_of_it() -> Result<()> 
     assert_eq!(customer.of("job.canceled")[0].1["data"]["sequence"], 2, "the second notice of this job");
     Ok(())
 }
+
+#[test]
+fn a_hundred_dead_endpoints_of_two_tenants_delay_nobody_else() -> Result<()> {
+    let world = World::start(&[])?
+        .with("deliver.notices.timeout=\"4s\"")
+        .with("deliver.notices.schedule=[\"100ms\", \"100ms\", \"100ms\", \"100ms\", \"100ms\", \"100ms\"]");
+    let (_server, api) = world.serve_api(&["api"], &[])?;
+    let as_tenant =
+        |tenant: &str| Ok::<_, anyhow::Error>(api.with_key(&world.key(tenant, &["submit", "read"])?));
+    // Takes connections and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    let endpoint = |api: &songmill_tests::api::Api, url: &str| -> Result<String> {
+        let made = api.post("/v1/endpoints", &json!({ "url": url }))?;
+        made["id"].as_str().map(str::to_owned).with_context(|| format!("an id: {made}"))
+    };
+    for tenant in ["one", "two"] {
+        let tenant = as_tenant(tenant)?;
+        for _ in 0..50 {
+            let id = endpoint(&tenant, &format!("http://{}/", silent.local_addr()?))?;
+            tenant.post(&format!("/v1/endpoints/{id}/test"), &json!({}))?;
+        }
+    }
+    let (good, well) = (Customer::answering(200)?, as_tenant("well")?);
+    let id = endpoint(&well, &good.url)?;
+    let _deliver = world.serve(&["deliver"])?;
+    // Through the first time that all of them fail, and on while they are known to.
+    let (begun, mut sent, mut slowest) = (std::time::Instant::now(), 0, std::time::Duration::ZERO);
+    while begun.elapsed() < std::time::Duration::from_secs(14) {
+        let asked = std::time::Instant::now();
+        well.post(&format!("/v1/endpoints/{id}/test"), &json!({}))?;
+        sent += 1;
+        until("the healthy endpoint is told", || Ok(good.told().len() >= sent))?;
+        if sent > 1 {
+            // The first one waits for the process to start.
+            slowest = slowest.max(asked.elapsed());
+        }
+    }
+    assert!(sent > 5 && slowest < std::time::Duration::from_millis(1500), "{slowest:?} at most, of {sent}");
+    Ok(())
+}
