@@ -12,7 +12,7 @@ use songmill_core::callback::{CallbackKey, CallbackKeys};
 use songmill_core::job::{JobPolicy, VendorPolicy};
 use songmill_core::song::VendorChoice;
 use songmill_core::{Money, Policy, VendorName};
-use songmill_store::Retention;
+use songmill_store::{Retention, SecretKeys};
 use songmill_vendors::{Secret, Vendors};
 
 use crate::exit::usage;
@@ -37,8 +37,12 @@ pub(crate) struct Config {
     pub(crate) policy: PolicySettings,
     pub(crate) generate: songmill_worker_generate::Settings,
     pub(crate) deliver: songmill_worker_deliver::Settings,
+    /// How what is outside is reached.
+    pub(crate) egress: songmill_egress::Settings,
     pub(crate) listener: songmill_callback_listener::Settings,
     pub(crate) api: songmill_api::Settings,
+    /// What webhooks are signed with, at rest.
+    pub(crate) webhooks: WebhookSettings,
     /// What a tenant may have unless something else is said for it (`songmill tenant quota`).
     pub(crate) quota: songmill_store::DefaultQuota,
     /// What songs cost, and how much may be spent.
@@ -75,6 +79,16 @@ pub(crate) struct KeySettings {
     pub(crate) id: String,
     /// At least 16 bytes.
     pub(crate) secret: Secret,
+}
+
+/// How the secrets that webhooks are signed with are kept.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct WebhookSettings {
+    /// What they are encrypted with in Redis: 32 bytes as base64; empty leaves them as they are.
+    pub(crate) secret_key: Secret,
+    /// Earlier keys, which still open what was encrypted with them.
+    pub(crate) old_secret_keys: Vec<Secret>,
 }
 
 /// How jobs are waited for and retried.
@@ -123,6 +137,19 @@ impl Config {
     /// The public address, where there is one.
     pub(crate) fn public_url(&self) -> Option<&str> {
         Some(self.public_url.trim()).filter(|url| !url.is_empty())
+    }
+
+    /// What endpoints' secrets are encrypted with in Redis.
+    pub(crate) fn secret_keys(&self) -> Result<SecretKeys> {
+        let WebhookSettings { secret_key, old_secret_keys } = &self.webhooks;
+        if secret_key.is_empty() && !old_secret_keys.is_empty() {
+            return Err(usage(
+                "webhooks.old_secret_keys are set without webhooks.secret_key, which is used first",
+            ));
+        }
+        let all = std::iter::once(secret_key).filter(|key| !key.is_empty()).chain(old_secret_keys);
+        SecretKeys::new(all.map(Secret::expose))
+            .map_err(|error| usage(format!("webhooks.secret_key or webhooks.old_secret_keys: {error}")))
     }
 
     /// The keys that sign callback addresses; one is made and kept when none is set.
@@ -260,7 +287,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let config = Config::isolated(Figment::from(Toml::string(
-            "[vendors.replicate]\ntoken = 'hunter2'\n[redis]\nurl = 'redis://:hunter2@host/0'\n[[callbacks.keys]]\nid = 'a'\nsecret = 'hunter2/Vk83mQz0Xw5nRt7Yb1'",
+            "[vendors.replicate]\ntoken = 'hunter2'\n[redis]\nurl = 'redis://:hunter2@host/0'\n[egress]\nproxy = 'http://me:hunter2@proxy:3128'\n[webhooks]\nsecret_key = 'hunter2'\nold_secret_keys = ['hunter2']\n[[callbacks.keys]]\nid = 'a'\nsecret = 'hunter2/Vk83mQz0Xw5nRt7Yb1'",
         )))
         .unwrap();
         assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));

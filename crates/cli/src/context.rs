@@ -49,10 +49,12 @@ impl Context {
     }
 
     async fn connect(config: Config, vendors: Vendors) -> Result<Self> {
+        let secret_keys = config.secret_keys()?;
         let store = Store::connect(&config.redis, config.retention.clone(), config.policy())
             .await
             .with_context(|| format!("cannot connect to {}", without_password(&config.redis.url)))?
-            .with_quota(config.quota);
+            .with_quota(config.quota)
+            .with_secret_keys(secret_keys);
         Ok(Self { config, store, vendors })
     }
 

@@ -243,6 +243,10 @@ async fn redis(context: &Context, args: &DoctorArgs, checks: &mut Vec<Check>) ->
     checks.push(Check { what: "clock", verdict, words });
     money(context, checks).await?;
     workers(context, checks).await?;
+    for (tenant, endpoint, why) in context.store.sealed_endpoints().await? {
+        let words = format!("endpoint {endpoint} of tenant {tenant} is sent nothing: {why}");
+        checks.push(Check { what: "webhooks", verdict: Verdict::Bad, words });
+    }
     let held = context.store.held(1000).await?.len();
     if held > 0 {
         let words = format!("{held} jobs wait for `songmill job resolve`");

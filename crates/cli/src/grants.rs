@@ -31,7 +31,11 @@ pub(crate) fn for_roles(mut config: Config, roles: &[Role]) -> (Config, Vendors)
     if !has(Role::Deliver) {
         config.deliver.objects.clear();
     }
+    if !has(Role::Generate) && !has(Role::Deliver) {
+        config.egress = songmill_egress::Settings::default();
+    }
     if !has(Role::Deliver) && !has(Role::Api) {
+        config.webhooks = crate::config::WebhookSettings::default();
         config.deliver.storage_options.clear();
     }
     (config, vendors)

@@ -237,7 +237,8 @@ pub(crate) async fn serve_until(
                 let Some(keys) = &keys else { continue };
                 let address = CallbackAddress::new(config.public_url(), keys.clone());
                 let references = config.deliver.address_policy();
-                let outside = Outside { address, references };
+                let egress = config.egress.clone();
+                let outside = Outside { address, references, egress };
                 let settings = config.generate.clone();
                 tasks.spawn(async move {
                     songmill_worker_generate::run(settings, store, vendors, outside, stop)
@@ -246,7 +247,8 @@ pub(crate) async fn serve_until(
                 });
             }
             Role::Deliver => {
-                let settings = config.deliver.clone();
+                let egress = config.egress.clone();
+                let settings = songmill_worker_deliver::Settings { egress, ..config.deliver.clone() };
                 let models = vendors.cards().map(|card| (card.name.clone(), card.model.clone())).collect();
                 tasks.spawn(async move {
                     songmill_worker_deliver::run(settings, store, models, stop).await.context("deliver")

@@ -1,6 +1,7 @@
 //! The client. HTTP/1.1 on hyper itself: hundreds of transfers at once need a bound on what each reads ahead, and
 //! clients above it have none.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +17,10 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::util::BoxCloneSyncService;
-use tower::{BoxError, ServiceExt as _};
+use tower::{BoxError, Service as _, ServiceExt as _, service_fn};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, ProxyFault};
+use crate::proxy::{Proxy, Settings};
 use crate::resolver::Resolver;
 
 /// Sends requests to addresses that the policy let through, over connections to what it let through. It follows no
@@ -50,12 +52,14 @@ const IDLE_MOST: usize = 16;
 const USER_AGENT: &str = concat!("songmill/", env!("CARGO_PKG_VERSION"));
 
 impl Client {
-    /// A client that connects to what `resolver` lets through.
-    pub fn new(resolver: Resolver, mut tls: ClientConfig, timeouts: Timeouts) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(resolver);
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(timeouts.connect));
-        tcp.set_nodelay(true);
+    /// A client that connects to what `resolver` lets through, by the proxy in the settings where there is one.
+    pub fn new(resolver: Resolver, settings: &Settings, mut tls: ClientConfig, timeouts: Timeouts) -> Self {
+        let mut direct = HttpConnector::new_with_resolver(resolver.clone());
+        direct.enforce_http(false);
+        direct.set_connect_timeout(Some(timeouts.connect));
+        direct.set_nodelay(true);
+        let way = Way { direct, resolver, proxy: settings.proxy().map(Arc::new), limit: timeouts.connect };
+        let tcp = service_fn(move |uri: Uri| way.clone().connect(uri));
         tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         // What is begun for one request goes on when another connection was free sooner, and nobody waits for it then.
         let connector = HttpsConnector::from((tcp, tls)).map_future(move |connecting| async move {
@@ -78,6 +82,33 @@ impl Client {
         let response = sent.map_err(|_| Failure::TimedOut)?.map_err(|error| Failure::of(&error))?;
         let (head, body) = response.into_parts();
         Ok(Response { head, body, silence })
+    }
+}
+
+/// How a connection is made.
+#[derive(Clone)]
+struct Way {
+    direct: HttpConnector<Resolver>,
+    resolver: Resolver,
+    proxy: Option<Arc<Proxy>>,
+    limit: Duration,
+}
+
+impl Way {
+    async fn connect(mut self, to: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
+        let host = to.host().unwrap_or_default();
+        let Some(proxy) = self.proxy.filter(|proxy| proxy.is_for(host)) else {
+            return Ok(self.direct.call(to).await?);
+        };
+        let https = to.scheme_str() == Some("https");
+        let port = to.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let ips = match host.trim_matches(['[', ']']).parse() {
+            // It was checked as it stands.
+            Ok(ip) => vec![ip],
+            Err(_) => self.resolver.resolve(host).await?,
+        };
+        let stream = timeout(self.limit, proxy.connect(&ips, port)).await;
+        Ok(TokioIo::new(stream.map_err(|_| Failure::Proxy(ProxyFault::TimedOut))??))
     }
 }
 

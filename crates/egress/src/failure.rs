@@ -38,6 +38,9 @@ pub enum Failure {
     /// No TLS that both sides can do.
     #[error("the TLS handshake failed: {0}")]
     Tls(TlsFault),
+    /// The operator's proxy.
+    #[error(transparent)]
+    Proxy(ProxyFault),
     /// The response is not HTTP.
     #[error("the response is not valid HTTP")]
     NotHttp,
@@ -85,6 +88,29 @@ pub enum TlsFault {
     Broken,
 }
 
+/// What is wrong with the way by the operator's proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProxyFault {
+    /// It is not there.
+    #[error("the proxy (egress.proxy) cannot be reached")]
+    Unreachable,
+    /// It wants a user and a password, or others.
+    #[error("the proxy (egress.proxy) asks for another user or password: it answers 407")]
+    Unauthorized,
+    /// It does not connect to this address.
+    #[error("the proxy (egress.proxy) does not connect to the address: it answers {0}")]
+    Refused(u16),
+    /// It does not connect to this address; what it answered is not known.
+    #[error("the proxy (egress.proxy) does not connect to the address")]
+    Declined,
+    /// It did not answer in time.
+    #[error("the proxy (egress.proxy) did not answer in time")]
+    TimedOut,
+    /// It does not speak HTTP.
+    #[error("the proxy (egress.proxy) broke the connection, or does not speak HTTP")]
+    Broken,
+}
+
 impl Failure {
     /// A stable code, `snake_case`.
     pub fn code(&self) -> &'static str {
@@ -103,6 +129,11 @@ impl Failure {
             Self::Certificate(CertificateFault::Invalid) => "certificate_invalid",
             Self::NotTls => "not_tls",
             Self::Tls(_) => "tls_failed",
+            Self::Proxy(ProxyFault::Unreachable) => "proxy_unreachable",
+            Self::Proxy(ProxyFault::Unauthorized) => "proxy_unauthorized",
+            Self::Proxy(ProxyFault::Refused(_) | ProxyFault::Declined) => "proxy_refused",
+            Self::Proxy(ProxyFault::TimedOut) => "proxy_timed_out",
+            Self::Proxy(ProxyFault::Broken) => "proxy_failed",
             Self::NotHttp => "not_http",
             Self::Other => "connection_failed",
         }
@@ -111,6 +142,9 @@ impl Failure {
     /// Finds what is known by name in an error and what caused it.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         let all: Vec<_> = causes(error).collect();
+        if let Some(fault) = all.iter().find_map(|cause| of_tunnel(*cause)) {
+            return Self::Proxy(fault);
+        }
         let first =
             |read: fn(&(dyn Error + 'static)) -> Option<Self>| all.iter().find_map(|cause| read(*cause));
         first(own)
@@ -131,6 +165,17 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 fn own(cause: &(dyn Error + 'static)) -> Option<Failure> {
     cause.downcast_ref::<Failure>().cloned()
+}
+
+/// What the proxy did of a client that asks it by itself, reqwest: its errors have no names that could be asked for.
+fn of_tunnel(cause: &(dyn Error + 'static)) -> Option<ProxyFault> {
+    let words = cause.to_string();
+    Some(match words.strip_prefix("tunnel error: ")? {
+        "proxy authorization required" => ProxyFault::Unauthorized,
+        "failed to create underlying connection" => ProxyFault::Unreachable,
+        "unsuccessful" => ProxyFault::Declined,
+        _ => ProxyFault::Broken,
+    })
 }
 
 fn of_tls(cause: &(dyn Error + 'static)) -> Option<Failure> {

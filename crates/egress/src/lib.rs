@@ -12,11 +12,13 @@ mod failure;
 
 // Connections.
 mod client;
+mod proxy;
 mod resolver;
 mod tls;
 
 pub use client::{Client, Response, Timeouts};
-pub use failure::{CertificateFault, Failure};
+pub use failure::{CertificateFault, Failure, ProxyFault, TlsFault};
 pub use policy::{AddressPolicy, BlockedAddress, as_written, uri};
+pub use proxy::{BadProxy, DirectHost, ProxyUrl, Settings};
 pub use resolver::{Resolve, Resolver, Resolving, SystemNames};
 pub use tls::tls;

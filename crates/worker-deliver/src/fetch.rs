@@ -49,7 +49,7 @@ impl Fetcher {
         let policy = settings.address_policy();
         let timeouts = Timeouts { connect: settings.connect_timeout.get(), silence: window };
         Self {
-            client: Client::new(Resolver::new(policy, names), tls, timeouts),
+            client: Client::new(Resolver::new(policy, names), &settings.egress, tls, timeouts),
             policy,
             redirects: settings.redirects,
             limits: Limits::new(settings, window),

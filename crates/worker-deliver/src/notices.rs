@@ -87,10 +87,11 @@ const AWAY: Duration = Duration::from_secs(1);
 /// Sends notices until `shutdown`; then finishes those that are being posted.
 pub(crate) async fn run(
     settings: NoticeSettings,
+    egress: songmill_egress::Settings,
     store: Store,
     shutdown: CancellationToken,
 ) -> Result<(), rustls::Error> {
-    let sender = Arc::new(Sender::new(settings.clone(), store.clone())?);
+    let sender = Arc::new(Sender::new(settings.clone(), &egress, store.clone())?);
     let mut posting = Posting::new(settings.endpoints);
     let mut swept = Instant::now();
     while !shutdown.is_cancelled() {

@@ -50,7 +50,7 @@ impl Objects {
         let buckets = settings.objects.iter().map(|(name, bucket)| (name.clone(), Bucket::new(bucket)));
         Self {
             buckets: buckets.collect(),
-            client: Client::new(resolver, tls, timeouts),
+            client: Client::new(resolver, &settings.egress, tls, timeouts),
             limits: Limits::new(settings, WINDOW),
         }
     }

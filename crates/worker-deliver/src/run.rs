@@ -74,7 +74,12 @@ pub async fn run(
     let fetcher = Fetcher::new(&settings).map_err(Error::Tls)?;
     let objects = Objects::new(&settings).map_err(Error::Tls)?;
     // Nobody waits for the fifth of a second that ffmpeg takes to say its version.
-    let mut sending = tokio::spawn(notices::run(settings.notices.clone(), store.clone(), shutdown.clone()));
+    let mut sending = tokio::spawn(notices::run(
+        settings.notices.clone(),
+        settings.egress.clone(),
+        store.clone(),
+        shutdown.clone(),
+    ));
     let ffmpeg = Ffmpeg::find(&settings.convert.program, settings.convert.timeout.get()).await;
     if ffmpeg.is_none() {
         tracing::info!("deliver: {} is not installed: rare formats are stored unchecked", program());

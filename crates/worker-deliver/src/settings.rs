@@ -60,6 +60,9 @@ pub struct Settings {
     pub notices: NoticeSettings,
     /// How long work under way may go on after the role is told to stop.
     pub drain: Span,
+    /// How what is outside is reached: a section of its own, `[egress]`, which other roles share.
+    #[serde(skip)]
+    pub egress: songmill_egress::Settings,
 }
 
 impl Default for Settings {
@@ -84,6 +87,7 @@ impl Default for Settings {
             queue: QueueSettings { concurrency: 16, lease: Span::secs(60) },
             notices: NoticeSettings::default(),
             drain: Span::secs(30),
+            egress: songmill_egress::Settings::default(),
         }
     }
 }

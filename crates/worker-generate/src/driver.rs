@@ -69,8 +69,13 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(settings: DriverSettings) -> Result<Self, reqwest::Error> {
-        Self::with(settings, |client| client)
+    pub(crate) fn new(
+        settings: DriverSettings,
+        egress: &songmill_egress::Settings,
+    ) -> Result<Self, reqwest::Error> {
+        let Some(url) = egress.proxy.expose() else { return Self::with(settings, |client| client) };
+        let proxy = reqwest::Proxy::all(url)?.no_proxy(reqwest::NoProxy::from_string(&egress.no_proxy()));
+        Self::with(settings, |client| client.proxy(proxy.clone()))
     }
 
     fn with(

@@ -116,6 +116,8 @@ pub struct Outside {
     pub address: CallbackAddress,
     /// Which addresses they may be given to fetch from.
     pub references: AddressPolicy,
+    /// How they are reached.
+    pub egress: songmill_egress::Settings,
 }
 
 /// Tasks of which a page of a list tells something new, of the hundred that stand on it.
@@ -134,7 +136,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     settings.check(&store, &vendors)?;
-    let driver = Driver::new(settings.http.clone()).map_err(Error::Client)?;
+    let driver = Driver::new(settings.http.clone(), &outside.egress).map_err(Error::Client)?;
     let references = References::new(outside.references);
     let address = Arc::new(outside.address);
     let mut workers = JoinSet::new();

@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "vendors",
             "store",
             "producer",
+            "egress",
             "worker-generate",
             "worker-deliver",
             "callback-listener",

@@ -8,7 +8,7 @@ use crate::load::layers::Layers;
 use crate::load::problem::Problem;
 
 /// The settings that are secrets; `*` stands for any name or place in a list. Each may be set as NAME_file instead.
-pub(crate) const SECRETS: [&str; 14] = [
+pub(crate) const SECRETS: [&str; 17] = [
     "redis.url",
     "redis.password",
     "callbacks.keys.*.secret",
@@ -20,6 +20,9 @@ pub(crate) const SECRETS: [&str; 14] = [
     "vendors.replicate.token",
     WEBHOOK_SECRETS,
     "vendors.senseaudio.key",
+    "egress.proxy",
+    "webhooks.secret_key",
+    OLD_SECRET_KEYS,
     "deliver.objects.*.access_key_id",
     "deliver.objects.*.secret_access_key",
     // Those whose names say so.
@@ -27,6 +30,8 @@ pub(crate) const SECRETS: [&str; 14] = [
 ];
 /// A list: its file has one on each line.
 const WEBHOOK_SECRETS: &str = "vendors.replicate.webhook_secrets";
+/// Another one.
+const OLD_SECRET_KEYS: &str = "webhooks.old_secret_keys";
 const STORAGE_OPTIONS: &str = "deliver.storage_options.*";
 /// What a bucket's option is named by where it is secret, and no file itself.
 const IN_OPTIONS: [&str; 4] = ["secret", "token", "key", "password"];
@@ -74,7 +79,7 @@ pub(crate) fn read_files(layers: &mut Layers) -> Vec<Problem> {
         match read(&file) {
             Ok(text) => {
                 let value = match secret.as_str() {
-                    WEBHOOK_SECRETS => {
+                    WEBHOOK_SECRETS | OLD_SECRET_KEYS => {
                         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
                         Value::Array(Tag::Default, lines.map(Value::from).collect())
                     }

@@ -9,6 +9,7 @@ use http::Request;
 use http_body_util::Full;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use songmill_egress::{AddressPolicy, Client, Failure, Resolve, Resolver, Resolving, Settings, Timeouts};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -57,7 +58,12 @@ impl Authority {
     }
 
     /// A client that trusts it.
-    pub(crate) fn client(&self, policy: AddressPolicy, settings: &Settings, names: Arc<dyn Resolve>) -> Client {
+    pub(crate) fn client(
+        &self,
+        policy: AddressPolicy,
+        settings: &Settings,
+        names: Arc<dyn Resolve>,
+    ) -> Client {
         let tls = ClientConfig::builder().with_root_certificates(self.roots()).with_no_client_auth();
         let timeouts = Timeouts { connect: SOON, silence: SOON };
         Client::new(Resolver::new(policy, names), settings, tls, timeouts)
@@ -68,6 +74,18 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let chain = params.signed_by(&key, &self.0).unwrap();
         config(chain.der().clone(), &key)
+    }
+}
+
+impl Authority {
+    /// The same for a server that wants a certificate of whoever asks.
+    pub(crate) fn wants_certificates(&self, params: &CertificateParams) -> ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let chain = params.signed_by(&key, &self.0).unwrap().der().clone();
+        let verifier = WebPkiClientVerifier::builder(Arc::new(self.roots())).build().unwrap();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let config = ServerConfig::builder().with_client_cert_verifier(verifier);
+        config.with_single_cert(vec![chain], key.into()).unwrap()
     }
 }
 

@@ -10,12 +10,12 @@ use rustls::ClientConfig;
 use songmill_core::view::{NoticeData, NoticePayload};
 use songmill_core::{JobId, Timestamp};
 use songmill_egress::{
-    AddressPolicy, BlockedAddress, Client, Failure, Resolve, Resolver, Response, SystemNames, Timeouts, tls,
-    uri,
+    AddressPolicy, BlockedAddress, Client, Failure, Resolve, Resolver, Response, Settings as Egress,
+    SystemNames, Timeouts, tls, uri,
 };
 use songmill_store::{
     Claimed, DeliveryFailure, Disabled, Endpoint, EndpointSecret, NewNotice, Notice, NoticeState, NoticeType,
-    Store, StoreError, Try,
+    SealedSecret, Store, StoreError, Try,
 };
 
 use super::sign::signatures;
@@ -33,12 +33,18 @@ pub(super) struct Sender {
 const WAIT_MOST: Duration = Duration::from_secs(24 * 3600);
 /// How much of an answer is read, so that its connection can be used again.
 const ANSWER: usize = 16 << 10;
+/// Between two looks whether there is a key for a secret that is encrypted.
+const KEY_WAIT: Duration = Duration::from_secs(60);
 /// Tries to write down what became of notices.
 const WRITES: u32 = 5;
 
 impl Sender {
-    pub(super) fn new(settings: NoticeSettings, store: Store) -> Result<Self, rustls::Error> {
-        Ok(Self { outlet: Outlet::new(&settings, Arc::new(SystemNames), tls()?), settings, store })
+    pub(super) fn new(
+        settings: NoticeSettings,
+        egress: &Egress,
+        store: Store,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self { outlet: Outlet::new(&settings, egress, Arc::new(SystemNames), tls()?), settings, store })
     }
 
     /// Posts an endpoint's notices that are due, and writes down what came of them.
@@ -58,7 +64,12 @@ impl Sender {
             }
             Some(endpoint) if endpoint.disabled.is_some() => (Vec::new(), Some(endpoint.clone())),
             Some(endpoint) => {
-                let posts = notices.into_iter().map(|(notice, payload)| self.post(endpoint, notice, payload));
+                let secrets = match self.secrets(&claimed, endpoint) {
+                    Ok(secrets) => secrets,
+                    Err(sealed) => return self.wait_for_key(&claimed, endpoint, notices, &sealed).await,
+                };
+                let post = |(notice, payload)| self.post(endpoint, &secrets, notice, payload);
+                let posts = notices.into_iter().map(post);
                 let posted = futures_util::future::join_all(posts).await;
                 let after = self.judged(endpoint, &posted);
                 (posted.into_iter().map(|(notice, _)| notice).collect(), Some(after))
@@ -73,6 +84,32 @@ impl Sender {
         {
             self.tell_owner(&claimed, after, disabled).await;
         }
+    }
+
+    /// What an endpoint's notices are signed with now.
+    fn secrets(&self, claimed: &Claimed, endpoint: &Endpoint) -> Result<Vec<String>, SealedSecret> {
+        let open = |secret: &EndpointSecret| self.store.open_secret(&claimed.tenant, &endpoint.id, secret);
+        endpoint.live_secrets(self.store.now().as_millis()).map(open).collect()
+    }
+
+    /// Has notices wait that cannot be signed: that is the operator's to mend, and no try of theirs.
+    async fn wait_for_key(
+        &self,
+        claimed: &Claimed,
+        endpoint: &Endpoint,
+        notices: Vec<(Notice, String)>,
+        sealed: &SealedSecret,
+    ) {
+        let (tenant, now) = (&claimed.tenant, self.store.now());
+        tracing::error!(%tenant, endpoint = %endpoint.id, "webhooks wait: {sealed}");
+        let later = notices.into_iter().map(|(mut notice, _)| {
+            notice.due_ms = Some((now + KEY_WAIT).as_millis());
+            notice
+        });
+        let (code, message) = ("secret_locked".to_owned(), sealed.to_string());
+        let last_failure = Some(DeliveryFailure { at_ms: now.as_millis(), code, message });
+        let after = Endpoint { last_failure, ..endpoint.clone() };
+        self.write(claimed, &later.collect::<Vec<_>>(), Some((endpoint, &after))).await;
     }
 
     /// Whether what the posts say of the endpoint was written down too.
@@ -99,9 +136,15 @@ impl Sender {
     }
 
     /// Posts one notice; its answer's status, where there is one.
-    async fn post(&self, endpoint: &Endpoint, mut notice: Notice, payload: String) -> (Notice, Posted) {
+    async fn post(
+        &self,
+        endpoint: &Endpoint,
+        secrets: &[String],
+        mut notice: Notice,
+        payload: String,
+    ) -> (Notice, Posted) {
         let (now, begun) = (self.store.now(), Instant::now());
-        let posted = self.sent(endpoint, &notice, payload, now).await;
+        let posted = self.sent((endpoint, secrets), &notice, payload, now).await;
         let took_ms = begun.elapsed().as_millis() as u64;
         let status = posted.status.map(|status| status.as_u16());
         let (code, error) = posted.failure.clone().map(|(code, words)| (code.to_owned(), words)).unzip();
@@ -123,10 +166,14 @@ impl Sender {
         (notice, posted)
     }
 
-    async fn sent(&self, endpoint: &Endpoint, notice: &Notice, payload: String, now: Timestamp) -> Posted {
-        let secrets =
-            endpoint.live_secrets(now.as_millis()).map(|secret: &EndpointSecret| secret.secret.as_str());
-        let signature = signatures(secrets, &notice.id, now.as_secs(), &payload);
+    async fn sent(
+        &self,
+        (endpoint, secrets): (&Endpoint, &[String]),
+        notice: &Notice,
+        payload: String,
+        now: Timestamp,
+    ) -> Posted {
+        let signature = signatures(secrets.iter().map(String::as_str), &notice.id, now.as_secs(), &payload);
         let headers = [
             ("webhook-id", notice.id.clone()),
             ("webhook-timestamp", now.as_secs().to_string()),
@@ -206,10 +253,11 @@ struct Outlet {
 }
 
 impl Outlet {
-    fn new(settings: &NoticeSettings, names: Arc<dyn Resolve>, tls: ClientConfig) -> Self {
+    fn new(settings: &NoticeSettings, egress: &Egress, names: Arc<dyn Resolve>, tls: ClientConfig) -> Self {
         let (policy, timeout) = (settings.address_policy(), settings.timeout.get());
         let timeouts = Timeouts { connect: timeout, silence: timeout };
-        Self { client: Client::new(Resolver::new(policy, names), tls, timeouts), policy, timeout }
+        let client = Client::new(Resolver::new(policy, names), egress, tls, timeouts);
+        Self { client, policy, timeout }
     }
 
     async fn post(&self, url: &str, headers: [(&'static str, String); 3], payload: String) -> Posted {

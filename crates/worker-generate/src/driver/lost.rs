@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use songmill_core::{Fault, FaultKind};
+use songmill_egress::Failure;
 use songmill_vendors::contract::Cost;
 
 /// Why there is no answer.
@@ -82,17 +83,12 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 
 /// What went wrong, without the address: it may carry a signature.
 fn words(error: &reqwest::Error) -> String {
-    let what = match error {
-        error if error.is_builder() => "address is not valid",
-        error if error.is_timeout() => "timed out",
-        _ => "connection failed",
-    };
-    let mut text = what.to_owned();
-    for cause in causes(error).skip(1) {
-        let said = cause.to_string();
-        if !said.contains("http") {
-            text = format!("{text}: {said}");
-        }
+    if error.is_builder() {
+        return "address is not valid".to_owned();
     }
-    text
+    match Failure::of(error) {
+        Failure::Other if error.is_timeout() => Failure::TimedOut,
+        failure => failure,
+    }
+    .to_string()
 }

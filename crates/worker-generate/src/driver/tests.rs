@@ -7,10 +7,13 @@ use songmill_core::FaultKind::{self, Locked, Unavailable, Unknown};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use songmill_egress::Settings as Egress;
+
 use super::*;
 
 mod http1;
 mod http2;
+mod proxy;
 
 /// A server that does this with each connection; connections are numbered from 0, and counted.
 async fn server<F: Future<Output = std::io::Result<()>> + Send>(
@@ -37,7 +40,7 @@ fn request(url: &str) -> Request<Bytes> {
 
 fn driver() -> Driver {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Driver::new(DriverSettings::default()).unwrap()
+    Driver::new(DriverSettings::default(), &Egress::default()).unwrap()
 }
 
 /// What comes of a request that costs money, under a lease that lasts.

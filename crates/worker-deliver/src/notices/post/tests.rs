@@ -13,7 +13,7 @@ fn outlet(names: Arc<dyn Resolve>, change: impl FnOnce(&mut NoticeSettings)) -> 
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut settings = NoticeSettings { allow_http: true, ..NoticeSettings::default() };
     change(&mut settings);
-    Outlet::new(&settings, names, tls().unwrap())
+    Outlet::new(&settings, &Egress::default(), names, tls().unwrap())
 }
 
 fn headers() -> [(&'static str, String); 3] {

@@ -104,7 +104,7 @@ async fn a_request_that_was_written_and_not_answered_may_have_run_and_is_not_sen
         std::future::pending().await
     })
     .await;
-    assert_eq!(sorted(paid(&Driver::new(slow).unwrap(), &url).await), reply_lost());
+    assert_eq!(sorted(paid(&Driver::new(slow, &Egress::default()).unwrap(), &url).await), reply_lost());
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
@@ -127,7 +127,7 @@ async fn a_used_connection_that_breaks_with_the_request_on_it_leaves_it_in_doubt
 async fn where_nobody_can_be_connected_to_nothing_was_sent() {
     let quick = DriverSettings { connect_timeout: Span::millis(200), ..DriverSettings::default() };
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let driver = Driver::new(quick).unwrap();
+    let driver = Driver::new(quick, &Egress::default()).unwrap();
     let refused = {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         format!("http://{}/create", socket.local_addr().unwrap())
@@ -148,7 +148,7 @@ async fn where_nobody_can_be_connected_to_nothing_was_sent() {
         assert_eq!(connections.load(Ordering::SeqCst), 1, "another try at once finds the same");
     }
     let fault = paid(&driver, "gopher://127.0.0.1/").await.unwrap_err();
-    assert_eq!(fault, (Locked, "address_invalid: address is not valid: URL scheme is not allowed".into()));
+    assert_eq!(fault, (Locked, "address_invalid: address is not valid".into()));
 }
 
 #[tokio::test]
