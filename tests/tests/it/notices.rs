@@ -208,7 +208,7 @@ fn a_hundred_dead_endpoints_of_two_tenants_delay_nobody_else() -> Result<()> {
     // Takes connections and never says a word.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let endpoint = |api: &songmill_tests::api::Api, url: &str| -> Result<String> {
-        let made = api.post("/v1/endpoints", &json!({ "url": url }))?;
+        let made = api.post("/v1/endpoints", &json!({ "url": url }))?.json();
         made["id"].as_str().map(str::to_owned).with_context(|| format!("an id: {made}"))
     };
     for tenant in ["one", "two"] {
