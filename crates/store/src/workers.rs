@@ -142,7 +142,9 @@ impl Queues {
     }
 
     fn written(&self, refused: Option<&StoreError>) {
-        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = refused.cloned();
+        // Whether it is away is asked anew each time.
+        let refused = refused.filter(|error| !matches!(error, StoreError::Away(_))).cloned();
+        *self.1.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
     fn refused(&self) -> Option<StoreError> {
