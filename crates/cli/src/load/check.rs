@@ -82,7 +82,7 @@ const RANGES: &[(&str, f64, f64)] = &[
     ("request_timeout", 0.01, HOUR),
     ("requests_per_minute", 0.0, 1e7),
     ("settle", 0.0, DAY),
-    ("shortest", 0.0, 1.0),
+    ("shortest", 0.0, 10.0),
     ("silent_most", 0.0, 1.0),
     ("slowest", 0.0, GIB),
     ("streams", 1.0, 1e6),

@@ -207,3 +207,19 @@ async fn tenants_take_turns_and_everything_is_sent_once() {
     let (counts, taken) = process.take(&store).await;
     assert!(counts.is_empty() && taken.next_due.is_none());
 }
+
+#[tokio::test]
+async fn endpoints_that_an_earlier_version_left_due_are_taken() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let tenant = tenant("t");
+    due(&store, &tenant, 2, 0).await;
+    redis.command(&["del", "{sm:0}:notify", "{sm:0}:notify:e:t"]);
+    redis.command(&["zadd", "{sm:0}:notify", "1", "t/ep_0", "1", "t/ep_1"]);
+    let mut ids = BTreeSet::new();
+    for _ in 0..3 {
+        let taken = store.take_notices(&places(10), 16, LEASE).await.unwrap();
+        ids.extend(taken.claimed.iter().map(|claimed| claimed.endpoint.to_string()));
+    }
+    assert_eq!(Vec::from_iter(ids), ["ep_0", "ep_1"]);
+}
