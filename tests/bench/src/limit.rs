@@ -12,9 +12,15 @@ macro_rules! script {
     };
 }
 
-const ENQUEUE: &str = script!("shared.lua", "share.lua", "enqueue.lua");
-const SUBMIT: &str = script!("shared.lua", "taking.lua", "limit.lua", "share.lua", "submit.lua");
-const COMMIT: &str = script!("shared.lua", "share.lua", "commit.lua");
+const ENQUEUE: &str =
+    script!("shared.lua", "share.lua", "account.lua", "events.lua", "batch.lua", "enqueue.lua");
+const SUBMIT: &str =
+    script!("shared.lua", "taking.lua", "limit.lua", "share.lua", "price.lua", "events.lua", "submit.lua");
+const COMMIT: &str =
+    script!("shared.lua", "share.lua", "account.lua", "events.lua", "batch.lua", "commit.lua");
+/// How many events are kept, and what a tenant may make us keep, as the store says it.
+const EVENTS: &str = "20000 86400000 4294967295 604800000";
+const ACCOUNT: &str = "0 3600000";
 /// Where the jobs wait.
 const LANE: &str = "default:n:bench";
 
@@ -54,8 +60,8 @@ pub(crate) fn enqueue(redis: &Redis, chunk: usize, jobs: usize) -> Result<f64> {
         "deadlines",
     ];
     let mut keys: Vec<_> = names.iter().map(|name| key(name)).collect();
-    let mut args = strings(&["bench", "100000", "{sm:0}:wake", "{sm:0}:b:", "default", "20778"]);
-    args.extend(strings(&["1814400000", "0", "0", "0", "{sm:0}:k:default:", "1814400000"]));
+    let mut args = strings(&["bench", EVENTS, "{sm:0}:wake", "{sm:0}:b:", "default", "20778"]);
+    args.extend(strings(&["1814400000", "0", ACCOUNT, "0", "{sm:0}:k:default:", "1814400000"]));
     for _ in 0..chunk {
         keys.extend([key(&format!("j:{ID}")), key("q:submit:replicate")]);
         args.extend(strings(&[ID, RECORD, REQUEST, "1795248000000", EVENT, LANE, "0", "0", ""]));
@@ -84,11 +90,13 @@ pub(crate) fn claim_and_commit(redis: &Redis, claims: usize, commits: usize, job
         redis.cli(&["zadd", &key(&format!("w:replicate{node}")), "0", child])?;
     }
     let hash = load(redis, SUBMIT)?;
-    let names = ["claim:1", "l:replicate", "q:poll:replicate", "q:cancel:replicate"];
+    redis.cli(&["hset", &key("fleet"), "seeded", "1"])?;
+    let names =
+        ["claim:1", "l:replicate", "q:poll:replicate", "q:cancel:replicate", "fleet", "events", "outbox"];
     let keys = [vec![submit.clone(), resolve.clone()], names.map(key).to_vec()].concat();
     let claims_text = claims.to_string();
     let mut args = vec![&*claims_text, "60000", "{sm:0}:j:", "5000", "1", "", "{sm:0}:b:", "{sm:0}:t:"];
-    args.extend(["replicate", "{sm:0}:s:", "0", "0", "0", "0", "0", "0"]);
+    args.extend(["replicate", "{sm:0}:s:", "0", "0", "0", EVENTS, ""]);
     let calls = redis_benchmark(redis, 4, jobs / claims, &command(&hash, &keys, &strings(&args)))?;
     let claimed = calls * claims as f64;
     let committed = commit(redis, commits, jobs, &resolve, &submit)?;
@@ -100,7 +108,7 @@ fn commit(redis: &Redis, chunk: usize, jobs: usize, leaves: &str, enters: &str) 
     fill(redis, jobs, leaves)?;
     let hash = load(redis, COMMIT)?;
     let mut keys = vec![key("events"), key("ended"), key("totals"), key("outbox")];
-    let mut args = strings(&["100000", "{sm:0}:wake", "604800000", "1000000", "{sm:0}:j:"]);
+    let mut args = strings(&[EVENTS, "{sm:0}:wake", "604800000", "1000000", "{sm:0}:j:", ACCOUNT]);
     for _ in 0..chunk {
         // Key and id are drawn apart, which costs the same.
         keys.extend([
