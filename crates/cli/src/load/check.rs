@@ -54,7 +54,7 @@ const RANGES: &[(&str, f64, f64)] = &[
     ("jobs_per_day", 0.0, 1e9),
     ("lease", 1.0, DAY),
     ("locked_wait", 0.001, 7.0 * DAY),
-    ("longest", 1.0, 1e6),
+    ("longest", 0.01, 1e6),
     ("longest_s", 1.0, 86400.0),
     ("look_every", 0.001, DAY),
     ("looks", 1.0, 1000.0),
