@@ -158,7 +158,7 @@ impl Problem {
 
 /// When it is worth trying again where Redis is full.
 const FULL: Duration = Duration::from_secs(60);
-/// The same where it is away, or refuses for now.
+/// The same where it is away, or refuses for a while.
 const AWAY: Duration = Duration::from_secs(5);
 
 /// Carried to the front, which knows the request's id.
@@ -186,7 +186,7 @@ impl From<StoreError> for Problem {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_full", detail).after(FULL)
             }
             StoreError::Passing(passing, _) => {
-                tracing::error!(%error, "redis refuses for now: a request was put off");
+                tracing::error!(%error, "redis refuses for a while: a request was put off");
                 let detail = format!("the store cannot be used now: {}; nothing was done", passing.message());
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail).after(AWAY)
             }

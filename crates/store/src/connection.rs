@@ -102,7 +102,7 @@ pub enum StoreError {
     /// Redis has no memory left: nothing was written.
     #[error("redis is full (maxmemory): nothing was written; give it more memory or shorten retention")]
     Full(redis::RedisError),
-    /// Redis refuses for now.
+    /// Redis refuses for a while.
     #[error("{}", .0.message())]
     Passing(Passing, redis::RedisError),
     /// Redis does not let us in, or not do what we need.

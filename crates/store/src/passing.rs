@@ -1,8 +1,8 @@
-//! What passes by itself or by an operator: Redis is there, and refuses for now.
+//! What passes by itself or by an operator: Redis is there, and refuses for a while.
 
 use redis::RedisError;
 
-/// Why Redis refuses for now.
+/// Why Redis refuses for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passing {
     /// It cannot write to its disk.

@@ -1,4 +1,4 @@
-//! Redis refuses for now, or was away: whoever asks is told what it is and when to come back, and nobody twice.
+//! Redis refuses for a while, or was away: whoever asks is told what it is and when to come back, and nobody twice.
 
 use std::process::Stdio;
 use std::time::Duration;
