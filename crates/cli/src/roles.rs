@@ -169,11 +169,11 @@ impl Connections {
         Self { open_files, most: songmill_http_server::connections_within(open_files, servers) }
     }
 
-    fn within(&self, limits: songmill_http_server::Limits) -> songmill_http_server::Limits {
+    fn within(&self, role: &str, limits: songmill_http_server::Limits) -> songmill_http_server::Limits {
         let Self { open_files, most } = self;
         if *most < limits.max_connections {
             tracing::info!(
-                "{most} connections at a time instead of {}: this process may have {open_files} open files \
+                "{role}: {most} connections at a time instead of {}: this process may have {open_files} open files \
                  (LimitNOFILE, ulimit -Hn)",
                 limits.max_connections
             );
@@ -257,7 +257,7 @@ pub(crate) async fn serve_until(
             Role::Api => {
                 let Some(api) = api.clone() else { continue };
                 let mut settings = config.api.clone();
-                settings.http = connections.within(settings.http);
+                settings.http = connections.within("api", settings.http);
                 let server = songmill_api::Server::bind(&settings, &store).await.context("api")?;
                 tasks.spawn(async move {
                     server.run(api, stop).await;
@@ -277,7 +277,7 @@ pub(crate) async fn serve_until(
             }
             Role::Listener => {
                 let mut settings = config.listener.clone();
-                settings.http = connections.within(settings.http);
+                settings.http = connections.within("listener", settings.http);
                 let listener = Listener::bind(settings).context("listener")?;
                 let Some(keys) = keys.clone() else { continue };
                 tasks.spawn(async move {
