@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::exchange::Answering;
@@ -118,33 +119,52 @@ impl Rest {
 
 /// The body of an answer; the connection knows that the answer is over when this is dropped.
 #[derive(Debug)]
-pub struct ResponseBody<B> {
-    body: B,
-    _over: Answering,
+pub struct ResponseBody<B>(Answer<B>);
+
+#[derive(Debug)]
+enum Answer<B> {
+    OfHandler(B, #[expect(dead_code, reason = "it acts when it is dropped")] Answering),
+    /// Nobody was asked.
+    Refusal(Full<Bytes>),
 }
 
 impl<B> ResponseBody<B> {
     pub(crate) fn new(body: B, answering: Answering) -> Self {
-        Self { body, _over: answering }
+        Self(Answer::OfHandler(body, answering))
+    }
+
+    pub(crate) fn refusal(body: &'static str) -> Self {
+        Self(Answer::Refusal(Full::new(Bytes::from_static(body.as_bytes()))))
     }
 }
 
-impl<B: Body + Unpin> Body for ResponseBody<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match &mut self.0 {
+            Answer::OfHandler(body, _) => Pin::new(body).poll_frame(cx),
+            Answer::Refusal(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.0 {
+            Answer::OfHandler(body, _) => body.is_end_stream(),
+            Answer::Refusal(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.0 {
+            Answer::OfHandler(body, _) => body.size_hint(),
+            Answer::Refusal(body) => body.size_hint(),
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::exchange::Exchange;
 use crate::head;
 use crate::limits::Limits;
 use crate::peer::Peer;
+use crate::refusal::{Refusals, refuse};
 use crate::registry::{Registry, Slot};
 use crate::service::{Handler, Requests};
 use crate::stream::Stream;
@@ -22,17 +23,12 @@ use crate::stream::Stream;
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) refusals: Refusals,
     /// No more requests are taken.
     pub(crate) shutdown: CancellationToken,
     /// Whatever is under way ends.
     pub(crate) abort: CancellationToken,
 }
-
-/// What a peer is told that cannot be served now.
-const BUSY: &str = concat!(
-    r#"{"type":"urn:songmill:problem:busy","title":"Service Unavailable","status":503,"code":"busy","#,
-    r#""detail":"the server has as many connections as it can serve; try again in a moment"}"#
-);
 
 impl Shared {
     /// Serves a connection; its memory is small until the first request's headers have arrived whole.
@@ -43,7 +39,7 @@ impl Shared {
         slot: Slot,
         handler: H,
     ) {
-        let read = timeout(self.limits.header_timeout, head::read(&stream, self.limits.max_header_bytes));
+        let read = timeout(self.limits.header_timeout, head::read(&stream, self.limits.header_bytes()));
         // Cancel-safe: a connection that ends here is closed without an answer.
         let head = tokio::select! {
             read = read => match read {
@@ -53,9 +49,16 @@ impl Shared {
             () = slot.evicted() => return,
             () = self.shutdown.cancelled() => return,
         };
-        if slot.parse().is_err() {
+        if let Err(full) = slot.parse() {
             // Only now: what is no request yet has no right to an answer.
-            return Box::pin(refuse(stream)).await;
+            self.refusals.log(full, peer);
+            let refusal = Box::pin(refuse(stream));
+            // Cancel-safe: whoever gets the place gets the file handle, too.
+            tokio::select! {
+                () = refusal => {}
+                () = slot.evicted() => {}
+            }
+            return;
         }
         Box::pin(self.exchange(stream, peer, slot, head, handler)).await;
     }
@@ -70,10 +73,15 @@ impl Shared {
     ) {
         let exchange = Exchange::new(slot);
         let stream = Stream::new(stream, head, exchange.clone(), &self.limits);
-        let requests = Requests { handler, exchange: exchange.clone(), peer: Peer(peer) };
+        let requests = Requests {
+            handler,
+            exchange: exchange.clone(),
+            peer: Peer(peer),
+            refusals: self.refusals.clone(),
+        };
         let mut http = http1::Builder::new();
-        // Hyper refuses more than a hundred headers, and less than 8 KiB of them. The stream has the time-outs.
-        http.max_buf_size(self.limits.max_header_bytes.max(8 << 10)).header_read_timeout(None);
+        // Hyper refuses more than a hundred headers. The stream has the time-outs.
+        http.max_buf_size(self.limits.header_bytes()).header_read_timeout(None);
         let mut connection = http.serve_connection(TokioIo::new(stream), requests);
         let mut is_last = false;
         loop {
@@ -101,18 +109,5 @@ impl Shared {
             () = exchange.evicted() => {}
             () = self.abort.cancelled() => {}
         }
-    }
-}
-
-/// Answers a connection for which there is no room.
-pub(crate) async fn refuse(stream: TcpStream) {
-    let answer = format!(
-        "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 2\r\ncache-control: no-store\r\n\
-         content-type: application/problem+json\r\ncontent-length: {}\r\n\r\n{BUSY}",
-        BUSY.len()
-    );
-    // It fits into the socket's buffer, or nobody reads it.
-    if stream.writable().await.is_ok() && stream.try_write(answer.as_bytes()).is_ok() {
-        crate::stream::close(stream).await;
     }
 }

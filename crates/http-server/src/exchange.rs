@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use crate::registry::Slot;
+use crate::registry::{NotBegun, Slot};
 
 /// The state of a connection's requests.
 #[derive(Debug)]
@@ -25,14 +25,12 @@ impl Exchange {
         Arc::new(Self { phase: AtomicU8::new(WAITING), requests: AtomicU32::new(0), slot })
     }
 
-    /// A request begins; none where the connection was closed to make room just now.
-    pub(crate) fn begin(self: &Arc<Self>) -> Option<Answering> {
-        if !self.slot.busy() {
-            return None;
-        }
+    /// A request begins.
+    pub(crate) fn begin(self: &Arc<Self>) -> Result<Answering, NotBegun> {
+        self.slot.busy()?;
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.phase.store(SERVING, Ordering::Relaxed);
-        Some(Answering(self.clone()))
+        Ok(Answering(self.clone()))
     }
 
     /// Everything written so far has left; whether an answer has been sent with that.

@@ -4,7 +4,8 @@ use std::io;
 
 use tokio::net::TcpStream;
 
-/// Reads until the line and headers are there, or until the parser may as well say what is wrong with them.
+/// Reads until the line and headers are there, or the parser is sure to refuse them: it never has to wait for more, since
+/// a connection that it waits for has taken a place among the requests.
 pub(crate) async fn read(stream: &TcpStream, max: usize) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     loop {
@@ -34,13 +35,18 @@ fn read_some(stream: &TcpStream, head: &mut Vec<u8>) -> io::Result<usize> {
     Ok(read)
 }
 
-/// Whether all is there, too much is, or it cannot be a request; the last `read` bytes are new.
+/// Whether all is there, too much is, or the first byte is none that a method begins with; the last `read` bytes are new.
 fn is_for_the_parser(head: &[u8], read: usize, max: usize) -> bool {
     let Some(first) = head.first() else { return false };
     let new = &head[head.len().saturating_sub(read + 3)..];
     let has_blank_line =
         new.windows(2).any(|two| two == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n");
-    has_blank_line || head.len() >= max || !first.is_ascii_alphabetic()
+    has_blank_line || head.len() >= max || !is_of_a_method(*first)
+}
+
+/// A `tchar` of RFC 9110, 5.6.2.
+fn is_of_a_method(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -62,6 +68,14 @@ mod tests {
         }
         assert!(given("\u{16}\u{3}\u{1}"), "TLS is told at once that it is none");
         assert!(given(&"a".repeat(64)), "the parser says that it is too long");
+        for byte in 0..=255 {
+            let mut headers = [];
+            let mut request = httparse::Request::new(&mut headers);
+            let waits = matches!(request.parse(&[byte]), Ok(httparse::Status::Partial));
+            // Blank lines never get here.
+            let is_given = is_for_the_parser(&[byte], 1, 64) || matches!(byte, b'\r' | b'\n');
+            assert_eq!(is_given, !waits || matches!(byte, b'\r' | b'\n'), "{byte:#x}");
+        }
         assert!(!given("GET / HTTP/1.1\r\nhost: x\r\n"));
         assert!(!given(""));
     }

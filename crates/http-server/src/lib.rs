@@ -19,6 +19,7 @@ mod registry;
 mod body;
 mod connection;
 mod exchange;
+mod refusal;
 mod service;
 mod stream;
 // The loop.

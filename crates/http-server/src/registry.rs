@@ -37,6 +37,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct OfPeer {
     connections: usize,
+    /// Those on which a request is served.
+    busy: usize,
     idle: BTreeSet<u64>,
 }
 
@@ -77,8 +79,33 @@ pub(crate) enum Room {
 }
 
 /// There is no room, and nobody idle.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    Connections,
+    ConnectionsOfPeer,
+    Requests,
+    RequestsOfPeer,
+}
+
+/// Why a further request of a connection is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotBegun {
+    /// The connection was closed to make room just now.
+    Evicted,
+    Refused(Full),
+}
+
+impl Full {
+    /// What is used up, and its setting.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "all connections are taken (max_connections)",
+            Self::ConnectionsOfPeer => "all connections of its address are taken (max_connections_per_peer)",
+            Self::Requests => "all requests are taken (max_requests)",
+            Self::RequestsOfPeer => "all requests of its address are taken (a quarter of max_requests)",
+        }
+    }
+}
 
 impl Registry {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
@@ -101,12 +128,12 @@ impl Registry {
         let of_peer = peer.and_then(|peer| inner.peers.get(&peer));
         if most.zip(of_peer).is_some_and(|(most, of_peer)| of_peer.connections >= most) {
             let oldest = of_peer.and_then(|of_peer| of_peer.idle.first().copied());
-            inner.evict(oldest)?;
+            inner.evict(oldest).ok_or(Full::ConnectionsOfPeer)?;
             room = Room::Made;
         }
         if inner.connections >= self.max_connections {
             let oldest = inner.idle.keys().next().copied();
-            inner.evict(oldest)?;
+            inner.evict(oldest).ok_or(Full::Connections)?;
             room = Room::Made;
         }
         let number = inner.number();
@@ -125,7 +152,12 @@ impl Registry {
     pub(crate) fn make_room(&self) -> bool {
         let mut inner = self.lock();
         let oldest = inner.idle.keys().next().copied();
-        inner.evict(oldest).is_ok()
+        inner.evict(oldest).is_some()
+    }
+
+    /// How many requests of one peer are served at the same time.
+    fn share(&self) -> usize {
+        self.max_requests.div_ceil(4)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -139,11 +171,12 @@ impl Inner {
         self.next
     }
 
-    fn evict(&mut self, number: Option<u64>) -> Result<(), Full> {
-        let entry = number.and_then(|number| self.idle.get(&number).cloned()).ok_or(Full)?;
+    /// Closes an idle connection, if there is one of this number.
+    fn evict(&mut self, number: Option<u64>) -> Option<()> {
+        let entry = self.idle.get(&number?)?.clone();
         self.leave(&entry);
         entry.evicted.notify_one();
-        Ok(())
+        Some(())
     }
 
     /// Takes a connection out of all counts, once.
@@ -158,6 +191,7 @@ impl Inner {
         let Some(peer) = entry.peer else { return };
         if let Some(of_peer) = self.peers.get_mut(&peer) {
             of_peer.connections -= 1;
+            of_peer.busy -= usize::from(before == Phase::Busy);
             if of_peer.connections == 0 {
                 self.peers.remove(&peer);
             }
@@ -168,8 +202,30 @@ impl Inner {
         let (Phase::New(number) | Phase::Between(number)) = phase else { return };
         self.idle.remove(&number);
         self.between_requests.remove(&number);
-        if let Some(of_peer) = entry.peer.and_then(|peer| self.peers.get_mut(&peer)) {
+        if let Some(of_peer) = self.of_peer(entry) {
             of_peer.idle.remove(&number);
+        }
+    }
+
+    /// What is counted for a connection's peer, where anything is.
+    fn of_peer(&mut self, entry: &Entry) -> Option<&mut OfPeer> {
+        self.peers.get_mut(&entry.peer?)
+    }
+
+    /// Whether a connection's peer has fewer requests under way than its share.
+    fn share_of_peer(&mut self, entry: &Entry, share: usize) -> Result<(), Full> {
+        match self.of_peer(entry) {
+            Some(of_peer) if of_peer.busy >= share => Err(Full::RequestsOfPeer),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// From idle to busy.
+    fn becomes_busy(&mut self, entry: &Entry) {
+        let before = entry.replace(Phase::Busy);
+        self.no_longer_idle(entry, before);
+        if let Some(of_peer) = self.of_peer(entry) {
+            of_peer.busy += 1;
         }
     }
 }
@@ -188,27 +244,27 @@ impl Slot {
     /// The first request has arrived whole: a place among those that are served.
     pub(crate) fn parse(&self) -> Result<(), Full> {
         let mut inner = self.registry.lock();
+        inner.share_of_peer(&self.entry, self.registry.share())?;
         if inner.parsed >= self.registry.max_requests {
             let oldest = inner.between_requests.first().copied();
-            inner.evict(oldest)?;
+            inner.evict(oldest).ok_or(Full::Requests)?;
         }
-        let Phase::New(_) = self.entry.phase() else { return Err(Full) };
-        let before = self.entry.replace(Phase::Busy);
-        inner.no_longer_idle(&self.entry, before);
+        let Phase::New(_) = self.entry.phase() else { return Err(Full::Connections) };
+        inner.becomes_busy(&self.entry);
         inner.parsed += 1;
         Ok(())
     }
 
-    /// A request is served from now on; false where the connection was closed meanwhile.
-    pub(crate) fn busy(&self) -> bool {
+    /// A request is served from now on.
+    pub(crate) fn busy(&self) -> Result<(), NotBegun> {
         let mut inner = self.registry.lock();
         match self.entry.phase() {
-            Phase::Evicted => false,
-            Phase::New(_) | Phase::Busy => true,
+            Phase::Evicted => Err(NotBegun::Evicted),
+            Phase::New(_) | Phase::Busy => Ok(()),
             Phase::Between(_) => {
-                let before = self.entry.replace(Phase::Busy);
-                inner.no_longer_idle(&self.entry, before);
-                true
+                inner.share_of_peer(&self.entry, self.registry.share()).map_err(NotBegun::Refused)?;
+                inner.becomes_busy(&self.entry);
+                Ok(())
             }
         }
     }
@@ -223,7 +279,8 @@ impl Slot {
         self.entry.replace(Phase::Between(number));
         inner.idle.insert(number, self.entry.clone());
         inner.between_requests.insert(number);
-        if let Some(of_peer) = self.entry.peer.and_then(|peer| inner.peers.get_mut(&peer)) {
+        if let Some(of_peer) = inner.of_peer(&self.entry) {
+            of_peer.busy -= 1;
             of_peer.idle.insert(number);
         }
     }
@@ -241,88 +298,4 @@ impl Drop for Slot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    fn registry(max_connections: usize, max_requests: usize) -> Arc<Registry> {
-        Registry::new(&Limits { max_connections, max_requests, ..Limits::default() })
-    }
-
-    fn is_evicted(slot: &Slot) -> bool {
-        slot.entry.phase() == Phase::Evicted
-    }
-
-    #[test]
-    fn the_longest_idle_makes_room_and_the_busy_never_do() {
-        let registry = registry(3, 3);
-        let enter = || registry.enter(HERE, None);
-        let (a, b, c) = (enter().unwrap().0, enter().unwrap().0, enter().unwrap().0);
-        a.parse().unwrap();
-        let (d, room) = enter().unwrap();
-        assert!(is_evicted(&b) && !is_evicted(&a) && !is_evicted(&c) && room == Room::Made);
-        // Once answered, it is the youngest of those that are idle.
-        a.idle();
-        let e = enter().unwrap().0;
-        assert!(is_evicted(&c) && !is_evicted(&a));
-        for slot in [&d, &e] {
-            slot.parse().unwrap();
-        }
-        assert!(a.busy());
-        assert_eq!(enter().unwrap_err(), Full);
-        drop(a);
-        assert_eq!(enter().unwrap().1, Room::Free);
-    }
-
-    #[test]
-    fn a_request_that_needs_buffers_takes_those_of_an_idle_connection() {
-        let registry = registry(10, 1);
-        let (a, b) = (registry.enter(HERE, None).unwrap().0, registry.enter(HERE, None).unwrap().0);
-        a.parse().unwrap();
-        assert_eq!(b.parse(), Err(Full));
-        a.idle();
-        b.parse().unwrap();
-        assert!(is_evicted(&a) && !a.busy());
-    }
-
-    #[test]
-    fn a_peer_makes_room_for_itself_alone() {
-        let registry = registry(10, 10);
-        let enter = |address: &str| registry.enter(address.parse().unwrap(), Some(2));
-        let other = enter("203.0.113.9").unwrap().0;
-        let (a, b) = (enter("2001:db8::1").unwrap().0, enter("2001:db8::2").unwrap().0);
-        let c = enter("2001:db8::3").unwrap().0;
-        assert!(is_evicted(&a) && !is_evicted(&b) && !is_evicted(&other));
-        for slot in [&b, &c] {
-            slot.parse().unwrap();
-        }
-        assert_eq!(enter("2001:db8::4").unwrap_err(), Full);
-        assert!(enter("2001:db9::4").is_ok(), "another has its own");
-    }
-
-    #[test]
-    fn whatever_happens_the_counts_come_back_to_nothing() {
-        let registry = registry(5, 3);
-        let mut slots = Vec::new();
-        for n in 0..1000_usize {
-            let address = IpAddr::from([10, 0, 0, (n % 7) as u8]);
-            if let Ok((slot, _)) = registry.enter(address, Some(3)) {
-                slots.push(slot);
-            }
-            let of = n * 31 % slots.len().max(1);
-            match n % 5 {
-                0 | 1 => drop(slots.get(of).map(Slot::parse)),
-                2 => drop(slots.get(of).map(Slot::idle)),
-                3 => drop(slots.get(of).map(Slot::busy)),
-                _ => drop(slots.swap_remove(of)),
-            }
-            let inner = registry.lock();
-            assert!(inner.connections <= 5 && inner.parsed <= 3 && inner.idle.len() <= inner.connections);
-        }
-        drop(slots);
-        let inner = registry.lock();
-        assert_eq!((inner.connections, inner.parsed, inner.idle.len()), (0, 0, 0));
-        assert!(inner.peers.is_empty() && inner.between_requests.is_empty());
-    }
-}
+mod tests;

@@ -10,10 +10,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::connection::{Shared, refuse};
+use crate::connection::Shared;
 use crate::counted::Counted;
 use crate::limits::Limits;
-use crate::registry::{Full, Registry, Room};
+use crate::refusal::{Refusals, refuse};
+use crate::registry::{Registry, Room};
 use crate::service::Handler;
 
 /// A server whose port is open but which does not answer yet.
@@ -36,7 +37,6 @@ const REFUSALS: usize = 64;
 #[derive(Debug, Default)]
 struct Logged {
     closed: Counted,
-    refused: Counted,
     failed: Counted,
 }
 
@@ -61,8 +61,15 @@ impl Server {
         let Self { name, listener, limits, .. } = self;
         let registry = Registry::new(&limits);
         let abort = CancellationToken::new();
-        let (connections, refusals) = (TaskTracker::new(), Arc::new(Semaphore::new(REFUSALS)));
-        let shared = Arc::new(Shared { limits, registry, shutdown: shutdown.clone(), abort: abort.clone() });
+        let connections = TaskTracker::new();
+        let capacity = Arc::new(Semaphore::new(REFUSALS));
+        let shared = Arc::new(Shared {
+            limits,
+            registry,
+            refusals: Refusals::new(name),
+            shutdown: shutdown.clone(),
+            abort: abort.clone(),
+        });
         let logged = Logged::default();
         loop {
             // Cancel-safe: a connection that was not accepted waits.
@@ -90,9 +97,9 @@ impl Server {
                     }
                     connections.spawn(shared.clone().serve(stream, peer, slot, handler.clone()));
                 }
-                Err(Full) => {
-                    logged.refused(name, peer);
-                    if let Ok(permit) = refusals.clone().try_acquire_owned() {
+                Err(full) => {
+                    shared.refusals.log(full, peer);
+                    if let Ok(permit) = capacity.clone().try_acquire_owned() {
                         connections.spawn(async move {
                             refuse(stream).await;
                             drop(permit);
@@ -129,15 +136,6 @@ impl Logged {
             tracing::warn!(
                 count,
                 "{name}: full: {count} idle connections closed in the last second for new ones, the last of {last}"
-            );
-        });
-    }
-
-    fn refused(&self, name: &'static str, peer: SocketAddr) {
-        self.refused.add(peer.ip().to_string(), move |count, last| {
-            tracing::warn!(
-                count,
-                "{name}: full: {count} connections refused in the last second, the last of {last} (max_connections)"
             );
         });
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{Request, Response};
 use http_body::Body;
@@ -14,6 +15,8 @@ use tower::{Service, ServiceExt as _};
 use crate::body::{RequestBody, ResponseBody};
 use crate::exchange::Exchange;
 use crate::peer::Peer;
+use crate::refusal::{Refusals, busy};
+use crate::registry::NotBegun;
 
 /// What answers requests, such as a router.
 pub trait Handler:
@@ -24,7 +27,7 @@ pub trait Handler:
     + 'static
 {
     /// The body of its answers.
-    type Body: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + Unpin
         + 'static;
@@ -37,7 +40,7 @@ where
         + Send
         + Unpin
         + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     type Body = B;
 }
@@ -48,6 +51,7 @@ pub(crate) struct Requests<H> {
     pub(crate) handler: H,
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) peer: Peer,
+    pub(crate) refusals: Refusals,
 }
 
 impl<H: Handler> hyper::service::Service<Request<Incoming>> for Requests<H> {
@@ -58,8 +62,12 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for Requests<H> {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let begun = self.exchange.begin();
         let (handler, peer) = (self.handler.clone(), self.peer);
+        if let Err(NotBegun::Refused(full)) = begun {
+            self.refusals.log(full, peer.0);
+            return Box::pin(std::future::ready(Ok(busy().map(ResponseBody::refusal))));
+        }
         Box::pin(async move {
-            let answering = begun.ok_or(io::ErrorKind::ConnectionAborted)?;
+            let answering = begun.map_err(|_| io::ErrorKind::ConnectionAborted)?;
             let (mut parts, incoming) = request.into_parts();
             parts.extensions.insert(peer);
             let waits_for_100 = parts.headers.contains_key(EXPECT);

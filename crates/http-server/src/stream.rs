@@ -25,6 +25,8 @@ pub(crate) struct Stream {
     /// What the timer of reading is for.
     waits: Option<Wait>,
     writing: Timer,
+    /// What the peer has taken since it was last waited for.
+    taken: usize,
     /// Whether the peer can be told nothing more, or says nothing more.
     is_over: bool,
 }
@@ -43,6 +45,9 @@ enum Wait {
     RestOfHeaders(u32),
 }
 
+/// How many bytes of its answer a peer takes within the time for writing. Some 4 KB a second is less than any music needs,
+/// and several times what the system makes room for at once.
+const TAKEN: usize = 128 << 10;
 /// How much, and how long, a peer may go on sending what nobody reads, so that it comes to read the answer.
 const DISCARDED: usize = 64 << 10;
 const LINGER: Duration = Duration::from_secs(1);
@@ -54,14 +59,17 @@ impl Stream {
             idle: limits.idle_timeout,
             write: limits.write_timeout,
         };
+        let mut reading = Timer::default();
+        reading.start(timeouts.header);
         Self {
             inner,
             head: (head, 0),
             exchange,
             timeouts,
-            reading: Timer::default(),
-            waits: None,
+            reading,
+            waits: Some(Wait::RestOfHeaders(0)),
             writing: Timer::default(),
+            taken: 0,
             is_over: false,
         }
     }
@@ -104,12 +112,19 @@ impl Stream {
         }
     }
 
-    fn timed<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// A peer that takes a byte now and then gets no more time for it.
+    fn timed(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.taken += bytes;
+            if self.taken >= TAKEN {
+                self.writing.stop();
+            }
+        }
         if written.is_ready() {
-            self.writing.stop();
             return written;
         }
         if !self.writing.is_running {
+            self.taken = 0;
             self.writing.start(self.timeouts.write);
         }
         ready!(self.writing.poll(cx));
@@ -181,6 +196,8 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
+        // All of it is on its way.
+        self.writing.stop();
         if self.exchange.flushed() {
             let requests = self.exchange.requests();
             self.waits = Some(Wait::Request(requests));
@@ -220,5 +237,38 @@ impl Timer {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.sleep.as_mut().map_or(Poll::Ready(()), |sleep| sleep.as_mut().poll(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Registry;
+
+    async fn stream() -> (Stream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let limits = Limits::default();
+        let (slot, _) = Registry::new(&limits).enter([127, 0, 0, 1].into(), None).unwrap();
+        let exchange = Exchange::new(slot);
+        (Stream::new(listener.accept().await.unwrap().0, Vec::new(), exchange, &limits), peer)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_a_little_now_and_then_is_cut() {
+        let (write_timeout, mut cx) =
+            (Limits::default().write_timeout, Context::from_waker(std::task::Waker::noop()));
+        for (bytes, is_cut) in [(TAKEN / 8, true), (TAKEN, false)] {
+            let (mut stream, _peer) = stream().await;
+            assert!(stream.timed(&mut cx, Poll::Pending).is_pending());
+            for _ in 0..3 {
+                tokio::time::advance(write_timeout / 4).await;
+                assert!(stream.timed(&mut cx, Poll::Ready(Ok(bytes))).is_ready());
+                assert!(stream.timed(&mut cx, Poll::Pending).is_pending());
+            }
+            tokio::time::advance(write_timeout / 2).await;
+            let ended = stream.timed(&mut cx, Poll::Pending);
+            assert_eq!(matches!(ended, Poll::Ready(Err(_))), is_cut, "{bytes}");
+        }
     }
 }

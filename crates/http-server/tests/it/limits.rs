@@ -59,3 +59,19 @@ async fn no_more_requests_are_served_at_a_time_than_allowed() {
     until(&mut running.send(&get("/")).await, "hello").await;
     assert_eq!(to_end(&mut a).await, "");
 }
+
+#[tokio::test]
+async fn what_is_no_whole_request_takes_no_place_among_them() {
+    let limits = Limits { max_requests: 4, max_header_bytes: 1024, ..limits() };
+    let running = serve(Limits { header_timeout: Duration::from_secs(60), ..limits });
+    let long = format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(4000));
+    let mut held = Vec::new();
+    for begun in ["!", "1", "~", "GET", "'", "\n#", &long] {
+        for _ in 0..4 {
+            held.push(running.send(begun).await);
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    until(&mut running.send(&get("/")).await, "hello").await;
+    drop(held);
+}
