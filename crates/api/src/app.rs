@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
@@ -72,8 +73,9 @@ pub(crate) struct App {
     pub(crate) requests: Places,
     pub(crate) refused: Counted,
     pub(crate) hub: Hub,
-    pub(crate) document: Value,
-    pub(crate) page: String,
+    /// The OpenAPI document, and the page that shows it: written once for everybody.
+    pub(crate) document: Bytes,
+    pub(crate) page: Bytes,
 }
 
 fn operations() -> Vec<Operation> {
@@ -128,8 +130,8 @@ impl Api {
             streams: Places::new(settings.streams),
             requests: Places::new(settings.http.max_requests),
             refused: Counted::default(),
-            page: docs::page(&document),
-            document,
+            page: docs::page(&document).into(),
+            document: document.to_string().into(),
             settings,
         }))
     }

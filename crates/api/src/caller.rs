@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Version, header};
 use songmill_core::Tenant;
 use songmill_http_server::Peer;
 use songmill_store::{AccessKey, Scope, Store};
@@ -83,16 +83,17 @@ const MOMENT: Duration = Duration::from_secs(1);
 const REMEMBERED: usize = 10_000;
 
 impl Keyring {
-    /// Who sends a request with these headers.
+    /// Who sends a request of this version with these headers.
     pub(crate) async fn caller(
         &self,
         store: &Store,
         headers: &HeaderMap,
+        version: Version,
         peer: Option<Peer>,
     ) -> Result<Caller, Problem> {
         let Some(said) = headers.get(header::AUTHORIZATION) else {
             return if self.is_keyless(store).await? {
-                local(headers, peer)?;
+                local(headers, version, peer)?;
                 Ok(Caller::operator())
             } else {
                 Err(unauthorized("send a key: Authorization: Bearer sm_…"))
@@ -163,9 +164,20 @@ impl Keyring {
     }
 }
 
+/// Headers that proxies add, besides all whose names begin with `x-forwarded`.
+const OF_PROXIES: [&str; 3] = ["forwarded", "via", "x-real-ip"];
+
+/// Whether a proxy shows that it sent this, if only by HTTP/1.0, which few but nginx speak. One that does neither cannot
+/// be told from a program of this machine.
+fn by_proxy(headers: &HeaderMap, version: Version) -> bool {
+    let mut names = headers.keys().map(HeaderName::as_str);
+    version < Version::HTTP_11
+        || names.any(|name| OF_PROXIES.contains(&name) || name.starts_with("x-forwarded"))
+}
+
 /// Without keys we are for this machine alone: a web page that a browser here shows must not reach us, neither by
-/// its own name made to point here nor by asking across origins, nor whoever is behind a proxy.
-fn local(headers: &HeaderMap, peer: Option<Peer>) -> Result<(), Problem> {
+/// its own name made to point here nor by asking across origins, nor whoever is behind a proxy that shows itself.
+fn local(headers: &HeaderMap, version: Version, peer: Option<Peer>) -> Result<(), Problem> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let is_local = |host: &str| {
         let name = match host.strip_prefix('[') {
@@ -176,8 +188,8 @@ fn local(headers: &HeaderMap, peer: Option<Peer>) -> Result<(), Problem> {
     };
     let origin = text(header::ORIGIN).map(|origin| origin.split_once("://").map_or("?", |(_, host)| host));
     let near = peer.is_some_and(|Peer(addr)| addr.ip().is_loopback());
-    let direct = !["forwarded", "x-forwarded-for", "via"].iter().any(|name| headers.contains_key(*name));
-    let fits = near && direct && text(header::HOST).is_some_and(is_local) && origin.is_none_or(is_local);
+    let direct = near && !by_proxy(headers, version);
+    let fits = direct && text(header::HOST).is_some_and(is_local) && origin.is_none_or(is_local);
     if fits {
         Ok(())
     } else {
@@ -196,6 +208,7 @@ mod tests {
         };
         let near = Some(Peer(([127, 0, 0, 1], 4000).into()));
         let far = Some(Peer(([203, 0, 113, 7], 4000).into()));
+        let local = |headers: &HeaderMap, peer| super::local(headers, Version::HTTP_11, peer);
         assert!(local(&headers(&[("host", "localhost")]), far).is_err());
         assert!(local(&headers(&[("host", "localhost")]), None).is_err());
         for good in [
@@ -211,9 +224,23 @@ mod tests {
             &[("host", "127.0.0.1.evil.example")],
             &[("host", "localhost"), ("origin", "https://evil.example")],
             &[("host", "localhost"), ("origin", "null")],
-            &[("host", "localhost"), ("x-forwarded-for", "203.0.113.7")],
         ] {
             assert!(local(&headers(bad), near).is_err(), "{bad:?}");
         }
+        for name in [
+            "forwarded",
+            "via",
+            "x-real-ip",
+            "x-forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-forwarded-prefix",
+        ] {
+            let by_proxy = headers(&[("host", "localhost"), (name, "anything")]);
+            assert!(local(&by_proxy, near).is_err(), "{name}");
+        }
+        let bare = headers(&[("host", "localhost")]);
+        assert!(super::local(&bare, Version::HTTP_10, near).is_err());
     }
 }

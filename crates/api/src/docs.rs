@@ -36,7 +36,7 @@ async fn health(State(app): State<Arc<App>>) -> Result<&'static str, Problem> {
 }
 
 async fn document(State(app): State<Arc<App>>) -> Response {
-    axum::Json(&app.document).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], app.document.clone()).into_response()
 }
 
 async fn shown(State(app): State<Arc<App>>) -> Response {

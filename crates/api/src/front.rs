@@ -20,7 +20,7 @@ use crate::extract::Asked;
 use crate::problem::{Problem, busy};
 use crate::rate::Left;
 use crate::secret::random_text;
-use crate::share::Place;
+use crate::share::{Place, holding};
 use crate::watch::watched;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -83,7 +83,10 @@ struct Admitted(Caller, Place);
 
 async fn answer(app: &Arc<App>, admitted: Option<Admitted>, request: Request, next: Next) -> Response {
     match admitted {
-        Some(Admitted(caller, _place)) => watched(app, caller, request, next).await,
+        // An answer that nobody reads is under way as well.
+        Some(Admitted(caller, place)) => {
+            watched(app, caller, request, next).await.map(|body| holding(place, body))
+        }
         None => next.run(request).await,
     }
 }
@@ -100,7 +103,7 @@ async fn admitted(
         return Ok(None);
     }
     let peer = request.extensions().get::<Peer>().copied();
-    let caller = app.keyring.caller(&app.store, request.headers(), peer).await;
+    let caller = app.keyring.caller(&app.store, request.headers(), request.version(), peer).await;
     let caller = caller.inspect_err(|problem| {
         if problem.status() == StatusCode::UNAUTHORIZED {
             refused(app, peer);

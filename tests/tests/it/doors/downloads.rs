@@ -138,6 +138,33 @@ fn results_that_nobody_reads_take_nobody_elses_time() -> Result<()> {
     until("there is room again", || Ok(greedy.get(paths[0])?.lines().is_ok_and(|lines| lines.len() == LINES)))
 }
 
+#[test]
+fn answers_that_nobody_reads_take_a_tenants_own_requests() -> Result<()> {
+    const LINES: usize = 1000;
+    let world = World::start(&[])?;
+    let settings = ["api.http.max_requests=40", "api.http.write_timeout=\"2s\"", "api.requests_per_minute=0"];
+    let (_process, api) = world.serve_api(&[], &settings)?;
+    let greedy = api.with_key(&world.key("greedy", &["submit", "read"])?);
+    let other = api.with_key(&world.key("other", &["submit", "read"])?);
+    let text: String = (0..LINES).map(|n| format!("{}\n", song(&n.to_string()))).collect();
+    let head = [("content-type", "application/jsonl")];
+    ensure!(greedy.ask("POST", "/v1/batches?name=b", &head, text.as_bytes())?.status == 202, "refused");
+    let list = format!("/v1/jobs?limit={LINES}");
+    let mut open = Vec::new();
+    for _ in 0..60 {
+        open.push(greedy.begin("GET", &list, &[], Some(0))?);
+    }
+    for _ in 0..20 {
+        ensure!(other.get("/v1/jobs")?.status == 200, "another is refused");
+    }
+    let mut busy = 0;
+    for stream in open {
+        busy += usize::from(api::head(&mut BufReader::new(stream))?.status == 503);
+    }
+    assert!((45..60).contains(&busy), "{busy} were refused");
+    until("there is room again", || Ok(greedy.get(&list)?.status == 200))
+}
+
 /// The one file of audio of the tenant `greedy`.
 fn audio_of_greedy(world: &World) -> Result<std::path::PathBuf> {
     let mut folders = vec![world.folder.path().to_owned()];
