@@ -13,6 +13,7 @@ use songmill_core::{BatchRef, Tenant};
 use crate::args::Global;
 use crate::client::{Ask, Changes, Client, What};
 use crate::exit::Exit;
+use crate::printable::PrintableJson;
 use crate::{export, output, progress, waits};
 
 #[derive(Debug, Subcommand)]
@@ -240,10 +241,8 @@ async fn to_stdout(client: &Client, lines: Lines) -> Result<()> {
 async fn to_file(global: &Global, client: &Client, lines: Lines, file: &std::path::Path) -> Result<()> {
     let mut count = 0;
     output::write_whole(file, async |out| {
-        let each = |line: &[u8]| {
-            out.write_all(line)?;
-            Ok(out.write_all(b"\n")?)
-        };
+        // It may be a terminal.
+        let each = |line: &[u8]| Ok(writeln!(out, "{}", PrintableJson(&String::from_utf8_lossy(line)))?);
         count = lines.each(client, each).await?;
         Ok(())
     })

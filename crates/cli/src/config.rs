@@ -140,16 +140,26 @@ impl Config {
     }
 
     /// What endpoints' secrets are encrypted with in Redis.
-    pub(crate) fn secret_keys(&self) -> Result<SecretKeys> {
+    ///
+    /// Where they are not usable, which setting is wrong, and how.
+    pub(crate) fn secret_keys(&self) -> Result<SecretKeys, (String, String)> {
         let WebhookSettings { secret_key, old_secret_keys } = &self.webhooks;
-        if secret_key.is_empty() && !old_secret_keys.is_empty() {
-            return Err(usage(
-                "webhooks.old_secret_keys are set without webhooks.secret_key, which is used first",
-            ));
+        let old = (0..).zip(old_secret_keys).map(|(n, key)| (format!("webhooks.old_secret_keys.{n}"), key));
+        let mut all = vec![];
+        for (path, key) in std::iter::once(("webhooks.secret_key".to_owned(), secret_key)).chain(old) {
+            if key.is_empty() {
+                continue;
+            }
+            SecretKeys::new([key.expose()]).map_err(|error| (path, format!("is not usable: {error}")))?;
+            all.push(key.expose());
         }
-        let all = std::iter::once(secret_key).filter(|key| !key.is_empty()).chain(old_secret_keys);
-        SecretKeys::new(all.map(Secret::expose))
-            .map_err(|error| usage(format!("webhooks.secret_key or webhooks.old_secret_keys: {error}")))
+        if secret_key.is_empty() && !all.is_empty() {
+            let message =
+                "is not set, but webhooks.old_secret_keys are: set the key that encrypts from now on";
+            return Err(("webhooks.secret_key".to_owned(), message.to_owned()));
+        }
+        SecretKeys::new(all)
+            .map_err(|error| ("webhooks.secret_key".to_owned(), format!("is not usable: {error}")))
     }
 
     /// The keys that sign callback addresses; one is made and kept when none is set.
@@ -287,7 +297,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let config = Config::isolated(Figment::from(Toml::string(
-            "[vendors.replicate]\ntoken = 'hunter2'\n[redis]\nurl = 'redis://:hunter2@host/0'\n[egress]\nproxy = 'http://me:hunter2@proxy:3128'\n[webhooks]\nsecret_key = 'hunter2'\nold_secret_keys = ['hunter2']\n[[callbacks.keys]]\nid = 'a'\nsecret = 'hunter2/Vk83mQz0Xw5nRt7Yb1'",
+            "[vendors.replicate]\ntoken = 'hunter2'\n[redis]\nurl = 'redis://:hunter2@host/0'\n[egress]\nproxy = 'http://me:hunter2@proxy:3128'\n[webhooks]\nsecret_key = 'hunter2hunter2hunter2hunter2hunter2hunter2A='\nold_secret_keys = ['hunter2hunter2hunter2hunter2hunter2hunter2E=']\n[[callbacks.keys]]\nid = 'a'\nsecret = 'hunter2/Vk83mQz0Xw5nRt7Yb1'",
         )))
         .unwrap();
         assert!(!serde_json::to_string(&config).unwrap().contains("hunter2"));

@@ -49,7 +49,8 @@ impl Context {
     }
 
     async fn connect(config: Config, vendors: Vendors) -> Result<Self> {
-        let secret_keys = config.secret_keys()?;
+        let secret_keys =
+            config.secret_keys().map_err(|(path, message)| usage(format!("{path} {message}")))?;
         let store = Store::connect(&config.redis, config.retention.clone(), config.policy())
             .await
             .with_context(|| format!("cannot connect to {}", without_password(&config.redis.url)))?

@@ -181,7 +181,7 @@ fn taken_out(
         _ => parent,
     };
     let (origin, original) = (layers.origin(&path).cloned(), layers.original(&path));
-    let message = problem::message(&error.kind, !secrets::is_secret(&path));
+    let message = problem::message(&error.kind, !secrets::is_near_secret(&path));
     let value = layers.remove(&path)?;
     let within = original.rsplit_once('.').map_or("", |(within, _)| within).to_owned();
     match (&error.kind, &origin) {

@@ -223,12 +223,25 @@ pub(crate) async fn serve_until(
     let keys = if signs { Some(config.callback_keys()?) } else { None };
     let submits_to =
         if roles.contains(&Role::Generate) { vendors.names().cloned().collect() } else { vec![] };
+    let connections = Connections::of(roles);
+    // Before any role begins: one that fails to open its port must not cut off what the others have begun.
+    let mut listener = None;
+    if roles.contains(&Role::Listener) {
+        let mut settings = config.listener.clone();
+        settings.http = connections.within("listener", settings.http);
+        listener = Some(Listener::bind(settings).context("listener")?);
+    }
+    let mut server = None;
+    if roles.contains(&Role::Api) {
+        let mut settings = config.api.clone();
+        settings.http = connections.within("api", settings.http);
+        server = Some(songmill_api::Server::bind(&settings, &store).await.context("api")?);
+    }
     let works = roles.iter().copied().map(Into::into).collect();
     let registered = store
         .register(&crate::host::name(), works, submits_to)
         .await
         .context("this process cannot be registered")?;
-    let connections = Connections::of(roles);
     let mut tasks = JoinSet::new();
     for role in roles {
         let (store, vendors, stop) = (store.clone(), vendors.clone(), shutdown.clone());
@@ -255,10 +268,7 @@ pub(crate) async fn serve_until(
                 });
             }
             Role::Api => {
-                let Some(api) = api.clone() else { continue };
-                let mut settings = config.api.clone();
-                settings.http = connections.within("api", settings.http);
-                let server = songmill_api::Server::bind(&settings, &store).await.context("api")?;
+                let Some((server, api)) = server.take().zip(api.clone()) else { continue };
                 tasks.spawn(async move {
                     server.run(api, stop).await;
                     Ok(())
@@ -276,10 +286,7 @@ pub(crate) async fn serve_until(
                 });
             }
             Role::Listener => {
-                let mut settings = config.listener.clone();
-                settings.http = connections.within("listener", settings.http);
-                let listener = Listener::bind(settings).context("listener")?;
-                let Some(keys) = keys.clone() else { continue };
+                let Some((listener, keys)) = listener.take().zip(keys.clone()) else { continue };
                 tasks.spawn(async move {
                     listener.run(store, vendors, keys, stop).await;
                     Ok(())

@@ -36,5 +36,5 @@ pub use retention::{RetentionSettings, Swept, sweep};
 pub use run::{Error, run};
 pub use settings::{Cloud, ObjectSettings, Settings, StorageUrl};
 pub use sidecar::{Origin, Sidecar, Sound};
-pub use storage::{Mode, Storage, StorageError, Stored};
+pub use storage::{Mode, Storage, StorageError, Stored, is_storage_option};
 pub use verdict::{Asked, Assessment, Checks, Finding, Verdict};

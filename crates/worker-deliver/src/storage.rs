@@ -19,6 +19,7 @@ mod put;
 mod shelve;
 
 use self::bucket::Bucket;
+pub use self::bucket::is_storage_option;
 use self::folder::Folder;
 pub(crate) use self::folder::{INCOMING, is_gone};
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use songmill_core::time::Span;
 use songmill_vendors::Vendors;
+use songmill_worker_deliver::Library;
 
 use crate::config::Config;
 use crate::load::{callback_key, problem};
@@ -63,7 +64,7 @@ const RANGES: &[(&str, f64, f64)] = &[
     ("max_buffered_bytes", 1024.0, 1e12),
     ("max_connections", 1.0, 1e6),
     ("max_connections_per_peer", 0.0, 1e6),
-    ("max_header_bytes", 1024.0, 1048576.0),
+    ("max_header_bytes", 8192.0, 1048576.0),
     ("max_named_wait", 0.001, 7.0 * DAY),
     ("max_remakes", 0.0, 100.0),
     ("max_requests", 1.0, 1e6),
@@ -131,6 +132,16 @@ pub(crate) fn check(config: &Config) -> Vec<Wrong> {
         wrong.push(("log.level".to_owned(), message));
     }
     wrong.extend(crate::schedule::problems(&config.schedule));
+    if let Err(problem) = config.secret_keys() {
+        wrong.push(problem);
+    }
+    // Opening it asks nothing of it.
+    if let Err(error) = Library::open(&config.deliver) {
+        let text = error.to_string();
+        let named = text.split_once(' ').filter(|(path, _)| path.starts_with("deliver."));
+        let (path, message) = named.unwrap_or(("deliver.storage", &text));
+        wrong.push((path.trim_end_matches(':').to_owned(), message.to_owned()));
+    }
     leases(config, &mut wrong);
     wrong
 }

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Tag, Value};
+use songmill_worker_deliver::is_storage_option;
 
 use crate::load::layers::Layers;
-use crate::load::problem::Problem;
+use crate::load::problem::{Origin, Problem};
 
 /// The settings that are secrets; `*` stands for any name or place in a list. Each may be set as NAME_file instead.
 pub(crate) const SECRETS: [&str; 17] = [
@@ -51,6 +52,15 @@ pub(crate) fn is_secret(path: &str) -> bool {
     })
 }
 
+/// Whether a setting is a secret, or the table or list that holds one: what was written there instead may be it.
+pub(crate) fn is_near_secret(path: &str) -> bool {
+    let holds = |pattern: &&str| {
+        let mut wanted = pattern.split('.');
+        path.split('.').all(|part| wanted.next().is_some_and(|wanted| wanted == "*" || wanted == part))
+    };
+    is_secret(path) || SECRETS.iter().any(|pattern| holds(pattern))
+}
+
 /// Puts what stands in files in the place of the settings that name them.
 pub(crate) fn read_files(layers: &mut Layers) -> Vec<Problem> {
     let mut named = Vec::new();
@@ -70,6 +80,15 @@ pub(crate) fn read_files(layers: &mut Layers) -> Vec<Problem> {
                 continue;
             }
         };
+        if layers.get(&secret).is_some_and(is_set) {
+            let (rank, other) = (layer(origin.as_ref()), layer(layers.origin(&secret)));
+            if rank < other {
+                continue;
+            }
+            if rank > other {
+                layers.remove(&secret);
+            }
+        }
         if layers.get(&secret).is_some_and(is_set) {
             let other = layers.origin(&secret).map_or_else(String::new, |origin| format!(" ({origin})"));
             let message = format!("and {secret}{other} are both set: remove one of them");
@@ -96,6 +115,17 @@ pub(crate) fn read_files(layers: &mut Layers) -> Vec<Problem> {
     problems
 }
 
+/// Which layer something was set in; a higher one counts.
+fn layer(origin: Option<&Origin>) -> u8 {
+    match origin {
+        None => 0,
+        Some(Origin::Env(name, _)) if name == "REDIS_URL" => 1,
+        Some(Origin::File(..)) => 2,
+        Some(Origin::Env(..)) => 3,
+        Some(Origin::Flag(_)) => 4,
+    }
+}
+
 fn is_set(value: &Value) -> bool {
     match value {
         Value::String(_, text) => !text.is_empty(),
@@ -117,6 +147,8 @@ fn find(dict: &Dict, within: &str, found: &mut Vec<String>) {
                     }
                 }
             }
+            // Some options of buckets name a file themselves.
+            _ if within == "deliver.storage_options" && is_storage_option(name) => {}
             _ if path.strip_suffix("_file").is_some_and(is_secret) => found.push(path),
             _ => {}
         }

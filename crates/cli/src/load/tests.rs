@@ -6,6 +6,8 @@ use serde_json::Value as Json;
 
 use super::*;
 
+mod of_secrets;
+
 /// What is wrong with a file of settings.
 fn wrong(text: &str) -> Vec<String> {
     let mut layers = defaults();
@@ -45,7 +47,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("retention", "age = []", "retention.age is a list: write a length of time"),
     ("retention", "jobs = -1", "retention.jobs is -1: write a whole number of at least 0"),
     ("retention", "event = 1", "retention.event is no setting; did you mean events?"),
-    ("callbacks", "keys = \"a\"", "callbacks.keys is \"a\": write a list"),
+    ("callbacks", "keys = \"a\"", "callbacks.keys is not usable: write a list"),
     ("callbacks", "key = []", "callbacks.key is no setting; did you mean keys?"),
     (
         "callbacks",
@@ -140,6 +142,11 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("egress", "proxy = \"socks5://a\"", "egress.proxy"),
     ("egress", "no_proxi = []", "egress.no_proxi is no setting"),
     ("webhooks", "secret_key = 5", "webhooks.secret_key is not usable: write a text"),
+    ("webhooks", "secret_key = \"abc\"", "webhooks.secret_key is not usable: "),
+    ("webhooks", "old_secret_keys = [\"abc\"]", "webhooks.old_secret_keys.0 is not usable: "),
+    ("deliver", "storage = \"s3://\"", "deliver.storage "),
+    ("api.http", "max_header_bytes = 1024", "api.http.max_header_bytes is 1024: write a number from 8192"),
+    ("listener.http", "max_conections_per_peer = 50", "listener.http.max_conections_per_peer is no setting"),
     ("deliver.notices", "each = 0", "deliver.notices.each is 0: write a number from 1"),
     (
         "deliver.notices",
@@ -181,6 +188,37 @@ fn every_section_is_in_the_table() {
     }
 }
 
+/// The tables of settings whose names are ours, by their paths.
+fn tables(path: &str, value: &Json, found: &mut Vec<String>) {
+    // Names of these are the operator's.
+    let is_free = ["deliver.storage_options", "deliver.objects", "money.prices"].contains(&path);
+    let Some(fields) = value.as_object().filter(|_| !is_free) else { return };
+    if path != "policy.vendors" {
+        found.push(path.to_owned());
+    }
+    for (name, value) in fields {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        tables(&path, value, found);
+    }
+}
+
+#[test]
+fn no_table_takes_a_name_that_there_is_not() {
+    let config = serde_json::to_value(Config::isolated(Figment::new()).unwrap()).unwrap();
+    let mut found = Vec::new();
+    tables("", &config, &mut found);
+    assert!(found.len() > 25 && found.iter().any(|path| path == "listener.http"), "{found:?}");
+    for path in found {
+        let section = if path.is_empty() { String::new() } else { format!("[{path}]\n") };
+        let said = wrong(&format!("{section}zzz = 1\n"));
+        let full = if path.is_empty() { "zzz".to_owned() } else { format!("{path}.zzz") };
+        assert!(
+            said.len() == 1 && said[0].contains(&full) && said[0].contains(" is no "),
+            "[{path}] zzz = 1: {said:?}"
+        );
+    }
+}
+
 #[test]
 fn all_problems_are_found_at_once_each_with_its_line() {
     let found = wrong(
@@ -219,122 +257,6 @@ fn a_file_that_is_no_toml_is_named_with_each_line() {
         found.iter().any(|problem| problem.starts_with("songmill.toml:2: is not written as TOML")),
         "{found:#?}"
     );
-}
-
-/// The settings that are secrets: those that are not shown.
-fn secret_leaves(path: &str, value: &Json, found: &mut Vec<String>) {
-    match value {
-        Json::Object(fields) => {
-            for (name, value) in fields {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                secret_leaves(&path, value, found);
-            }
-        }
-        Json::String(_) | Json::Array(_) | Json::Null => {
-            let text = "Vk83mQz0Xw5nRt7Yb1Lp";
-            for value in [Value::from(text), Value::from(vec![text])] {
-                let mut layers = defaults();
-                layers.set_default(path, value);
-                // Whether it is right is not asked here.
-                let Ok(config) = layers.value().deserialize::<Config>() else { continue };
-                if !serde_json::to_string(&config).unwrap().contains(text) {
-                    found.push(path.to_owned());
-                }
-            }
-        }
-        Json::Bool(_) | Json::Number(_) => {}
-    }
-}
-
-#[test]
-fn every_secret_can_stand_in_a_file() {
-    let defaults = serde_json::to_value(Config::isolated(Figment::new()).unwrap()).unwrap();
-    let mut found = Vec::new();
-    secret_leaves("", &defaults, &mut found);
-    assert!(found.len() >= 9, "{found:?}");
-    for path in &found {
-        assert!(secrets::is_secret(path), "{path} is a secret: name it in SECRETS");
-    }
-    // Each of them, and those in lists and tables of the operator's.
-    let text = crate::config::DEFAULT_FILE;
-    for pattern in secrets::SECRETS {
-        let name = pattern.rsplit('.').find(|part| *part != "*").unwrap_or_default();
-        let name = if pattern.ends_with("storage_options.*") { "secret_access_key" } else { name };
-        assert!(
-            text.contains(&format!("{name}_file")),
-            "default.toml does not say that {pattern} can stand in a file"
-        );
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("secret");
-    for pattern in secrets::SECRETS {
-        // A proxy has an address of its own kind.
-        let scheme = if pattern == "egress.proxy" { "http" } else { "redis" };
-        let path = if pattern == "egress.proxy" { "" } else { "/0" };
-        let expected = format!("{scheme}://me:Vk83mQz0Xw5nRt7Yb1Lp@host{path}");
-        std::fs::write(&file, format!("{expected}\r\n")).unwrap();
-        let path = pattern
-            .replace("objects.*", "objects.store")
-            .replace("storage_options.*", "storage_options.secret_access_key");
-        let (within, name) = path.rsplit_once('.').unwrap();
-        let file = file.display();
-        let (text, read) = if within == "callbacks.keys.*" {
-            (
-                format!("[[callbacks.keys]]\nid = \"a\"\nsecret_file = \"{file}\"\n"),
-                "callbacks.keys.0.secret".to_owned(),
-            )
-        } else if within.starts_with("deliver.objects") {
-            let base = "[deliver.objects.store]\nendpoint = \"https://a\"\nbucket = \"b\"\n";
-            (format!("{base}{name}_file = \"{file}\"\n"), path.clone())
-        } else {
-            (format!("[{within}]\n{name}_file = \"{file}\"\n"), path.clone())
-        };
-        let mut layers = super::defaults();
-        assert_eq!(layers.file(Path::new("songmill.toml"), &text), []);
-        let problems = secrets::read_files(&mut layers);
-        assert_eq!(problems, [], "{path}");
-        let value = layers.get(&read).unwrap_or_else(|| panic!("{path} was not read"));
-        match value {
-            Value::Array(_, lines) => assert_eq!(lines[0].as_str(), Some(&*expected)),
-            value => assert_eq!(value.as_str(), Some(&*expected), "{path}"),
-        }
-        let config = layers.value().deserialize::<Config>().unwrap_or_else(|error| panic!("{path}: {error}"));
-        assert!(!serde_json::to_string(&config).unwrap().contains("Vk83"), "{path} is shown");
-        // Both are an error that names both places, and no value.
-        let both = if read == "callbacks.keys.0.secret" {
-            format!("{text}secret = \"Vk83mQz0Xw5nRt7Yb1Lp\"\n")
-        } else if pattern.ends_with("webhook_secrets") || pattern.ends_with("old_secret_keys") {
-            format!("{text}{name} = [\"Vk83\"]\n")
-        } else {
-            format!("{text}{name} = \"Vk83\"\n")
-        };
-        let found = wrong(&both);
-        assert!(
-            found.iter().any(|problem| problem.contains(&format!("{read}_file and {read} (songmill.toml:"))
-                && problem.contains("both set")),
-            "{path}: {found:?}"
-        );
-        assert!(!found.iter().any(|problem| problem.contains("Vk83")), "{found:?}");
-    }
-}
-
-#[test]
-fn a_file_of_a_secret_that_cannot_be_read_is_named() {
-    let found = wrong("[vendors.replicate]\ntoken_file = \"/nowhere/replicate\"\n");
-    assert_eq!(
-        found,
-        [
-            "songmill.toml:2: vendors.replicate.token_file names /nowhere/replicate, which cannot be read: No such file or directory"
-        ]
-    );
-    let folder = tempfile::tempdir().unwrap();
-    let empty = folder.path().join("empty");
-    std::fs::write(&empty, "\n").unwrap();
-    let found = wrong(&format!("[vendors.replicate]\ntoken_file = \"{}\"\n", empty.display()));
-    assert!(found[0].ends_with("which is empty"), "{found:?}");
-    // What is no secret has no file.
-    let found = wrong("[vendors.replicate]\nmodel_file = \"/x\"\n");
-    assert!(found[0].contains("model_file is no setting"), "{found:?}");
 }
 
 #[test]

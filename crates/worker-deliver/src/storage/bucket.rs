@@ -74,6 +74,14 @@ impl Bucket {
     }
 }
 
+/// Whether a kind of bucket has an option of this name.
+pub fn is_storage_option(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.parse::<AmazonS3ConfigKey>().is_ok()
+        || name.parse::<GoogleConfigKey>().is_ok()
+        || name.parse::<AzureConfigKey>().is_ok()
+}
+
 fn retry() -> RetryConfig {
     RetryConfig { max_retries: RETRIES, retry_timeout: RETRY_MOST, ..RetryConfig::default() }
 }
