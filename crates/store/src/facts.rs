@@ -217,7 +217,7 @@ impl Store {
             info.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
         let text = |key: &str| info.get(key).copied().unwrap_or_default().to_owned();
         let number = |key: &str| info.get(key).and_then(|value| value.parse().ok()).unwrap_or(0);
-        // Managed Redis often forbids CONFIG; INFO knows the rest.
+        // Managed Redis often forbids CONFIG, and our own user may not ask, either; INFO knows the rest.
         let mut config = async |name: &str| -> Option<String> {
             let asked = redis::cmd("CONFIG").arg("GET").arg(name).to_owned();
             asked.query_async::<Vec<String>>(&mut connection).await.ok()?.get(1).cloned()
