@@ -57,7 +57,14 @@ function Account:moment_of(key)
   return left >= 0 and self:moment(now + left) or nil
 end
 
--- What has expired goes.
+-- Adds to a field. Never below nothing: what was there before there were accounts goes too.
+function Account:write(field, by)
+  if by ~= 0 and guarded('HINCRBY', self.key, field, string.format('%.0f', by)) < 0 then
+    guarded('HSET', self.key, field, 0)
+  end
+end
+
+-- What has expired goes, from its sum at once: who asks for room may be refused, and write nothing down.
 function Account:sweep()
   if self.swept then return end
   self.swept = true
@@ -68,8 +75,8 @@ function Account:sweep()
     local kind, moment = string.match(fields[i], '^(%l+)@(%d+)$')
     moment = tonumber(moment)
     if moment and moment <= now then
-      self:add(kind, -(tonumber(fields[i + 1]) or 0))
       guarded('HDEL', self.key, fields[i])
+      self:write(kind, -(tonumber(fields[i + 1]) or 0))
     elseif moment and (not first or moment < first) then
       first = moment
     end
@@ -97,12 +104,7 @@ end
 
 -- Writes down what has changed.
 function Account:close()
-  for field, by in pairs(self.changes) do
-    -- Never below nothing: what was there before there were accounts goes too.
-    if by ~= 0 and guarded('HINCRBY', self.key, field, string.format('%.0f', by)) < 0 then
-      guarded('HSET', self.key, field, 0)
-    end
-  end
+  for field, by in pairs(self.changes) do self:write(field, by) end
   if self.first then
     local due = tonumber(guarded('HGET', self.key, 'due') or nil)
     if not due or self.first < due then guarded('HSET', self.key, 'due', string.format('%.0f', self.first)) end

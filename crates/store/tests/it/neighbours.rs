@@ -179,6 +179,35 @@ async fn what_is_counted_is_what_is_there_until_it_expires() {
     assert_eq!(kept(&store, other).await.jobs, of_other, "the other's are counted by themselves");
 }
 
+#[tokio::test]
+async fn what_expires_while_everything_is_refused_is_no_longer_counted() {
+    let redis = Redis::start(&[]);
+    let store = redis.store_with(Retention { age: Span::secs(1), ..Retention::default() }).await;
+    for calls in ["enqueue", "enqueue again", "begin once", "begin upload"] {
+        redis.command(&["flushall"]);
+        let stays = enqueue_for(&store, "t", 1, 0).await;
+        assert!(store.begin_upload(&upload("t/known")).await.unwrap());
+        let ids = enqueue_more(&store, "t", 1, 20).await;
+        cancel(&store, &ids).await;
+        let none = songmill_store::TenantQuota { bytes: Some(1), ..songmill_store::TenantQuota::default() };
+        store.set_quota(&tenant("t"), none).await.unwrap();
+        // Nothing else looks at what is counted: that would sweep by itself.
+        until(&format!("{calls}: what has expired went"), async || {
+            match calls {
+                "enqueue" => drop(enqueue_more(&store, "t", 100, 1).await),
+                "enqueue again" => assert_eq!(enqueue_more(&store, "t", 0, 1).await, stays),
+                "begin once" => assert_eq!(store.begin_once(&tenant("t"), "k").await.unwrap().0, Begun::Full),
+                _ => assert!(!store.begin_upload(&upload("t/new")).await.unwrap()),
+            }
+            !redis.command(&["hkeys", "{sm:0}:u:t"]).contains("jobs@")
+        })
+        .await;
+        let [jobs, batches, ..] = recount(&redis, "t");
+        let counted = ["jobs", "batches"].map(|kind| redis.command(&["hget", "{sm:0}:u:t", kind]));
+        assert_eq!(counted, [jobs.to_string(), batches.to_string()], "{calls}");
+    }
+}
+
 /// A tenant does something a thousand times; what Redis takes for it stays within its quota, and others go on.
 async fn a_thousand_times(what: &str, act: impl AsyncFn(&Store, usize) -> bool) {
     const QUOTA: u64 = 4 << 20;
