@@ -182,6 +182,8 @@ pub struct Taken {
 
 /// How long notices are kept after they are settled; twice as long they wait.
 const KEEP: Duration = Duration::from_secs(7 * 86_400);
+/// Who found nothing to take asks no sooner again: what is due now may be another's.
+const BREATH: Duration = Duration::from_millis(10);
 /// The longest sleep without being woken.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
@@ -275,7 +277,7 @@ impl Store {
     /// Sleeps until there may be notices to write or to send.
     pub async fn wait_for_notices(&self, next_due: Option<Timestamp>) {
         let bell = self.wake().bell(&self.keys().outbox());
-        let wait = next_due.map_or(LONGEST_SLEEP, |due| due.since(self.now())).min(LONGEST_SLEEP);
+        let wait = next_due.map_or(LONGEST_SLEEP, |due| due.since(self.now())).clamp(BREATH, LONGEST_SLEEP);
         // Being rung early or late is all the same.
         let _ = tokio::time::timeout(wait, bell.notified()).await;
     }

@@ -223,3 +223,24 @@ async fn endpoints_that_an_earlier_version_left_due_are_taken() {
     }
     assert_eq!(Vec::from_iter(ids), ["ep_0", "ep_1"]);
 }
+
+#[tokio::test]
+async fn nobody_asks_again_at_once_for_what_the_slow_lane_has_no_place_for() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let tenants: Vec<Tenant> = (0..12).map(|n| tenant(&format!("t{n}"))).collect();
+    for tenant in &tenants {
+        due(&store, tenant, 1, 0).await;
+    }
+    let mut process = Process::default();
+    process.take(&store).await;
+    process.end(&store, &Vec::from_iter(&tenants)).await;
+    let full = Places { slow: 0, ..places(10) };
+    let taken = store.take_notices(&full, 16, LEASE).await.unwrap();
+    assert!(taken.claimed.is_empty());
+    assert_eq!(taken.next_due, None, "a place that becomes free is what they wait for");
+    // With a place of the slow lane there is something to be had, and more after it.
+    let taken = store.take_notices(&Places { slow: 1, ..places(10) }, 16, LEASE).await.unwrap();
+    assert_eq!(taken.claimed.len(), 1);
+    assert_eq!(taken.next_due, None);
+}
