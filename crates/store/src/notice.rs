@@ -253,22 +253,34 @@ impl Store {
         };
         let out = out.map(|value| redis::from_redis_value(value).map_err(redis::RedisError::from));
         let out: Vec<Vec<u8>> = out.collect::<Result<_, _>>()?;
+        let mut unreadable = redis::pipe();
         for fields in out.chunks_exact(6) {
-            let [whose, slow, fence, _, notice, payload] = fields else { continue };
+            let [whose, slow, fence, id, notice, payload] = fields else { continue };
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let whose = text(whose);
             let Some((tenant, endpoint)) = whose.split_once('/') else { continue };
             let (Ok(tenant), Ok(endpoint)) = (tenant.parse(), endpoint.parse()) else { continue };
-            let (Ok(notice), Ok(fence)) = (serde_json::from_slice(notice), text(fence).parse()) else {
-                continue;
-            };
-            let notice = (notice, text(payload));
-            match taken.claimed.last_mut() {
-                Some(last) if last.endpoint == endpoint && last.tenant == tenant => last.notices.push(notice),
-                _ => {
-                    let slow = slow == b"slow";
-                    taken.claimed.push(Claimed { tenant, endpoint, slow, notices: vec![notice], fence });
+            let Ok(fence) = text(fence).parse() else { continue };
+            let is_of = |last: &Claimed| last.endpoint == endpoint && last.tenant == tenant;
+            if !taken.claimed.last().is_some_and(is_of) {
+                let slow = slow == b"slow";
+                taken.claimed.push(Claimed { tenant, endpoint, slow, notices: Vec::new(), fence });
+            }
+            let claimed = taken.claimed.last_mut().expect("there is one now");
+            match serde_json::from_slice(notice) {
+                Ok(notice) => claimed.notices.push((notice, text(payload))),
+                Err(error) => {
+                    let (id, tenant, endpoint) = (text(id), &claimed.tenant, &claimed.endpoint);
+                    tracing::error!(%tenant, %endpoint, id, %error, "a webhook is not sent: it cannot be read");
+                    unreadable.cmd("ZREM").arg(keys.waiting(tenant, endpoint)).arg(id).ignore();
                 }
+            }
+        }
+        if !unreadable.is_empty() {
+            unreadable.query_async::<()>(&mut self.connection()).await?;
+            // An endpoint of which nothing else was taken waits for nobody.
+            for claimed in taken.claimed.extract_if(.., |claimed| claimed.notices.is_empty()) {
+                self.told(&claimed, &[], None).await?;
             }
         }
         Ok(taken)
