@@ -90,7 +90,7 @@ end
 
 -- How many bytes more of a kind it may have; an eighth of all is kept for events.
 function Account:room(kind)
-  local most = tonumber(guarded('HGET', self.tenant, 'max_bytes') or self.bytes) or self.bytes
+  local most = number_of(guarded('HGET', self.tenant, 'max_bytes')) or self.bytes
   if most <= 0 then return math.huge end
   self:sweep()
   local sums, all, own = guarded('HMGET', self.key, unpack(KINDS)), most / 8, 0

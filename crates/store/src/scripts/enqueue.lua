@@ -15,12 +15,12 @@ local account = account_of(KEYS[5], KEYS[1], ARGV[9])
 local results, taken, queues = {}, {}, {}
 local has = guarded('HMGET', KEYS[5], 'open', 'day', 'today', 'max_open', 'max_day')
 local function most(own, otherwise)
-  local number = tonumber(own or otherwise) or 0
+  local number = number_of(own) or tonumber(otherwise)
   return number > 0 and number or math.huge
 end
 local most_open, most_today = most(has[4], ARGV[8]), most(has[5], ARGV[10])
-local open = tonumber(has[1] or nil) or 0
-local today = has[2] == ARGV[6] and tonumber(has[3] or nil) or 0
+local open = number_of(has[1]) or 0
+local today = has[2] == ARGV[6] and number_of(has[3]) or 0
 local is_new_batch = batch ~= '' and redis.call('EXISTS', KEYS[3]) == 0
 local for_batch = is_new_batch and BATCH + 2 * #batch or 0
 local room

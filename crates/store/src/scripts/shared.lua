@@ -4,6 +4,12 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- How long what was spent on a day is kept, in ms.
 local LEDGER_KEPT = 400 * 86400000
 
+-- The number that a text says; none where it is no number that can be counted with.
+local function number_of(text)
+  local number = tonumber(text or nil)
+  return number and number > -math.huge and number < math.huge and number or nil
+end
+
 -- What cannot be read is set aside: it stands in the set `corrupt`, a job as its id, anything else as its key, since when.
 local function set_aside(key)
   redis.call('ZADD', string.match(key, '^(.-}):') .. ':corrupt', 'NX', now, string.match(key, '}:j:(%w+)$') or key)
