@@ -242,6 +242,11 @@ impl Keys {
         format!("{}:corrupt", self.tag)
     }
 
+    /// Sorted set of records with a counter that began anew, by since when; it goes after a week.
+    pub(crate) fn repaired(&self) -> String {
+        format!("{}:repaired", self.tag)
+    }
+
     /// Stream of what could not be understood, capped.
     pub(crate) fn quarantine(&self) -> String {
         format!("{}:quarantine", self.tag)

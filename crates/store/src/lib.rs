@@ -55,7 +55,7 @@ pub use apply::Applied;
 pub use audit::{Audit, Breach};
 pub use batch::{Batch, Counts, Member};
 pub use connection::{Settings, StoreError, is_redis_url, without_password};
-pub use corrupt::Corrupt;
+pub use corrupt::{Condition, Corrupt};
 pub use endpoint::{DeliveryFailure, Disabled, Endpoint, EndpointSecret};
 pub use enqueue::{Enqueued, NewJob};
 pub use erase::{Erasable, Erasing, KeptAnswer, Made};
