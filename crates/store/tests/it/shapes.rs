@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use songmill_core::job::{Route, StepKind};
-use songmill_core::{Event, JobId, Stage};
+use songmill_core::{Estimate, Event, JobId, Price, Stage, VendorName};
 use songmill_store::{Applied, Enqueued, Store};
 
 use crate::queues::{Work, queue, run_with};
@@ -175,4 +175,49 @@ async fn a_number_of_the_books_that_is_none_stops_no_submission() {
             assert_eq!((stands.as_str(), ids.len()), ("2", 2), "{key} {field} is {value}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_price_that_cannot_be_read_stops_no_role_and_no_other_vendor() {
+    let redis = Redis::start(&[]);
+    let other: VendorName = "other".parse().unwrap();
+    let store = redis
+        .store_of(|policy| {
+            let (source, date) = ("a page".to_owned(), "2026-01-01".to_owned());
+            let estimate = Estimate { price: Price { song: 2.0, ..Price::default() }, source, date };
+            policy.money.estimates.insert(other.clone(), estimate);
+        })
+        .await;
+    enqueue_for(&store, "t", 1, 1000).await;
+    store.seed_fleet().await.unwrap();
+    for info in ["?", "7", "null", "[]", "{\"estimate\":{}}", "{\"estimate\":{\"date\":7}}", "{\"price\":7}"]
+    {
+        redis.command(&["hset", "{sm:0}:fleet", "i:other", info]);
+        assert!(!store.seed_fleet().await.unwrap(), "{info}");
+        store.refresh_fleet().await.unwrap();
+        let fleet = store.fleet().await.unwrap();
+        assert!((fleet.prices[&vendor()].price.song - 0.001).abs() < 1e-9, "{info}: {fleet:?}");
+        assert!((fleet.prices[&other].price.song - 2.0).abs() < 1e-9, "{info}: as the settings say");
+    }
+}
+
+#[tokio::test]
+async fn what_tasks_take_is_counted_on_beside_what_is_no_number() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let script =
+        concat!(include_str!("../../src/scripts/shared.lua"), include_str!("../../src/scripts/pace.lua"));
+    let add =
+        |more: &[&str]| redis.command(&[&["eval", script, "1", "{sm:0}:p:acme", "60000"], more].concat());
+    for value in ["?", "inf", "nan", ""] {
+        redis.command(&["hset", "{sm:0}:p:acme", "7.3", value, "other", value]);
+        assert_eq!(add(&["came", "3", "1.2", "5"]), "1", "{value:?}");
+        let pace = store.read_pace(&[vendor()]).await.unwrap();
+        assert_eq!(pace.callbacks[&vendor()].came % 3, 0, "{value:?}: {pace:?}");
+        assert_eq!(add(&["7.3", "1"]), "1", "{value:?}");
+        assert_eq!(redis.command(&["hget", "{sm:0}:p:acme", "7.3"]), "1", "{value:?}");
+    }
+    redis.command(&["del", "{sm:0}:p:acme"]);
+    redis.command(&["rpush", "{sm:0}:p:acme", "x"]);
+    assert!(store.read_pace(&[vendor()]).await.unwrap().callbacks.is_empty());
 }
