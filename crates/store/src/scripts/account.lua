@@ -9,14 +9,15 @@ local SHARES = { batches = 0.25, rejected = 0.125, answers = 0.125, webhooks = 0
 -- for a key with a short value; for a batch; for a rejected row; for a webhook; for an event.
 local JOB, PLACE, KEY, BATCH, ROW, WEBHOOK, EVENT = 900, 48, 200, 1200, 150, 900, 256
 
--- tenant: its hash; events: the stream of all; limits: `bytes width`: what it may have where nothing else is said (0: any
--- number), and how exactly it is known when something expires, in ms
+-- tenant: its hash; events: the stream of all; limits: `bytes width wide`: what it may have where nothing else is said (0:
+-- any number), and how exactly it is known when something expires, in ms: jobs and batches, and what is kept for long
+-- whatever the retention
 local function account_of(tenant, events, limits)
   local base, name = string.match(tenant, '^(.*}):t:(.*)$')
-  local bytes, width = string.match(limits, '^(%d+) (%d+)$')
+  local bytes, width, wide = string.match(limits, '^(%d+) (%d+) (%d+)$')
   local account = {
-    tenant = tenant, key = base .. ':u:' .. name, events = events .. ':' .. name, bytes = tonumber(bytes),
-    width = tonumber(width), changes = {},
+    tenant = tenant, key = base .. ':u:' .. name, events = events .. ':' .. name, bytes = tonumber(bytes), changes = {},
+    widths = setmetatable({ lists = wide, answers = wide, webhooks = wide }, { __index = function() return width end }),
   }
   return setmetatable(account, { __index = Account })
 end
@@ -25,9 +26,10 @@ function Account:add(kind, bytes)
   self.changes[kind] = (self.changes[kind] or 0) + bytes
 end
 
--- The moment at which what expires then is surely gone.
-function Account:moment(at)
-  return string.format('%.0f', math.ceil(at / self.width) * self.width)
+-- The moment at which what of a kind expires then is surely gone.
+function Account:moment(kind, at)
+  local width = tonumber(self.widths[kind])
+  return string.format('%.0f', math.ceil(at / width) * width)
 end
 
 -- So much of what is counted expires at this moment.
@@ -52,9 +54,9 @@ function Account:drop(kind, bytes, moment)
 end
 
 -- The moment at which this key, as it is now, is gone; nothing where it stays.
-function Account:moment_of(key)
+function Account:moment_of(kind, key)
   local left = redis.call('PTTL', key)
-  return left >= 0 and self:moment(now + left) or nil
+  return left >= 0 and self:moment(kind, now + left) or nil
 end
 
 -- Adds to a field. Never below nothing: what was there before there were accounts goes too.

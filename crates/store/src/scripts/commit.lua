@@ -43,11 +43,11 @@ local FINAL = { completed = true, failed = true, canceled = true }
 local function charge_job(account, job, before, record, was_final, is_final)
   local request = (was_final or is_final) and guarded('HSTRLEN', job, 'r') or 0
   if was_final then
-    local moment = account:moment_of(job)
+    local moment = account:moment_of('jobs', job)
     if moment then account:stays('jobs', JOB + before + request, moment) end
   end
   account:add('jobs', #record - before)
-  if is_final then account:expires('jobs', JOB + #record + request, account:moment(now + retention)) end
+  if is_final then account:expires('jobs', JOB + #record + request, account:moment('jobs', now + retention)) end
 end
 
 local arg, key = 7, 5
@@ -177,7 +177,7 @@ for what, count in pairs(ended) do guarded('HINCRBY', KEYS[3], what, count) end
 -- revived by an operator: its entry goes, the job stays.
 local function keep_ended(of)
   local list = KEYS[2] .. ':' .. of.name
-  redis.call('RPUSH', list, unpack(of.ended))
+  if guarded('RPUSH', list, unpack(of.ended)) == 0 then return end
   redis.call('PEXPIRE', list, retention)
   for _ = 1, 3 * #of.ended do
     local oldest = redis.call('LINDEX', list, 0)
@@ -190,7 +190,7 @@ local function keep_ended(of)
     if ours then
       local job = prefix .. id
       local bytes = JOB + guarded('HSTRLEN', job, 'd') + guarded('HSTRLEN', job, 'r')
-      local moment = of.account:moment_of(job)
+      local moment = of.account:moment_of('jobs', job)
       if moment then of.account:drop('jobs', bytes, moment) end
       redis.call('UNLINK', job)
     end

@@ -8,7 +8,7 @@ local account, erased = account_of(KEYS[1], KEYS[2], ARGV[1]), 0
 
 -- So much of a key is gone, whenever it expires.
 local function lighter(kind, bytes, key)
-  local moment = account:moment_of(key)
+  local moment = account:moment_of(kind, key)
   if moment then account:drop(kind, bytes, moment) else account:add(kind, -bytes) end
 end
 

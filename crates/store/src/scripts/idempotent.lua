@@ -21,7 +21,7 @@ else
   if ARGV[1] == 'answer' then
     guarded('HDEL', KEYS[1], 'owner')
     guarded('HSET', KEYS[1], 'answer', ARGV[4])
-    account:keep('answers', KEY + #KEYS[1] + #ARGV[4], account:moment(now + ARGV[3]))
+    account:keep('answers', KEY + #KEYS[1] + #ARGV[4], account:moment('answers', now + ARGV[3]))
     account:close()
   end
   redis.call('PEXPIRE', KEYS[1], ARGV[3])

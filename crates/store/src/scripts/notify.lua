@@ -35,7 +35,7 @@ local out = { -1 }
 -- Takes an endpoint with what is due; whether anything is.
 local function take(whose, slow)
   local waiting, taken = ARGV[6] .. whose, false
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, ARGV[3])) do
+  for _, id in ipairs(guarded('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, ARGV[3])) do
     local webhook = guarded('HMGET', ARGV[5] .. id, 'd', 'p')
     if webhook[1] then
       local n = #out
@@ -43,13 +43,13 @@ local function take(whose, slow)
       out[n + 5], out[n + 6] = webhook[1], webhook[2] or ''
       taken = true
     else
-      redis.call('ZREM', waiting, id)
+      guarded('ZREM', waiting, id)
     end
   end
   if taken then
     redis.call('ZADD', KEYS[2], fence, whose)
   else
-    local head = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+    local head = guarded('ZRANGE', waiting, 0, 0, 'WITHSCORES')
     if head[2] then put(KEYS[1], whose, math.max(now, head[2])) end
   end
   return taken

@@ -25,7 +25,11 @@ local REPAIRED_KEPT = 7 * 86400000
 local function repaired(key) redis.call('PEXPIRE', note('repaired', key), REPAIRED_KEPT) end
 
 -- What a command gives where there is nothing.
-local NOTHING = { HGET = false, HSTRLEN = 0, HLEN = 0, HEXISTS = 0, HDEL = 0, HSET = 0, HSETNX = 0 }
+local NOTHING = {
+  HGET = false, HSTRLEN = 0, HLEN = 0, HEXISTS = 0, HDEL = 0, HSET = 0, HSETNX = 0,
+  XADD = false, XLEN = 0, RPUSH = 0, LPUSH = 0, LPOP = false, RPOP = false, LINDEX = false, LLEN = 0,
+  SADD = 0, ZADD = 0, ZREM = 0, ZSCORE = false, ZRANGE = {}, ZRANGEBYSCORE = {}, ZRANDMEMBER = {},
+}
 
 -- A command on a record. One that is of another type stops nobody else: it is set aside, and goes on as if there was
 -- nothing. A counter that is no number begins anew. Returns as well whether it was so.
@@ -66,6 +70,6 @@ end
 
 -- Puts something into the outbox.
 local function tell(outbox, ...)
-  redis.call('XADD', outbox, '*', ...)
+  guarded('XADD', outbox, '*', ...)
   wake(outbox)
 end

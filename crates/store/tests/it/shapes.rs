@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use songmill_core::job::{Route, StepKind};
-use songmill_core::{Estimate, Event, JobId, Price, Stage, VendorName};
-use songmill_store::{Applied, Enqueued, Store};
+use songmill_core::job::{Route, StateName, StepKind};
+use songmill_core::{BatchRef, Estimate, Event, JobId, Price, Stage, VendorName};
+use songmill_store::{Applied, Enqueued, Store, Upload};
 
 use crate::queues::{Work, queue, run_with};
-use crate::tools::{Redis, accepted, enqueue_for, new_job, until, vendor};
+use crate::tools::{Redis, accepted, enqueue_for, enqueue_more, new_job, until, vendor};
 
 /// Values that a field of JSON may have instead of its own.
 const VALUES: [&str; 11] =
@@ -220,4 +220,49 @@ async fn what_tasks_take_is_counted_on_beside_what_is_no_number() {
     redis.command(&["del", "{sm:0}:p:acme"]);
     redis.command(&["rpush", "{sm:0}:p:acme", "x"]);
     assert!(store.read_pace(&[vendor()]).await.unwrap().callbacks.is_empty());
+}
+
+#[tokio::test]
+async fn keys_of_a_tenant_that_are_of_another_type_stop_nobody() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let (batch, mut first): (BatchRef, usize) = ("t/songs".parse().unwrap(), 0);
+    let mut go_through = async |what: &str| {
+        let jobs: Vec<_> = (first..first + 2)
+            .map(|n| {
+                let mut new = new_job(&store, n);
+                new.job.id = JobId::derive("t", &n.to_string());
+                (new.job.tenant, new.job.batch) = ("t".parse().unwrap(), Some(batch.name.clone()));
+                new
+            })
+            .collect();
+        first += 2;
+        let others = enqueue_more(&store, "other", first, 1).await;
+        assert_eq!(store.enqueue(Some(&batch), &jobs).await.unwrap(), [Enqueued::Created; 2], "{what}");
+        let (id, label) = ("u".to_owned(), "u".to_owned());
+        let batch = format!("t/songs-{first}").parse().unwrap();
+        let upload = Upload { batch, id, label, notify: vec![], trace: None, budget: None, weight: None };
+        assert!(store.begin_upload(&upload).await.unwrap(), "{what}: another batch");
+        for id in jobs.iter().map(|new| new.job.id).chain(others) {
+            let told = store.apply(id, &Event::CancelAsked).await;
+            assert!(matches!(told, Ok(Applied::Changed(_))), "{what}: {told:?}");
+            let state = store.load(id).await.unwrap().unwrap().job.state.name();
+            assert_eq!(state, StateName::Canceled, "{what}");
+        }
+    };
+    go_through("nothing is broken").await;
+    let keys = redis.command(&["keys", "*"]);
+    let is_theirs = |key: &&str| !key.contains(":j:") && redis.command(&["type", key]) != "hash";
+    let of_tenant = |key: &&str| {
+        [":events", ":ended", ":m:", ":d:", ":bs:", ":batches", ":day"].iter().any(|part| key.contains(part))
+    };
+    let keys: Vec<&str> = keys.lines().filter(is_theirs).filter(of_tenant).collect();
+    assert!(keys.len() >= 7, "{keys:?} of {}", redis.command(&["keys", "*"]));
+    for key in keys {
+        redis.command(&["del", key]);
+        redis.command(&["hset", key, "a", "b"]);
+        go_through(key).await;
+        assert!(names_set_aside(&store).await.contains(&key.to_owned()), "{key}");
+        redis.command(&["del", key]);
+    }
 }
