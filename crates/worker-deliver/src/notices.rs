@@ -110,7 +110,9 @@ pub(crate) async fn run(
                 match store.mend().await {
                     Ok(0) => {}
                     Ok(put) => tracing::info!(put, "{put} jobs that were set aside can be read, and go on"),
-                    Err(error) => tracing::warn!(%error, "what was set aside stays so until redis can be asked"),
+                    Err(error) => {
+                        tracing::warn!(%error, "what was set aside stays so until redis can be asked")
+                    }
                 }
             }
         }
