@@ -12,6 +12,7 @@ use songmill_core::time::Span;
 
 use crate::link::Link;
 use crate::passing::{Passing, has_code};
+use crate::secret_key::NoRandomBytes;
 use crate::untrusted::Untrusted;
 
 /// How Redis is reached.
@@ -131,6 +132,9 @@ pub enum StoreError {
         #[source]
         source: Arc<serde_json::Error>,
     },
+    /// A secret cannot be encrypted: nothing was written.
+    #[error(transparent)]
+    Random(#[from] NoRandomBytes),
     /// Others changed the job again and again while we tried.
     #[error("job {0} changes too often")]
     Contended(String),
@@ -188,6 +192,7 @@ impl StoreError {
             | Self::Full(_)
             | Self::Passing(..)
             | Self::Denied(_)
+            | Self::Random(_)
             | Self::Contended(_)
             | Self::Over(_)
             | Self::Closing => false,

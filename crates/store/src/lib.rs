@@ -70,7 +70,7 @@ pub use notice::{Claimed, Held, NewNotice, Notice, NoticeState, Places, Taken, T
 pub use notice_type::NoticeType;
 pub use passing::Passing;
 pub use queue::{Outcome, QueueSettings, StageQueue, UnderWay};
-pub use secret_key::{BadSecretKey, SealedSecret, SecretKeys};
+pub use secret_key::{BadSecretKey, NoRandomBytes, SealedSecret, SecretKeys};
 pub use spend::{Purse as DayPurse, Spent};
 pub use standing::{Purse, PurseOf, Standing};
 pub use store::{Logged, Retention, Store, Stored};
