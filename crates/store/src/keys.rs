@@ -15,7 +15,7 @@ impl Keys {
     }
 
     /// Hash: `d` record, `r` request, `v` version, `b` batch, `s` what its next submission is priced by, `x` when a submit claim began, `p` what it reserved, `c` claims in a row,
-    /// `z` the version it had when it was erased.
+    /// `q` whether its bytes are in its tenant's account, `z` the version it had when it was erased.
     pub(crate) fn job(&self, id: JobId) -> String {
         format!("{}:j:{id}", self.tag)
     }

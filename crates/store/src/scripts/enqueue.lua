@@ -51,9 +51,9 @@ while arg <= #ARGV do
   else
     bytes, lists, members = bytes + of_job, lists + of_lists, members + of_batch
     if batch ~= '' then
-      guarded('HSET', job, 'd', record, 'r', request, 'v', now, 'b', batch)
+      guarded('HSET', job, 'd', record, 'r', request, 'v', now, 'q', 1, 'b', batch)
     else
-      guarded('HSET', job, 'd', record, 'r', request, 'v', now)
+      guarded('HSET', job, 'd', record, 'r', request, 'v', now, 'q', 1)
     end
     if by ~= '' then guarded('HSET', job, 's', by) end
     if content ~= '' then redis.call('SET', ARGV[11] .. content, id, 'PX', ARGV[12]) end

@@ -16,9 +16,11 @@ for n = 3, #KEYS do
   local key, what, read, left = KEYS[n], ARGV[3 * n - 7], ARGV[3 * n - 6], ARGV[3 * n - 5]
   local known = false
   if what == 'job' then
-    known = guarded('HGET', key, 'v') == read
+    local has = guarded('HMGET', key, 'v', 'q')
+    known = has[1] == read
     if known then
-      lighter('jobs', guarded('HSTRLEN', key, 'd') + guarded('HSTRLEN', key, 'r') - #left - 2, key)
+      local gone = guarded('HSTRLEN', key, 'd') + guarded('HSTRLEN', key, 'r') - #left - 2
+      if has[2] then lighter('jobs', gone, key) end
       -- The list of ended jobs knows it by this version.
       guarded('HSETNX', key, 'z', read)
       guarded('HSET', key, 'd', left, 'r', '{}', 'v', read + 1)

@@ -251,6 +251,23 @@ async fn an_account_that_cannot_be_read_keeps_no_other_from_being_swept() {
     .await;
 }
 
+#[tokio::test]
+async fn what_was_taken_in_before_there_were_accounts_is_taken_from_none() {
+    let redis = Redis::start(&[]);
+    let store = redis.store_with(Retention { jobs: 1, ..Retention::default() }).await;
+    let ids = enqueue_for(&store, "t", 2, 0).await;
+    redis.command(&["hdel", &format!("{{sm:0}}:j:{}", ids[0]), "q"]);
+    redis.command(&["del", "{sm:0}:u:t", &format!("{{sm:0}}:j:{}", ids[1])]);
+    let ids = [&ids[..1], &enqueue_more(&store, "t", 2, 1).await].concat();
+    let before = kept(&store, "t").await.jobs;
+    cancel(&store, &ids[..1]).await;
+    assert_eq!(kept(&store, "t").await.jobs, before);
+    // It is pushed out by the other's end.
+    cancel(&store, &ids[1..]).await;
+    assert!(store.load(ids[0]).await.unwrap().is_none());
+    assert_eq!(kept(&store, "t").await.jobs, recount(&redis, "t")[0], "what is left is the other");
+}
+
 /// A tenant does something a thousand times; what Redis takes for it stays within its quota, and others go on.
 async fn a_thousand_times(what: &str, act: impl AsyncFn(&Store, usize) -> bool) {
     const QUOTA: u64 = 4 << 20;
