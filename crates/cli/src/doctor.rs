@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use songmill_api::views::{Budgets, Listed, VendorView};
-use songmill_store::{Role, without_password};
+use songmill_store::{Condition, Role, without_password};
 use songmill_vendors::Vendors;
 
 use crate::args::Global;
@@ -200,14 +200,16 @@ async fn records(context: &Context, put_back: bool, checks: &mut Vec<Check>) -> 
         checks.push(Check { what: "records", verdict: Verdict::Bad, words });
     }
     for record in corrupt.iter().take(RECORDS) {
-        let fix = match record.wrong {
-            Some(_) => {
-                "restore it from a backup, then run `songmill doctor --put-back`; nothing works on it until then"
-            }
-            None => "run `songmill doctor --put-back`",
+        let (verdict, fix) = match record.condition {
+            Condition::Broken(_) => (
+                Verdict::Bad,
+                "restore it from a backup, then run `songmill doctor --put-back`; nothing works on it until then",
+            ),
+            Condition::Readable => (Verdict::Bad, "run `songmill doctor --put-back`"),
+            Condition::Repaired => (Verdict::Warn, "that needs nothing, and is forgotten after a week"),
         };
         let words = format!("{}; {fix}", record.message());
-        checks.push(Check { what: "records", verdict: Verdict::Bad, words });
+        checks.push(Check { what: "records", verdict, words });
     }
     Ok(())
 }

@@ -43,6 +43,9 @@ pub enum BlockedAddress {
     /// It leads into a private network.
     #[error("{0} is in a private network")]
     Private(IpAddr),
+    /// Its name leads into a private network; where is not said to whoever named it, who may be anybody.
+    #[error("its name leads into a private network")]
+    Leads,
 }
 
 impl AddressPolicy {

@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use hyper_util::client::legacy::connect::dns;
 
 use crate::failure::Failure;
-use crate::policy::AddressPolicy;
+use crate::policy::{AddressPolicy, BlockedAddress};
 
 /// Resolves names.
 pub trait Resolve: Send + Sync {
@@ -53,7 +53,7 @@ impl Resolver {
     pub async fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Failure> {
         let found = self.names.resolve(name).await.map_err(|_| Failure::NameNotResolved)?;
         for ip in &found {
-            self.policy.check_ip(*ip)?;
+            self.policy.check_ip(*ip).map_err(|_| BlockedAddress::Leads)?;
         }
         if found.is_empty() { Err(Failure::NameNotResolved) } else { Ok(found) }
     }

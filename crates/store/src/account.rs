@@ -9,6 +9,7 @@ use songmill_core::Tenant;
 
 use crate::connection::StoreError;
 use crate::events::EVENT_BYTES;
+use crate::held::chain;
 use crate::scripts::ACCOUNT;
 use crate::store::Store;
 
@@ -32,7 +33,8 @@ impl Capacity {
     fn of(self, memory: u64) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes,
-            Self::Percent(percent) => (memory as f64 * percent / 100.0) as u64,
+            // However small a share is, it is not nothing: that would be any number.
+            Self::Percent(percent) => (memory as f64 * percent / 100.0).max(memory.min(1) as f64) as u64,
         }
     }
 }
@@ -108,8 +110,12 @@ impl Kept {
 const EVENTS: u64 = 8;
 /// How many events a piece of a stream has.
 const PIECE: u64 = 100;
-/// How exactly it is known when something expires, at most.
-const WIDTH: Duration = Duration::from_secs(3600);
+/// About so many moments are told apart at which something of a kind expires: an account has a field for each of them.
+const MOMENTS: u32 = 64;
+/// How far these are apart, at least, for what is kept for days whatever the retention: webhooks for fourteen.
+const WIDE: Duration = Duration::from_secs(4 * 3600);
+/// Between two times at which what has expired goes from all accounts.
+const SWEPT: Duration = Duration::from_secs(3600);
 
 impl Store {
     /// Asks Redis how much memory it may take.
@@ -132,8 +138,10 @@ impl Store {
 
     /// What `account.lua` takes.
     pub(crate) fn account_limits(&self) -> String {
-        let width = (self.retention().age.get() / 64).clamp(Duration::from_secs(1), WIDTH);
-        format!("{} {}", self.most_bytes(), width.as_millis())
+        let width = (self.retention().age.get() / MOMENTS).max(Duration::from_secs(1));
+        // Lists of jobs are kept longer than jobs, whatever the retention of these.
+        let wide = (self.listed_for() / MOMENTS).max(WIDE);
+        format!("{} {} {}", self.most_bytes(), width.as_millis(), wide.as_millis())
     }
 
     /// How many events of a tenant are never passed.
@@ -151,9 +159,15 @@ impl Store {
         if self.is_marked(DONE).await? {
             return Ok(());
         }
-        self.mark(DONE, WIDTH).await?;
+        self.mark(DONE, SWEPT).await?;
         for tenant in self.tenants().await? {
-            self.kept(&tenant).await?;
+            match self.kept(&tenant).await {
+                Ok(_) => {}
+                Err(error) if error.will_pass() => return Err(error),
+                Err(error) => {
+                    tracing::error!(%tenant, error = %chain(&error), "what has expired is counted: a tenant's account cannot be read");
+                }
+            }
         }
         Ok(())
     }
@@ -179,6 +193,7 @@ mod tests {
         assert_eq!(read("\"1000\""), Ok(Capacity::Bytes(1000)));
         assert_eq!(read("\"12.5 %\""), Ok(Capacity::Percent(12.5)));
         assert_eq!(Capacity::Percent(12.5).of(800), 100);
+        assert_eq!([800, 0].map(|memory| read("\"0%\"").unwrap().of(memory)), [1, 0], "0 is any number");
         for wrong in ["\"a lot\"", "\"101%\"", "\"-1%\"", "\"NaN%\"", "-1", "[]"] {
             let said = read(wrong).unwrap_err();
             assert!(said.contains("number of bytes"), "{wrong}: {said}");

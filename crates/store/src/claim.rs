@@ -134,7 +134,7 @@ impl Store {
                     claims.leases.push(Lease::new(job, place, request, fence, (claimed, lease), watch));
                 }
                 Err(error) => {
-                    unreadable.push(id);
+                    unreadable.push((id, fence.version));
                     claims.unreadable.push(error);
                 }
             }

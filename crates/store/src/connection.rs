@@ -12,6 +12,7 @@ use songmill_core::time::Span;
 
 use crate::link::Link;
 use crate::passing::{Passing, has_code};
+use crate::secret_key::NoRandomBytes;
 use crate::untrusted::Untrusted;
 
 /// How Redis is reached.
@@ -61,9 +62,17 @@ impl std::fmt::Debug for Settings {
 
 /// An address without its password.
 pub fn without_password(url: &str) -> String {
-    // A socket's stands in the query.
-    if let Some((socket, _)) = url.split_once('?').filter(|_| !url.contains("://")) {
-        return socket.to_owned();
+    let socket = url.split_once('?').map_or(url, |(socket, _)| socket);
+    match socket.split_once("://") {
+        // A socket's stands in the query.
+        None => return socket.to_owned(),
+        Some((scheme, rest)) if scheme.to_ascii_lowercase().ends_with("unix") => {
+            return match rest.split_once('/') {
+                Some((user, path)) if !user.is_empty() => format!("{scheme}://***@/{path}"),
+                _ => socket.to_owned(),
+            };
+        }
+        Some(_) => {}
     }
     match (url.split_once("://"), url.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
@@ -123,6 +132,9 @@ pub enum StoreError {
         #[source]
         source: Arc<serde_json::Error>,
     },
+    /// A secret cannot be encrypted: nothing was written.
+    #[error(transparent)]
+    Random(#[from] NoRandomBytes),
     /// Others changed the job again and again while we tried.
     #[error("job {0} changes too often")]
     Contended(String),
@@ -180,6 +192,7 @@ impl StoreError {
             | Self::Full(_)
             | Self::Passing(..)
             | Self::Denied(_)
+            | Self::Random(_)
             | Self::Contended(_)
             | Self::Over(_)
             | Self::Closing => false,
@@ -280,4 +293,32 @@ impl Clock {
 fn local_millis() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_address_shows_its_password() {
+        for scheme in ["redis", "rediss", "valkey", "valkeys"] {
+            for more in ["secret@", "user:secret@", ":secret@", "user:a@secret@", "user:se/cret@"] {
+                let url = format!("{scheme}://{more}host:1/2");
+                assert_eq!(without_password(&url), format!("{scheme}://***@host:1/2"), "{url}");
+            }
+            let url = format!("{scheme}://host:1/2?protocol=resp3");
+            assert!(is_redis_url(&url) && without_password(&url) == url, "{url}");
+        }
+        for scheme in ["unix:", "unix://", "redis+unix://", "valkey+unix://", "UNIX://", "Redis+Unix://"] {
+            let socket = format!("{scheme}/run/a@b/redis.sock");
+            for query in ["?pass=secret", "?db=1&user=me&pass=s@cret", "?pass=://secret@x/"] {
+                let url = format!("{socket}{query}");
+                assert!(is_redis_url(&url), "{url}");
+                assert_eq!(without_password(&url), socket, "{url}");
+            }
+            assert_eq!(without_password(&socket), socket);
+        }
+        assert_eq!(without_password("unix://me:secret@/run/s?pass=secret"), "unix://***@/run/s");
+        assert_eq!(without_password("/run/redis.sock?pass=secret"), "/run/redis.sock");
+    }
 }

@@ -5,21 +5,33 @@ use std::sync::Arc;
 use redis::RedisResult;
 use serde::de::Error as _;
 use songmill_core::job::StateName;
-use songmill_core::{Job, JobId, Timestamp};
+use songmill_core::{Job, JobId, Stage, Timestamp};
 
 use crate::connection::StoreError;
 use crate::record::decode;
+use crate::scripts::{ASIDE, BACK};
 use crate::store::Store;
 
 /// What was set aside.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corrupt {
     /// A job's id, or the key of another record.
     pub what: String,
     /// Since when, in ms since 1970.
     pub since_ms: u64,
-    /// What is wrong with it; none where it can be read again.
-    pub wrong: Option<String>,
+    /// How it is now.
+    pub condition: Condition,
+}
+
+/// How a record is that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It cannot be read: why.
+    Broken(String),
+    /// It can be read again.
+    Readable,
+    /// It was never in anybody's way: a counter that was no number began anew.
+    Repaired,
 }
 
 /// The fields of a job's hash that are read together; the last one, its request, only where it is wanted.
@@ -54,10 +66,9 @@ pub(crate) fn read(
     let (record, version, began, price, claims, request) = (next(), next(), next(), next(), next(), next());
     let number = |field: &str, bytes: Option<Vec<u8>>| {
         let Some(bytes) = bytes else { return Ok(None) };
-        let read = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse::<u64>().ok());
         let wrong =
             || unreadable(format!("field {field} is {:?}, not a number", String::from_utf8_lossy(&bytes)));
-        read.map(Some).ok_or_else(wrong)
+        digits(&bytes, NUMBER).map(Some).ok_or_else(wrong)
     };
     let version = number("v", version)?;
     let (record, version) = match (record, version) {
@@ -72,9 +83,19 @@ pub(crate) fn read(
         version,
         began: number("x", began)?.unwrap_or(0),
         price: price.map(text),
-        claims: u32::try_from(number("c", claims)?.unwrap_or(0)).unwrap_or(u32::MAX),
+        // The next claim begins a count anew that is no number.
+        claims: claims.and_then(|bytes| digits(&bytes, COUNT)).map_or(0, |claims| claims as u32),
         request: request.map(text).unwrap_or_default(),
     }))
+}
+
+/// The most digits of a number, and of a count; `taking.lua` says the same.
+const NUMBER: usize = 15;
+const COUNT: usize = 9;
+
+fn digits(bytes: &[u8], most: usize) -> Option<u64> {
+    let is_number = bytes.len() <= most && bytes.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(bytes).ok().filter(|_| is_number)?.parse().ok()
 }
 
 impl Store {
@@ -97,105 +118,142 @@ impl Store {
         Ok(ids.iter().zip(replies).map(|(id, reply)| read(*id, reply)).collect())
     }
 
-    /// Sets jobs aside that were taken out of a queue and cannot be read. What was claimed of them does not count.
-    pub(crate) async fn set_aside(&self, queue: &str, jobs: &[JobId]) -> Result<(), StoreError> {
+    /// Sets jobs aside that were claimed and cannot be read, each if it is still of that version. What was claimed of
+    /// them does not count.
+    pub(crate) async fn set_aside(&self, queue: &str, jobs: &[(JobId, u64)]) -> Result<(), StoreError> {
         if jobs.is_empty() {
             return Ok(());
         }
-        let mut write = redis::pipe();
-        write.atomic();
-        for id in jobs {
-            let id = id.to_string();
-            write.cmd("ZREM").arg(queue).arg(&id).ignore();
-            write
-                .cmd("ZADD")
-                .arg(self.keys().corrupt())
-                .arg("NX")
-                .arg(self.now().as_millis())
-                .arg(&id)
-                .ignore();
+        let records = jobs.iter().map(|(id, _)| self.keys().job(*id));
+        let keys: Vec<_> = std::iter::once(queue.to_owned()).chain(records).collect();
+        let mut call = ASIDE.call(&keys);
+        for (id, version) in jobs {
+            call.arg(id.to_string()).arg(version);
         }
-        Ok(write.query_async(&mut self.connection()).await?)
+        Ok(call.run(&mut self.connection()).await?)
     }
 
-    /// What was set aside, at most so many, oldest first.
+    /// What was set aside, at most so many, oldest first, and then what was repaired in the last days.
     pub async fn corrupt(&self, most: usize) -> Result<Vec<Corrupt>, StoreError> {
-        let mut ask = redis::cmd("ZRANGE");
-        ask.arg(self.keys().corrupt()).arg(0).arg(most.max(1) - 1).arg("WITHSCORES");
-        let found: Vec<(String, f64)> = ask.query_async(&mut self.connection()).await?;
+        let mut ask = redis::pipe();
+        for set in [self.keys().corrupt(), self.keys().repaired()] {
+            ask.cmd("ZRANGE").arg(set).arg(0).arg(most.max(1) - 1).arg("WITHSCORES");
+        }
+        let [found, repaired]: [Vec<(String, f64)>; 2] = ask.query_async(&mut self.connection()).await?;
         let mut corrupt = Vec::with_capacity(found.len());
         for (what, since) in found {
-            let wrong = match what.parse::<JobId>() {
-                Ok(id) => match self.readable(id).await {
-                    Ok(Some(_)) => None,
-                    Ok(None) => Some("there is no such job any more".to_owned()),
-                    Err(StoreError::Record { source, .. }) => Some(source.to_string()),
-                    Err(error) => return Err(error),
-                },
-                Err(_) => {
-                    let kind: String =
-                        redis::cmd("TYPE").arg(&what).query_async(&mut self.connection()).await?;
-                    Some(match kind.as_str() {
-                        "hash" => "a field of it is not what it should be".to_owned(),
-                        kind => format!("it is a {kind}, not a hash"),
-                    })
-                }
-            };
-            corrupt.push(Corrupt { what, since_ms: since as u64, wrong });
+            // What is gone needs nobody; it is forgotten in time.
+            if let Some(condition) = self.condition(&what).await? {
+                corrupt.push(Corrupt { what, since_ms: since as u64, condition });
+            }
         }
+        for (what, since) in repaired {
+            corrupt.push(Corrupt { what, since_ms: since as u64, condition: Condition::Repaired });
+        }
+        corrupt.truncate(most);
         Ok(corrupt)
     }
 
-    async fn readable(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+    /// How a record is that was set aside; none where it is gone.
+    async fn condition(&self, what: &str) -> Result<Option<Condition>, StoreError> {
+        if let Ok(id) = what.parse::<JobId>() {
+            return match self.readable(id).await {
+                Ok(job) => Ok(job.map(|_| Condition::Readable)),
+                Err(StoreError::Record { source, .. }) => Ok(Some(Condition::Broken(source.to_string()))),
+                Err(error) => Err(error),
+            };
+        }
+        let mut ask = redis::cmd("TYPE");
+        let kind: String = ask.arg(what).query_async(&mut self.connection()).await?;
+        Ok(match kind.as_str() {
+            "none" => None,
+            "hash" => Some(Condition::Broken("it, or a field of it, is not what it should be".to_owned())),
+            kind => Some(Condition::Broken(format!("it is a {kind}, which it should not be"))),
+        })
+    }
+
+    /// A job that can be read, as it stands, and its version.
+    async fn readable(&self, id: JobId) -> Result<Option<(Job, u64)>, StoreError> {
         let Some(found) = self.fields(&[id], false).await?.pop().transpose()?.flatten() else {
             return Ok(None);
         };
         let job = decode(id, &found.record)?;
-        Ok(Some(self.begun(job, found.began, found.price.as_deref())))
+        Ok(Some((self.begun(job, found.began, found.price.as_deref()), found.version)))
     }
 
     /// Puts jobs that were set aside and can be read again back where they belong, and forgets what is not there any
     /// more or was another record; how many jobs were put back.
     pub async fn put_back(&self) -> Result<u64, StoreError> {
-        let corrupt = self.keys().corrupt();
-        let mut put = 0;
-        let found: Vec<String> =
-            redis::cmd("ZRANGE").arg(&corrupt).arg(0).arg(-1).query_async(&mut self.connection()).await?;
-        for what in found {
-            let mut write = redis::pipe();
-            write.atomic();
-            if let Ok(id) = what.parse::<JobId>() {
-                let job = match self.readable(id).await {
+        let put = self.mend().await?;
+        let mut forget = redis::cmd("ZREM");
+        let others = self.aside().await?.into_iter().filter(|what| what.parse::<JobId>().is_err());
+        let others: Vec<_> = others.collect();
+        if !others.is_empty() {
+            forget.arg(self.keys().corrupt()).arg(others).query_async::<()>(&mut self.connection()).await?;
+        }
+        let mut forget = redis::cmd("UNLINK");
+        forget.arg(self.keys().repaired()).query_async::<()>(&mut self.connection()).await?;
+        Ok(put)
+    }
+
+    /// Puts jobs back that were set aside and that this process can read, such as those that only an older one could
+    /// not, and forgets what is gone; how many jobs were put back.
+    pub async fn mend(&self) -> Result<u64, StoreError> {
+        let (corrupt, mut put) = (self.keys().corrupt(), 0);
+        for what in self.aside().await? {
+            let job = match what.parse::<JobId>() {
+                Ok(id) => match self.readable(id).await {
                     Ok(job) => job,
                     Err(StoreError::Record { .. }) => continue,
                     Err(error) => return Err(error),
-                };
-                let queue = job.as_ref().and_then(|job| match job.place() {
-                    Some(place) => Some(self.keys().queue(place.stage, place.vendor)),
-                    None => (job.state.name() == StateName::Held).then(|| self.keys().held()),
-                });
-                if let Some(queue) = queue {
-                    // Whoever is due now is claimed next, or goes into its lane.
-                    write.cmd("ZADD").arg(queue).arg(self.now().as_millis()).arg(&what).ignore();
-                    put += 1;
+                },
+                Err(_) if self.condition(&what).await?.is_some() => continue,
+                Err(_) => None,
+            };
+            let Some((job, version)) = job else {
+                let mut forget = redis::cmd("ZREM");
+                forget.arg(&corrupt).arg(&what).query_async::<()>(&mut self.connection()).await?;
+                continue;
+            };
+            let record = self.keys().job(job.id);
+            let (queue, lane) = match job.place() {
+                Some(place) => {
+                    let lane = if place.stage == Stage::Submit { job.lane() } else { String::new() };
+                    (self.keys().queue(place.stage, place.vendor), lane)
                 }
-            }
-            write.cmd("ZREM").arg(&corrupt).arg(&what).ignore();
-            write.query_async::<()>(&mut self.connection()).await?;
+                None if job.state.name() == StateName::Held => (self.keys().held(), String::new()),
+                None => (record.clone(), String::new()),
+            };
+            let mut call = BACK.call(&[corrupt.clone(), record, queue]);
+            call.arg(&what).arg(version).arg(lane);
+            put += call.run::<u64>(&mut self.connection()).await?;
         }
         Ok(put)
     }
+
+    /// What was set aside, as many as are looked at together.
+    async fn aside(&self) -> Result<Vec<String>, StoreError> {
+        let mut ask = redis::cmd("ZRANGE");
+        ask.arg(self.keys().corrupt()).arg(0).arg(MENDED - 1);
+        Ok(ask.query_async(&mut self.connection()).await?)
+    }
 }
+
+/// The most records that are looked at to be put back.
+const MENDED: usize = 10_000;
 
 impl Corrupt {
     /// It in a sentence.
     pub fn message(&self) -> String {
-        let Self { what, since_ms, wrong } = self;
+        let Self { what, since_ms, condition } = self;
         let since = Timestamp::from_millis(*since_ms);
         let whose = if what.parse::<JobId>().is_ok() { "job" } else { "record" };
-        match wrong {
-            Some(wrong) => format!("{whose} {what} cannot be read since {since}: {wrong}"),
-            None => format!("{whose} {what} can be read again"),
+        match condition {
+            Condition::Broken(why) => format!("{whose} {what} cannot be read since {since}: {why}"),
+            Condition::Readable => format!("{whose} {what} can be read again"),
+            Condition::Repaired => {
+                format!("a counter of {whose} {what} was no number at {since}, and was begun anew")
+            }
         }
     }
 }

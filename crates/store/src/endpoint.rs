@@ -8,7 +8,7 @@ use songmill_core::{EndpointId, Tenant};
 use crate::connection::StoreError;
 use crate::notice_type::NoticeType;
 use crate::scripts::ENDPOINT;
-use crate::secret_key::{SealedSecret, SecretKeys, is_pair};
+use crate::secret_key::{NoRandomBytes, SealedSecret, SecretKeys, is_pair};
 use crate::store::Store;
 
 /// Where notices go.
@@ -98,14 +98,18 @@ impl Endpoint {
 }
 
 /// An endpoint as it is written: with its secrets encrypted where there is a key.
-pub(crate) fn sealed(endpoint: &Endpoint, tenant: &Tenant, keys: &SecretKeys) -> Endpoint {
+pub(crate) fn sealed(
+    endpoint: &Endpoint,
+    tenant: &Tenant,
+    keys: &SecretKeys,
+) -> Result<Endpoint, NoRandomBytes> {
     let mut endpoint = endpoint.clone();
     for secret in &mut endpoint.secrets {
-        if let Some(sealed) = keys.seal(tenant, &endpoint.id, &secret.secret) {
+        if let Some(sealed) = keys.seal(tenant, &endpoint.id, &secret.secret)? {
             secret.secret = sealed;
         }
     }
-    endpoint
+    Ok(endpoint)
 }
 
 impl Store {
@@ -207,7 +211,7 @@ impl Store {
         endpoint: &Endpoint,
         before: &[u8],
     ) -> Result<bool, StoreError> {
-        let sealed = sealed(endpoint, tenant, &self.secret_keys());
+        let sealed = sealed(endpoint, tenant, &self.secret_keys())?;
         let json = serde_json::to_vec(&sealed).expect("texts and numbers are always JSON");
         let on = match (&endpoint.disabled, endpoint.failing_since_ms) {
             (Some(_), _) => "",

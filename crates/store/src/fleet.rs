@@ -118,14 +118,17 @@ impl Fleet {
         Self { is_seeded: false, currency: money.currency, budgets, prices }
     }
 
-    /// The same with what stands in the record.
-    fn with(mut self, fields: &BTreeMap<String, String>) -> Result<Self, StoreError> {
+    /// The same with what stands in the record, and the vendors whose price there cannot be read, with why: it is as
+    /// the settings say.
+    fn with(mut self, fields: &BTreeMap<String, String>) -> (Self, Vec<(VendorName, serde_json::Error)>) {
+        let mut unreadable = Vec::new();
         self.is_seeded = fields.contains_key("seeded");
         if let Some(currency) = fields.get("currency").and_then(|letters| letters.parse().ok()) {
             self.currency = currency;
         }
         let budget = |name: &str, budget: &mut f64| {
-            if let Some(micros) = fields.get(name).and_then(|micros| micros.parse::<f64>().ok()) {
+            let micros = fields.get(name).and_then(|micros| micros.parse::<f64>().ok());
+            if let Some(micros) = micros.filter(|micros| micros.is_finite()) {
                 *budget = micros / 1e6;
             }
         };
@@ -134,13 +137,12 @@ impl Fleet {
         budget("batch", &mut self.budgets.batch);
         for (field, info) in fields {
             let Some(Ok(vendor)) = field.strip_prefix("i:").map(str::parse) else { continue };
-            let entry = serde_json::from_str(info).map_err(|source| StoreError::Record {
-                job: "prices and budgets".into(),
-                source: source.into(),
-            })?;
-            self.prices.insert(vendor, entry);
+            match serde_json::from_str(info) {
+                Ok(entry) => drop(self.prices.insert(vendor, entry)),
+                Err(error) => unreadable.push((vendor, error)),
+            }
         }
-        Ok(self)
+        (self, unreadable)
     }
 }
 
@@ -169,25 +171,41 @@ impl Store {
             call.arg(vendor.as_str()).arg(json(&entry.price.terms())).arg(json(&entry)).arg(date);
         }
         let written = call.run::<u8>(&mut self.connection()).await? == 1;
-        self.refresh_fleet().await?;
+        let (fleet, unreadable) = self.read_fleet().await?;
+        for (vendor, error) in unreadable {
+            tracing::warn!(
+                %vendor, %error,
+                "what {vendor} charges cannot be read, and counts as this process' settings say; set it with `songmill price set`"
+            );
+        }
+        self.take_over(fleet);
         Ok(written)
     }
 
     /// The fleet's prices and budgets.
     pub async fn fleet(&self) -> Result<Fleet, StoreError> {
+        Ok(self.read_fleet().await?.0)
+    }
+
+    async fn read_fleet(&self) -> Result<(Fleet, Vec<(VendorName, serde_json::Error)>), StoreError> {
         let mut ask = redis::cmd("HGETALL");
         ask.arg(self.keys().fleet());
         let fields = ask.query_async(&mut self.connection()).await?;
-        Fleet::of_settings(self.configured()).with(&fields)
+        Ok(Fleet::of_settings(self.configured()).with(&fields))
     }
 
     /// Takes over the fleet's prices and budgets for plans; claims read them themselves.
     pub async fn refresh_fleet(&self) -> Result<(), StoreError> {
-        let money = self.fleet().await?.money(self.configured().hour);
+        let fleet = self.fleet().await?;
+        self.take_over(fleet);
+        Ok(())
+    }
+
+    fn take_over(&self, fleet: Fleet) {
+        let money = fleet.money(self.configured().hour);
         if self.policy().money != money {
             self.change_policy(|policy| policy.money = money);
         }
-        Ok(())
     }
 
     /// Keeps prices and budgets up to date until the handle is dropped.

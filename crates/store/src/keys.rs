@@ -15,7 +15,7 @@ impl Keys {
     }
 
     /// Hash: `d` record, `r` request, `v` version, `b` batch, `s` what its next submission is priced by, `x` when a submit claim began, `p` what it reserved, `c` claims in a row,
-    /// `z` the version it had when it was erased.
+    /// `q` whether its bytes are in its tenant's account, `z` the version it had when it was erased.
     pub(crate) fn job(&self, id: JobId) -> String {
         format!("{}:j:{id}", self.tag)
     }
@@ -240,6 +240,11 @@ impl Keys {
     /// Sorted set of records that cannot be read, by since when: a job's id, or the key of another.
     pub(crate) fn corrupt(&self) -> String {
         format!("{}:corrupt", self.tag)
+    }
+
+    /// Sorted set of records with a counter that began anew, by since when; it goes after a week.
+    pub(crate) fn repaired(&self) -> String {
+        format!("{}:repaired", self.tag)
     }
 
     /// Stream of what could not be understood, capped.

@@ -55,7 +55,7 @@ pub use apply::Applied;
 pub use audit::{Audit, Breach};
 pub use batch::{Batch, Counts, Member};
 pub use connection::{Settings, StoreError, is_redis_url, without_password};
-pub use corrupt::Corrupt;
+pub use corrupt::{Condition, Corrupt};
 pub use endpoint::{DeliveryFailure, Disabled, Endpoint, EndpointSecret};
 pub use enqueue::{Enqueued, NewJob};
 pub use erase::{Erasable, Erasing, KeptAnswer, Made};
@@ -70,7 +70,7 @@ pub use notice::{Claimed, Held, NewNotice, Notice, NoticeState, Places, Taken, T
 pub use notice_type::NoticeType;
 pub use passing::Passing;
 pub use queue::{Outcome, QueueSettings, StageQueue, UnderWay};
-pub use secret_key::{BadSecretKey, SealedSecret, SecretKeys};
+pub use secret_key::{BadSecretKey, NoRandomBytes, SealedSecret, SecretKeys};
 pub use spend::{Purse as DayPurse, Spent};
 pub use standing::{Purse, PurseOf, Standing};
 pub use store::{Logged, Retention, Store, Stored};

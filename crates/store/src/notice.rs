@@ -182,6 +182,8 @@ pub struct Taken {
 
 /// How long notices are kept after they are settled; twice as long they wait.
 const KEEP: Duration = Duration::from_secs(7 * 86_400);
+/// Who found nothing to take asks no sooner again: what is due now may be another's.
+const BREATH: Duration = Duration::from_millis(10);
 /// The longest sleep without being woken.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
@@ -251,22 +253,34 @@ impl Store {
         };
         let out = out.map(|value| redis::from_redis_value(value).map_err(redis::RedisError::from));
         let out: Vec<Vec<u8>> = out.collect::<Result<_, _>>()?;
+        let mut unreadable = redis::pipe();
         for fields in out.chunks_exact(6) {
-            let [whose, slow, fence, _, notice, payload] = fields else { continue };
+            let [whose, slow, fence, id, notice, payload] = fields else { continue };
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let whose = text(whose);
             let Some((tenant, endpoint)) = whose.split_once('/') else { continue };
             let (Ok(tenant), Ok(endpoint)) = (tenant.parse(), endpoint.parse()) else { continue };
-            let (Ok(notice), Ok(fence)) = (serde_json::from_slice(notice), text(fence).parse()) else {
-                continue;
-            };
-            let notice = (notice, text(payload));
-            match taken.claimed.last_mut() {
-                Some(last) if last.endpoint == endpoint && last.tenant == tenant => last.notices.push(notice),
-                _ => {
-                    let slow = slow == b"slow";
-                    taken.claimed.push(Claimed { tenant, endpoint, slow, notices: vec![notice], fence });
+            let Ok(fence) = text(fence).parse() else { continue };
+            let is_of = |last: &Claimed| last.endpoint == endpoint && last.tenant == tenant;
+            if !taken.claimed.last().is_some_and(is_of) {
+                let slow = slow == b"slow";
+                taken.claimed.push(Claimed { tenant, endpoint, slow, notices: Vec::new(), fence });
+            }
+            let claimed = taken.claimed.last_mut().expect("there is one now");
+            match serde_json::from_slice(notice) {
+                Ok(notice) => claimed.notices.push((notice, text(payload))),
+                Err(error) => {
+                    let (id, tenant, endpoint) = (text(id), &claimed.tenant, &claimed.endpoint);
+                    tracing::error!(%tenant, %endpoint, id, %error, "a webhook is not sent: it cannot be read");
+                    unreadable.cmd("ZREM").arg(keys.waiting(tenant, endpoint)).arg(id).ignore();
                 }
+            }
+        }
+        if !unreadable.is_empty() {
+            unreadable.query_async::<()>(&mut self.connection()).await?;
+            // An endpoint of which nothing else was taken waits for nobody.
+            for claimed in taken.claimed.extract_if(.., |claimed| claimed.notices.is_empty()) {
+                self.told(&claimed, &[], None).await?;
             }
         }
         Ok(taken)
@@ -275,7 +289,7 @@ impl Store {
     /// Sleeps until there may be notices to write or to send.
     pub async fn wait_for_notices(&self, next_due: Option<Timestamp>) {
         let bell = self.wake().bell(&self.keys().outbox());
-        let wait = next_due.map_or(LONGEST_SLEEP, |due| due.since(self.now())).min(LONGEST_SLEEP);
+        let wait = next_due.map_or(LONGEST_SLEEP, |due| due.since(self.now())).clamp(BREATH, LONGEST_SLEEP);
         // Being rung early or late is all the same.
         let _ = tokio::time::timeout(wait, bell.notified()).await;
     }
@@ -303,7 +317,9 @@ impl Store {
         let json = |endpoint: &Endpoint| serde_json::to_vec(endpoint).expect("texts are always JSON");
         match endpoint {
             Some((before, after)) => {
-                call.arg(json(before)).arg(json(&sealed(after, tenant, &self.secret_keys())))
+                // What stands there plain already may stay so until it can be encrypted.
+                let sealed = sealed(after, tenant, &self.secret_keys()).unwrap_or_else(|_| after.clone());
+                call.arg(json(before)).arg(json(&sealed))
             }
             None => call.arg("").arg(""),
         };

@@ -9,7 +9,7 @@ use songmill_core::pace::{Health, Kind, Pace, Took};
 use songmill_core::{Event, Job, Report, Timestamp, VendorName};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::connection::StoreError;
+use crate::connection::{StoreError, nothing_if_corrupt};
 use crate::scripts::PACE;
 use crate::store::Store;
 
@@ -33,6 +33,17 @@ const ABOUT: u32 = 4;
 const KEPT: Duration = Duration::from_secs(7 * 86_400);
 
 impl Counted {
+    /// Counts what could not be told yet.
+    fn keep(&self, more: BTreeMap<VendorName, BTreeMap<String, u64>>) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (vendor, fields) in more {
+            let known = counts.more.entry(vendor).or_default();
+            for (field, by) in fields {
+                *known.entry(field).or_default() += by;
+            }
+        }
+    }
+
     /// Counts what an event that changed a job tells of its vendor.
     pub(crate) fn observe(&self, pace: &Pace, before: &Job, event: &Event, after: &Job) {
         let State::Generating { attempt, nudged, .. } = &before.state else { return };
@@ -114,17 +125,21 @@ impl Store {
     }
 
     async fn tell_pace(&self) -> Result<(), StoreError> {
-        let more = {
+        let mut more = {
             let mut counts = self.counted().0.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut counts.more)
         };
-        for (vendor, fields) in more {
+        while let Some((vendor, fields)) = more.pop_first() {
             let mut call = PACE.call(&[self.keys().pace(&vendor)]);
             call.arg(KEPT.as_millis() as u64);
             for (field, by) in fields {
                 call.arg(field).arg(by);
             }
-            call.run::<i64>(&mut self.connection()).await?;
+            if let Err(error) = call.run::<i64>(&mut self.connection()).await {
+                // What may have been written is not told twice; what stands behind it is told the next time.
+                self.counted().keep(more);
+                return Err(error.into());
+            }
         }
         Ok(())
     }
@@ -158,9 +173,11 @@ impl Store {
         if vendors.is_empty() {
             return Ok(pace);
         }
-        let found: Vec<BTreeMap<String, u32>> = ask.query_async(&mut self.connection()).await?;
+        let found: Vec<redis::RedisResult<BTreeMap<String, String>>> =
+            ask.ignore_errors().query_async(&mut self.connection()).await?;
         for (vendor, fields) in vendors.iter().zip(found) {
-            for (field, count) in fields {
+            for (field, count) in nothing_if_corrupt(fields)? {
+                let Ok(count) = count.parse::<u32>() else { continue };
                 match field.split_once('.') {
                     Some((kind, step)) => {
                         let (Ok(kind), Ok(step)) = (kind.parse(), step.parse()) else { continue };

@@ -1,7 +1,9 @@
 //! What Redis must let us do: the user in `deploy/redis-users.acl`, and whether the one we are may do it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use redis::AsyncConnectionConfig;
 use redis::aio::ConnectionLike as _;
 
 use crate::connection::StoreError;
@@ -18,13 +20,19 @@ fn granted() -> impl Iterator<Item = &'static str> {
 
 /// An empty transaction that is done, and one that is not.
 const TRANSACTION: [&str; 4] = ["multi", "exec", "multi", "discard"];
+/// How long Redis may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// More than any of them must have; each is tried with one, with two and so on.
 const MOST_ARGUMENTS: usize = 4;
 
 impl Store {
     /// Commands that our user in Redis may not give although we need them.
     pub async fn missing_permissions(&self) -> Result<Vec<String>, StoreError> {
-        let mut connection = self.connection();
+        // Of its own: who may not DISCARD stays within the transaction.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let mut connection = self.client().get_multiplexed_async_connection_with_config(&config).await?;
         // Without these, what follows would be done instead of forgotten.
         let mut begin = redis::pipe();
         TRANSACTION.iter().for_each(|name| {

@@ -44,6 +44,11 @@ pub(crate) fn decode(id: JobId, record: &[u8]) -> Result<Job, StoreError> {
     };
     let mut job: Job = serde_json::from_slice(json).map_err(|source| unreadable(id, source))?;
     job.id = id;
+    if job.routes.get(job.route as usize).is_none() {
+        use serde::de::Error as _;
+        let missing = format!("it is with route {} of {}", job.route.saturating_add(1), job.routes.len());
+        return Err(unreadable(id, serde_json::Error::custom(missing)));
+    }
     Ok(job)
 }
 

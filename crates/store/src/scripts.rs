@@ -30,6 +30,8 @@ scripts! {
     SIGNAL = "limit.lua" "events.lua" "signal.lua";
     FLOW = "limit.lua" "share.lua" "flow.lua";
     PACE = "pace.lua";
+    ASIDE = "aside.lua";
+    BACK = "share.lua" "back.lua";
     EXTEND = "extend.lua";
     BLAME = "blame.lua";
     UPLOAD = "account.lua" "events.lua" "batch.lua" "upload.lua";

@@ -47,6 +47,11 @@ pub enum SealedSecret {
     Broken,
 }
 
+/// Why a secret cannot be encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system has no random bytes to encrypt a secret with: nothing was written")]
+pub struct NoRandomBytes(#[source] getrandom::Error);
+
 /// What an encrypted secret begins with: `enc1.<key>.<whsec|whsk>.<base64 of nonce and text>`.
 const MARK: &str = "enc1.";
 const NONCE: usize = 24;
@@ -65,26 +70,38 @@ impl SecretKeys {
         Ok(Self(Arc::new(keys.ok_or(BadSecretKey)?)))
     }
 
-    /// A secret encrypted with the first key; none where it is already, or cannot be.
-    pub(crate) fn seal(&self, tenant: &Tenant, endpoint: &EndpointId, secret: &str) -> Option<String> {
-        let first = self.0.first()?;
+    /// A secret encrypted with the first key; none where it is already, or cannot be opened.
+    pub(crate) fn seal(
+        &self,
+        tenant: &Tenant,
+        endpoint: &EndpointId,
+        secret: &str,
+    ) -> Result<Option<String>, NoRandomBytes> {
+        self.seal_with(tenant, endpoint, secret, getrandom::fill)
+    }
+
+    fn seal_with(
+        &self,
+        tenant: &Tenant,
+        endpoint: &EndpointId,
+        secret: &str,
+        random: impl FnOnce(&mut [u8]) -> Result<(), getrandom::Error>,
+    ) -> Result<Option<String>, NoRandomBytes> {
+        let Some(first) = self.0.first() else { return Ok(None) };
         if sealed(secret).is_some_and(|(id, _, _)| id == first.id) {
-            return None;
+            return Ok(None);
         }
         // What no key opens stays for who has the key.
-        let plain = self.open(tenant, endpoint, secret).ok()?;
+        let Ok(plain) = self.open(tenant, endpoint, secret) else { return Ok(None) };
         let mut nonce = [0; NONCE];
-        if getrandom::fill(&mut nonce).is_err() {
-            tracing::error!(%endpoint, "a secret stays as it is in Redis: no random bytes from the system");
-            return None;
-        }
+        random(&mut nonce).map_err(NoRandomBytes)?;
         let kind = plain.split('_').next().unwrap_or_default();
         let aad = bound_to(tenant, endpoint, kind);
         let payload = Payload { msg: plain.as_bytes(), aad: aad.as_bytes() };
         let text =
             first.cipher.encrypt(&XNonce::from(nonce), payload).expect("a secret is shorter than 256 GiB");
         let bytes = STANDARD.encode([&nonce[..], &text].concat());
-        Some(format!("{MARK}{}.{kind}.{bytes}", first.id))
+        Ok(Some(format!("{MARK}{}.{kind}.{bytes}", first.id)))
     }
 
     /// A secret as it is signed with: `whsec_…` or `whsk_…`.
@@ -137,11 +154,11 @@ mod tests {
         let (old, new) = (key(1), key(2));
         let keys = SecretKeys::new([old.as_str()]).unwrap();
         for plain in ["whsec_c2VjcmV0", "whsk_c2VjcmV0"] {
-            let sealed = keys.seal(&tenant, &endpoint, plain).unwrap();
+            let sealed = keys.seal(&tenant, &endpoint, plain).unwrap().unwrap();
             assert!(!sealed.contains("c2VjcmV0"), "{sealed}");
             assert_eq!(is_pair(&sealed), is_pair(plain));
             assert_eq!(keys.open(&tenant, &endpoint, &sealed).unwrap(), plain);
-            assert_eq!(keys.seal(&tenant, &endpoint, &sealed), None, "it is already");
+            assert_eq!(keys.seal(&tenant, &endpoint, &sealed), Ok(None), "it is already");
             let other: (Tenant, EndpointId) = ("two".parse().unwrap(), "ep_2".parse().unwrap());
             assert_eq!(keys.open(&other.0, &endpoint, &sealed), Err(SealedSecret::Broken));
             assert_eq!(keys.open(&tenant, &other.1, &sealed), Err(SealedSecret::Broken));
@@ -150,13 +167,28 @@ mod tests {
             assert_eq!(keys.open(&tenant, &endpoint, &swapped), Err(SealedSecret::Broken));
             // A new key goes first, and what the old one encrypted is encrypted anew.
             let both = SecretKeys::new([new.as_str(), &old]).unwrap();
-            let anew = both.seal(&tenant, &endpoint, &sealed).unwrap();
+            let anew = both.seal(&tenant, &endpoint, &sealed).unwrap().unwrap();
             let only = SecretKeys::new([new.as_str()]).unwrap();
             assert_eq!(only.open(&tenant, &endpoint, &anew).unwrap(), plain);
             let lost = only.open(&tenant, &endpoint, &sealed);
             assert!(matches!(&lost, Err(SealedSecret::NoKey(id)) if sealed.contains(id)), "{lost:?}");
-            assert_eq!(only.seal(&tenant, &endpoint, &sealed), None, "what cannot be opened stays as it is");
+            assert_eq!(
+                only.seal(&tenant, &endpoint, &sealed),
+                Ok(None),
+                "what cannot be opened stays as it is"
+            );
         }
+    }
+
+    #[test]
+    fn without_random_bytes_nothing_is_encrypted_and_nothing_left_plain() {
+        let (tenant, endpoint): (Tenant, EndpointId) = ("one".parse().unwrap(), "ep_1".parse().unwrap());
+        let keys = SecretKeys::new([key(1).as_str()]).unwrap();
+        let seal =
+            |secret| keys.seal_with(&tenant, &endpoint, secret, |_| Err(getrandom::Error::UNSUPPORTED));
+        assert_eq!(seal("whsec_c2VjcmV0"), Err(NoRandomBytes(getrandom::Error::UNSUPPORTED)));
+        let sealed = keys.seal(&tenant, &endpoint, "whsec_c2VjcmV0").unwrap().unwrap();
+        assert_eq!(seal(&sealed), Ok(None));
     }
 
     #[test]

@@ -250,6 +250,11 @@ impl Store {
         self.0.clock.learn(now);
     }
 
+    /// What makes connections.
+    pub(crate) fn client(&self) -> &redis::Client {
+        &self.0.client
+    }
+
     pub(crate) fn connection(&self) -> Link {
         self.0.connection.clone()
     }

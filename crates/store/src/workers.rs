@@ -246,11 +246,14 @@ impl Store {
 
     /// Whether webhooks wait to be sent, now or later.
     pub async fn has_waiting_notices(&self) -> Result<bool, StoreError> {
+        let keys = self.keys();
         let mut ask = redis::pipe();
-        ask.cmd("XLEN").arg(self.keys().outbox());
-        ask.cmd("ZCARD").arg(self.keys().notify());
-        let (unchosen, endpoints): (u64, u64) = ask.query_async(&mut self.connection()).await?;
-        Ok(unchosen + endpoints > 0)
+        ask.cmd("XLEN").arg(keys.outbox());
+        for endpoints in [keys.notify(), format!("{}:slow", keys.notify()), keys.notifying()] {
+            ask.cmd("ZCARD").arg(endpoints);
+        }
+        let waiting: Vec<u64> = ask.query_async(&mut self.connection()).await?;
+        Ok(waiting.iter().any(|count| *count > 0))
     }
 
     /// The processes that run roles, by name; those that were lost in the last minute, too.

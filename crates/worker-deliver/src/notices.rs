@@ -81,6 +81,8 @@ const CHUNK: usize = 64;
 const SPARE: Duration = Duration::from_secs(45);
 /// Between two looks for uploads whose uploaders are gone.
 const SWEEP: Duration = Duration::from_secs(10);
+/// Between two looks whether this process can read what another could not, and set aside; the first comes soon.
+const MEND: Duration = Duration::from_secs(3600);
 /// After Redis could not be asked.
 const AWAY: Duration = Duration::from_secs(1);
 
@@ -93,7 +95,7 @@ pub(crate) async fn run(
 ) -> Result<(), rustls::Error> {
     let sender = Arc::new(Sender::new(settings.clone(), &egress, store.clone())?);
     let mut posting = Posting::new(settings.endpoints);
-    let mut swept = Instant::now();
+    let (mut swept, mut mended) = (Instant::now(), None::<Instant>);
     while !shutdown.is_cancelled() {
         if swept.elapsed() >= SWEEP {
             swept = Instant::now();
@@ -102,6 +104,16 @@ pub(crate) async fn run(
             }
             if let Err(error) = store.sweep_accounts().await {
                 tracing::warn!(%error, "what has expired is counted until redis can be asked");
+            }
+            if mended.is_none_or(|at| at.elapsed() >= MEND) {
+                mended = Some(Instant::now());
+                match store.mend().await {
+                    Ok(0) => {}
+                    Ok(put) => tracing::info!(put, "{put} jobs that were set aside can be read, and go on"),
+                    Err(error) => {
+                        tracing::warn!(%error, "what was set aside stays so until redis can be asked")
+                    }
+                }
             }
         }
         let next_due = match turn(&settings, &store, &sender, &mut posting).await {

@@ -9,14 +9,15 @@ local SHARES = { batches = 0.25, rejected = 0.125, answers = 0.125, webhooks = 0
 -- for a key with a short value; for a batch; for a rejected row; for a webhook; for an event.
 local JOB, PLACE, KEY, BATCH, ROW, WEBHOOK, EVENT = 900, 48, 200, 1200, 150, 900, 256
 
--- tenant: its hash; events: the stream of all; limits: `bytes width`: what it may have where nothing else is said (0: any
--- number), and how exactly it is known when something expires, in ms
+-- tenant: its hash; events: the stream of all; limits: `bytes width wide`: what it may have where nothing else is said (0:
+-- any number), and how exactly it is known when something expires, in ms: jobs and batches, and what is kept for long
+-- whatever the retention
 local function account_of(tenant, events, limits)
   local base, name = string.match(tenant, '^(.*}):t:(.*)$')
-  local bytes, width = string.match(limits, '^(%d+) (%d+)$')
+  local bytes, width, wide = string.match(limits, '^(%d+) (%d+) (%d+)$')
   local account = {
-    tenant = tenant, key = base .. ':u:' .. name, events = events .. ':' .. name, bytes = tonumber(bytes),
-    width = tonumber(width), changes = {},
+    tenant = tenant, key = base .. ':u:' .. name, events = events .. ':' .. name, bytes = tonumber(bytes), changes = {},
+    widths = setmetatable({ lists = wide, answers = wide, webhooks = wide }, { __index = function() return width end }),
   }
   return setmetatable(account, { __index = Account })
 end
@@ -25,9 +26,10 @@ function Account:add(kind, bytes)
   self.changes[kind] = (self.changes[kind] or 0) + bytes
 end
 
--- The moment at which what expires then is surely gone.
-function Account:moment(at)
-  return string.format('%.0f', math.ceil(at / self.width) * self.width)
+-- The moment at which what of a kind expires then is surely gone.
+function Account:moment(kind, at)
+  local width = tonumber(self.widths[kind])
+  return string.format('%.0f', math.ceil(at / width) * width)
 end
 
 -- So much of what is counted expires at this moment.
@@ -52,12 +54,19 @@ function Account:drop(kind, bytes, moment)
 end
 
 -- The moment at which this key, as it is now, is gone; nothing where it stays.
-function Account:moment_of(key)
+function Account:moment_of(kind, key)
   local left = redis.call('PTTL', key)
-  return left >= 0 and self:moment(now + left) or nil
+  return left >= 0 and self:moment(kind, now + left) or nil
 end
 
--- What has expired goes.
+-- Adds to a field. Never below nothing: what was there before there were accounts goes too.
+function Account:write(field, by)
+  if by ~= 0 and guarded('HINCRBY', self.key, field, string.format('%.0f', by)) < 0 then
+    guarded('HSET', self.key, field, 0)
+  end
+end
+
+-- What has expired goes, from its sum at once: who asks for room may be refused, and write nothing down.
 function Account:sweep()
   if self.swept then return end
   self.swept = true
@@ -68,8 +77,8 @@ function Account:sweep()
     local kind, moment = string.match(fields[i], '^(%l+)@(%d+)$')
     moment = tonumber(moment)
     if moment and moment <= now then
-      self:add(kind, -(tonumber(fields[i + 1]) or 0))
       guarded('HDEL', self.key, fields[i])
+      self:write(kind, -(tonumber(fields[i + 1]) or 0))
     elseif moment and (not first or moment < first) then
       first = moment
     end
@@ -83,7 +92,7 @@ end
 
 -- How many bytes more of a kind it may have; an eighth of all is kept for events.
 function Account:room(kind)
-  local most = tonumber(guarded('HGET', self.tenant, 'max_bytes') or self.bytes) or self.bytes
+  local most = number_of(guarded('HGET', self.tenant, 'max_bytes')) or self.bytes
   if most <= 0 then return math.huge end
   self:sweep()
   local sums, all, own = guarded('HMGET', self.key, unpack(KINDS)), most / 8, 0
@@ -97,12 +106,7 @@ end
 
 -- Writes down what has changed.
 function Account:close()
-  for field, by in pairs(self.changes) do
-    -- Never below nothing: what was there before there were accounts goes too.
-    if by ~= 0 and guarded('HINCRBY', self.key, field, string.format('%.0f', by)) < 0 then
-      guarded('HSET', self.key, field, 0)
-    end
-  end
+  for field, by in pairs(self.changes) do self:write(field, by) end
   if self.first then
     local due = tonumber(guarded('HGET', self.key, 'due') or nil)
     if not due or self.first < due then guarded('HSET', self.key, 'due', string.format('%.0f', self.first)) end

@@ -2,8 +2,8 @@
 
 -- Lists a new batch. Names of batches that have expired go by the way, more of them than come.
 local function list_batch(batches, batch, prefix)
-  redis.call('ZADD', batches, now, batch)
-  for _, name in ipairs(redis.call('ZRANDMEMBER', batches, 3)) do
+  guarded('ZADD', batches, now, batch)
+  for _, name in ipairs(guarded('ZRANDMEMBER', batches, 3)) do
     if redis.call('EXISTS', prefix .. name) == 0 then redis.call('ZREM', batches, name) end
   end
 end
@@ -41,7 +41,7 @@ local function close_if_over(at)
   for i = 2, 4 do ended = ended + (tonumber(c[i] or nil) or 0) end
   if ended < total then return end
   for _, key in ipairs({ at.batch, at.members, at.refused }) do redis.call('PEXPIRE', key, at.retention * 2) end
-  batch_expires(at.account, at.batch, at.account:moment(now + at.retention * 2))
+  batch_expires(at.account, at.batch, at.account:moment('batches', now + at.retention * 2))
   if c[6] or total == 0 then return end
   local name = string.match(at.batch, '}:b:(.*)$')
   guarded('HSET', at.batch, 'closed', now)

@@ -43,11 +43,11 @@ local FINAL = { completed = true, failed = true, canceled = true }
 local function charge_job(account, job, before, record, was_final, is_final)
   local request = (was_final or is_final) and guarded('HSTRLEN', job, 'r') or 0
   if was_final then
-    local moment = account:moment_of(job)
+    local moment = account:moment_of('jobs', job)
     if moment then account:stays('jobs', JOB + before + request, moment) end
   end
   account:add('jobs', #record - before)
-  if is_final then account:expires('jobs', JOB + #record + request, account:moment(now + retention)) end
+  if is_final then account:expires('jobs', JOB + #record + request, account:moment('jobs', now + retention)) end
 end
 
 local arg, key = 7, 5
@@ -56,7 +56,7 @@ while arg <= #ARGV do
   local from, to = ARGV[arg + 4], ARGV[arg + 5]
   local job, leaves, enters, tenant, batch = KEYS[key], KEYS[key + 1], KEYS[key + 2], KEYS[key + 3], KEYS[key + 4]
   local has = function(flag) return string.find(flags, flag, 1, true) end
-  local claimed = guarded('HMGET', job, 'v', 'x', 'c')
+  local claimed = guarded('HMGET', job, 'v', 'x', 'c', 'q')
   local known = claimed[1]
   if not known then
     results[#results + 1] = -1
@@ -64,7 +64,10 @@ while arg <= #ARGV do
     results[#results + 1] = 0
   else
     local has_more = of_tenant(tenant)
-    charge_job(has_more.account, job, guarded('HSTRLEN', job, 'd'), ARGV[arg + 2], FINAL[from], has('f'))
+    -- One that was taken in before there were accounts is in none.
+    if claimed[4] then
+      charge_job(has_more.account, job, guarded('HSTRLEN', job, 'd'), ARGV[arg + 2], FINAL[from], has('f'))
+    end
     guarded('HSET', job, 'd', ARGV[arg + 2], 'v', known + 1)
     -- Lost submissions are forgotten when one came to something while its own worker had it.
     local forget = claimed[2] and claimed[3] == '1' or has('f')
@@ -177,21 +180,21 @@ for what, count in pairs(ended) do guarded('HINCRBY', KEYS[3], what, count) end
 -- revived by an operator: its entry goes, the job stays.
 local function keep_ended(of)
   local list = KEYS[2] .. ':' .. of.name
-  redis.call('RPUSH', list, unpack(of.ended))
+  if guarded('RPUSH', list, unpack(of.ended)) == 0 then return end
   redis.call('PEXPIRE', list, retention)
   for _ = 1, 3 * #of.ended do
     local oldest = redis.call('LINDEX', list, 0)
     if not oldest then break end
     local id, version = string.match(oldest, '^(%w+):(%d+)$')
-    local known = id and guarded('HMGET', prefix .. id, 'v', 'z')
+    local known = id and guarded('HMGET', prefix .. id, 'v', 'z', 'q')
     local ours = known and (known[1] == version or known[2] == version)
     if ours and redis.call('LLEN', list) <= most then break end
     redis.call('LPOP', list)
     if ours then
       local job = prefix .. id
       local bytes = JOB + guarded('HSTRLEN', job, 'd') + guarded('HSTRLEN', job, 'r')
-      local moment = of.account:moment_of(job)
-      if moment then of.account:drop('jobs', bytes, moment) end
+      local moment = of.account:moment_of('jobs', job)
+      if moment and known[3] then of.account:drop('jobs', bytes, moment) end
       redis.call('UNLINK', job)
     end
   end

@@ -15,12 +15,12 @@ local account = account_of(KEYS[5], KEYS[1], ARGV[9])
 local results, taken, queues = {}, {}, {}
 local has = guarded('HMGET', KEYS[5], 'open', 'day', 'today', 'max_open', 'max_day')
 local function most(own, otherwise)
-  local number = tonumber(own or otherwise) or 0
+  local number = number_of(own) or tonumber(otherwise)
   return number > 0 and number or math.huge
 end
 local most_open, most_today = most(has[4], ARGV[8]), most(has[5], ARGV[10])
-local open = tonumber(has[1] or nil) or 0
-local today = has[2] == ARGV[6] and tonumber(has[3] or nil) or 0
+local open = number_of(has[1]) or 0
+local today = has[2] == ARGV[6] and number_of(has[3]) or 0
 local is_new_batch = batch ~= '' and redis.call('EXISTS', KEYS[3]) == 0
 local for_batch = is_new_batch and BATCH + 2 * #batch or 0
 local room
@@ -51,13 +51,13 @@ while arg <= #ARGV do
   else
     bytes, lists, members = bytes + of_job, lists + of_lists, members + of_batch
     if batch ~= '' then
-      guarded('HSET', job, 'd', record, 'r', request, 'v', now, 'b', batch)
+      guarded('HSET', job, 'd', record, 'r', request, 'v', now, 'q', 1, 'b', batch)
     else
-      guarded('HSET', job, 'd', record, 'r', request, 'v', now)
+      guarded('HSET', job, 'd', record, 'r', request, 'v', now, 'q', 1)
     end
     if by ~= '' then guarded('HSET', job, 's', by) end
     if content ~= '' then redis.call('SET', ARGV[11] .. content, id, 'PX', ARGV[12]) end
-    if deadline ~= '0' then redis.call('ZADD', KEYS[8], deadline, id) end
+    if deadline ~= '0' then guarded('ZADD', KEYS[8], deadline, id) end
     events:add(ARGV[5], 'e', ARGV[arg + 4])
     local of = queues[queue] or { later = {}, lanes = {}, due = math.huge }
     queues[queue] = of
@@ -79,7 +79,7 @@ for queue, of in pairs(queues) do
   wake_queue(queue, of.due, channel)
 end
 if batch ~= '' and #taken > 0 then
-  redis.call('RPUSH', KEYS[4], unpack(taken))
+  guarded('RPUSH', KEYS[4], unpack(taken))
   if not is_new_batch then batch_expires(account, KEYS[3], nil) end
   charge_batch(account, KEYS[3], 'bytes', for_batch + members)
   if guarded('HSETNX', KEYS[3], 'created', now) == 1 then
@@ -93,12 +93,12 @@ if batch ~= '' and #taken > 0 then
 end
 if #taken > 0 then
   events:close()
-  redis.call('RPUSH', KEYS[7], unpack(taken))
+  guarded('RPUSH', KEYS[7], unpack(taken))
   redis.call('PEXPIRE', KEYS[7], ARGV[7])
   guarded('HSET', KEYS[5], 'open', open + #taken, 'day', ARGV[6], 'today', today + #taken)
-  if not has[1] then redis.call('SADD', KEYS[6], ARGV[5]) end
+  if not has[1] then guarded('SADD', KEYS[6], ARGV[5]) end
   account:add('jobs', bytes)
-  account:keep('lists', lists, account:moment(now + ARGV[7]))
+  account:keep('lists', lists, account:moment('lists', now + ARGV[7]))
   account:close()
 end
 return results

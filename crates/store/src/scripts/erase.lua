@@ -8,7 +8,7 @@ local account, erased = account_of(KEYS[1], KEYS[2], ARGV[1]), 0
 
 -- So much of a key is gone, whenever it expires.
 local function lighter(kind, bytes, key)
-  local moment = account:moment_of(key)
+  local moment = account:moment_of(kind, key)
   if moment then account:drop(kind, bytes, moment) else account:add(kind, -bytes) end
 end
 
@@ -16,9 +16,11 @@ for n = 3, #KEYS do
   local key, what, read, left = KEYS[n], ARGV[3 * n - 7], ARGV[3 * n - 6], ARGV[3 * n - 5]
   local known = false
   if what == 'job' then
-    known = guarded('HGET', key, 'v') == read
+    local has = guarded('HMGET', key, 'v', 'q')
+    known = has[1] == read
     if known then
-      lighter('jobs', guarded('HSTRLEN', key, 'd') + guarded('HSTRLEN', key, 'r') - #left - 2, key)
+      local gone = guarded('HSTRLEN', key, 'd') + guarded('HSTRLEN', key, 'r') - #left - 2
+      if has[2] then lighter('jobs', gone, key) end
       -- The list of ended jobs knows it by this version.
       guarded('HSETNX', key, 'z', read)
       guarded('HSET', key, 'd', left, 'r', '{}', 'v', read + 1)

@@ -15,12 +15,12 @@ end
 
 -- tenant: '' for everybody
 function Events:add(tenant, field, text)
-  local place = redis.call('XADD', self.key, 'MAXLEN', '~', FOLLOWED, '*', field, text)
+  local place = guarded('XADD', self.key, 'MAXLEN', '~', FOLLOWED, '*', field, text) or '*'
   local own = self.key .. ':' .. tenant
   -- A place is refused if the clock was set back and the common stream begun anew meanwhile.
   local added = redis.pcall('XADD', own, place, field, text)
-  if type(added) == 'table' and added.err then redis.call('XADD', own, '*', field, text) end
-  self.written[tenant] = own
+  if type(added) == 'table' and added.err then added = guarded('XADD', own, '*', field, text) end
+  if added then self.written[tenant] = own end
 end
 
 -- Keeps what was written to within its bounds. From where on a tenant's events are kept is written down, for whoever

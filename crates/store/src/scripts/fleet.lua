@@ -26,8 +26,9 @@ if first then
 end
 for i = 6, #ARGV, 4 do
   local known = guarded('HGET', fleet, 'i:' .. ARGV[i])
-  local estimate = known and cjson.decode(known).estimate
-  local is_older = type(estimate) == 'table' and estimate.date < ARGV[i + 3]
+  local is_read, entry = pcall(cjson.decode, known or '{}')
+  local estimate = is_read and type(entry) == 'table' and entry.estimate
+  local is_older = type(estimate) == 'table' and type(estimate.date) == 'string' and estimate.date < ARGV[i + 3]
   if is_older or (not known and (first or ARGV[i + 3] ~= '')) then
     guarded('HSET', fleet, 't:' .. ARGV[i], ARGV[i + 1], 'i:' .. ARGV[i], ARGV[i + 2])
     written = 1

@@ -30,9 +30,9 @@ for _, lane in ipairs(redis.call('ZRANGE', share .. '~', 0, 999)) do
   ready = ready + redis.call('ZCARD', lane_of(KEYS[5], lane))
 end
 return cjson.encode({
-  shut = tonumber(gate[1] or nil), by = gate[2] or nil, code = gate[3] or nil, words = gate[4] or nil,
-  since = tonumber(gate[5] or nil), trips = tonumber(gate[6] or nil), probe = tonumber(gate[7] or nil),
-  fails = tonumber(gate[8] or nil), only = gate[9] or nil, alone = gate[10] == '1',
+  shut = number_of(gate[1]), by = gate[2] or nil, code = gate[3] or nil, words = gate[4] or nil,
+  since = number_of(gate[5]), trips = number_of(gate[6]), probe = number_of(gate[7]),
+  fails = number_of(gate[8]), only = gate[9] or nil, alone = gate[10] == '1',
   in_flight = redis.call('ZCARD', KEYS[2]) + redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4]),
   creates = bucket('c', tonumber(ARGV[1]), tonumber(ARGV[2])),
   reads = bucket('r', tonumber(ARGV[3]), tonumber(ARGV[4])),

@@ -10,7 +10,6 @@ if ARGV[1] == 'begin' then
   if known[2] then return { 2, known[2] } end
   if known[1] and known[1] ~= ARGV[2] then return { 1 } end
   if account:room('answers') < KEY then return { 3 } end
-  account:close()
   guarded('HSET', KEYS[1], 'owner', ARGV[2])
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
   return { 0 }
@@ -22,7 +21,7 @@ else
   if ARGV[1] == 'answer' then
     guarded('HDEL', KEYS[1], 'owner')
     guarded('HSET', KEYS[1], 'answer', ARGV[4])
-    account:keep('answers', KEY + #KEYS[1] + #ARGV[4], account:moment(now + ARGV[3]))
+    account:keep('answers', KEY + #KEYS[1] + #ARGV[4], account:moment('answers', now + ARGV[3]))
     account:close()
   end
   redis.call('PEXPIRE', KEYS[1], ARGV[3])

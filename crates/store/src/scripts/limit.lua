@@ -34,7 +34,7 @@ end
 
 local function bucket_of(values, from)
   local bucket = {}
-  for i, field in ipairs(FIELDS) do bucket[field] = tonumber(values[from + i - 1] or nil) end
+  for i, field in ipairs(FIELDS) do bucket[field] = number_of(values[from + i - 1]) end
   -- What was learned means something only as a whole.
   if not (bucket.c and bucket.b) or bucket.g and not bucket.e then
     bucket.r, bucket.c, bucket.b, bucket.g, bucket.e = nil, nil, nil, nil, nil

@@ -18,14 +18,16 @@ for arg = 8, #ARGV, 3 do
   has.all[ARGV[arg]], has.slow[ARGV[arg]] = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
   holders = holders + 1
 end
--- Whose turn it is, in the order in which it came to be. Only who has places can be passed by: this is enough for all.
-local turns, most, more = {}, free.all + holders, false
-for _, lane in ipairs({ KEYS[1], slow_lane }) do
+-- Whose turn it is, in the order in which it came to be. Only who has places can be passed by: this is enough for all,
+-- and where as many are found there may be more of a lane. A slow lane without a free place has nothing for anybody.
+local turns, most, more = {}, free.all + holders, { all = false, slow = false }
+local lanes = { all = KEYS[1], slow = free.slow > 0 and slow_lane or nil }
+for kind, lane in pairs(lanes) do
   local found = redis.call('ZRANGEBYSCORE', lane, '-inf', now, 'WITHSCORES', 'LIMIT', 0, most)
   for i = 1, #found, 2 do
-    turns[#turns + 1] = { lane = lane, slow = lane == slow_lane, tenant = found[i], since = tonumber(found[i + 1]) }
+    turns[#turns + 1] = { lane = lane, slow = kind == 'slow', tenant = found[i], since = tonumber(found[i + 1]) }
   end
-  more = more or #found == most * 2
+  more[kind] = #found == most * 2
 end
 table.sort(turns, function(a, b) return a.since < b.since end)
 
@@ -33,7 +35,7 @@ local out = { -1 }
 -- Takes an endpoint with what is due; whether anything is.
 local function take(whose, slow)
   local waiting, taken = ARGV[6] .. whose, false
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, ARGV[3])) do
+  for _, id in ipairs(guarded('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, ARGV[3])) do
     local webhook = guarded('HMGET', ARGV[5] .. id, 'd', 'p')
     if webhook[1] then
       local n = #out
@@ -41,13 +43,13 @@ local function take(whose, slow)
       out[n + 5], out[n + 6] = webhook[1], webhook[2] or ''
       taken = true
     else
-      redis.call('ZREM', waiting, id)
+      guarded('ZREM', waiting, id)
     end
   end
   if taken then
     redis.call('ZADD', KEYS[2], fence, whose)
   else
-    local head = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+    local head = guarded('ZRANGE', waiting, 0, 0, 'WITHSCORES')
     if head[2] then put(KEYS[1], whose, math.max(now, head[2])) end
   end
   return taken
@@ -67,7 +69,7 @@ while free.all > 0 and turns[next_turn] and looks > 0 do
   if string.find(turn.tenant, '/', 1, true) then
     redis.call('ZREM', turn.lane, turn.tenant)
     put(KEYS[1], turn.tenant, now)
-    more = true
+    more.all = true
   end
   if may(turn.tenant, 'all') and (not turn.slow or may(turn.tenant, 'slow')) then
     local endpoints = turn.lane .. ':e:' .. turn.tenant
@@ -94,6 +96,6 @@ for _, lane in ipairs({ KEYS[1], slow_lane }) do
   local head = redis.call('ZRANGEBYSCORE', lane, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   if head[2] and (out[1] == -1 or tonumber(head[2]) < out[1]) then out[1] = tonumber(head[2]) end
 end
-if free.all > 0 and (looks == 0 or more) then out[1] = now end
+if free.all > 0 and (looks == 0 or more.all or more.slow and free.slow > 0) then out[1] = now end
 if #out == 1 and redis.call('XLEN', KEYS[3]) == 0 then redis.call('SET', KEYS[3] .. ':idle', 1, 'PX', ARGV[7]) end
 return out

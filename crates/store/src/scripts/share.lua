@@ -66,14 +66,17 @@ local function wake_queue(queue, due, channel)
   end
 end
 
--- The lane of a waiting job's record: what `Job::lane` says.
+-- The lane of a waiting job's record: what `Job::lane` says; nothing where that cannot be read.
 local function lane_in(text)
-  local read, job = pcall(cjson.decode, text)
-  -- One that cannot be read is handed out all the same: whoever gets it says so.
-  if not read or type(job) ~= 'table' or type(job.r) ~= 'table' then return 'default:n:' end
+  local is_read, job = pcall(cjson.decode, text)
+  if not is_read or type(job) ~= 'table' or type(job.r) ~= 'table' then return nil end
+  local tenant, batch, route = job.w or 'default', job.b or '', job.ri or 0
+  if batch == cjson.null then batch = '' end
+  if type(tenant) ~= 'string' or type(batch) ~= 'string' or type(route) ~= 'number' then return nil end
+  -- It would stand in another's lane.
+  if string.find(tenant, ':', 1, true) then return nil end
   local class = job.pr == 'high' and 'h' or job.pr == 'low' and 'l' or 'n'
-  local more = #job.r > (job.ri or 0) + 1 and '+' or ''
-  return (job.w or 'default') .. ':' .. class .. ':' .. (job.b or '') .. more
+  return tenant .. ':' .. class .. ':' .. batch .. (#job.r > route + 1 and '+' or '')
 end
 
 -- The tree above a vendor's lanes, while a claim goes through it: only what it comes by is read, and written back at
@@ -147,7 +150,7 @@ function Tree:pick(next_of, node)
     local id, job
     if below.kids then id, job = self:pick(next_of, below) else id, job = next_of(below) end
     if id then
-      kid.weight = kid.weight or math.max(tonumber(self.weights[#node.path + 1](
+      kid.weight = kid.weight or math.max(number_of(self.weights[#node.path + 1](
         node.path[1] or kid.name, node.path[2] or kid.name, kid.name) or 1) or 1, 0.001)
       node.far = kid.far
       kid.far, kid.moved = kid.far + 1 / kid.weight, true

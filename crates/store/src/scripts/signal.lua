@@ -119,7 +119,7 @@ else
   end
   only = before[2] == tenant and tenant or nil
 end
-local trips = (tonumber(found[4] or nil) or 0) + 1
+local trips = (number_of(found[4]) or 0) + 1
 local wait = math.min(tonumber(ARGV[8]) * 2 ^ math.min(trips - 1, 20), tonumber(ARGV[9]))
 guarded('HDEL', limits, 'probe', 'fails', 'fw', 'fo', 'sj', 'sw', 'sa', 'sk', 'only', 'alone', 'words')
 guarded('HSET', limits, 'shut', now + wait, 'by', by, 'code', ARGV[7], 'since', found[5] or now, 'trips', trips)

@@ -20,10 +20,9 @@ if ARGV[6] == 'again' and claim:again(KEYS[2]) then return claim.out end
 -- What songs cost here, and what may be spent in millionths (0: anything): today, today by a tenant, for a batch.
 local fleet = guarded('HMGET', KEYS[7], 'seeded', 'day', 'tenant_day', 'batch', 't:' .. ARGV[9])
 if not fleet[1] then return redis.error_reply('UNSEEDED nobody has said what songs cost and what may be spent') end
-local is_read, terms = true, nil
-if fleet[5] then is_read, terms = pcall(cjson.decode, fleet[5]) end
+local terms = fleet[5] and terms_in(fleet[5]) or nil
 -- Where nobody can tell what a song costs none is submitted.
-if not is_read or not pcall(price_of, terms, '1x1') then
+if fleet[5] and not terms then
   set_aside(KEYS[7])
   claim:sleep(queue, -1, longest, 0)
   return claim.out
@@ -44,12 +43,15 @@ end
 local due = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'WITHSCORES', 'LIMIT', 0, 128)
 local places = {}
 for i = 1, #due, 2 do
-  local job = guarded('HGET', ARGV[3] .. due[i], 'd')
-  if job then
-    local lane = lane_in(job)
+  local job = ARGV[3] .. due[i]
+  local record = guarded('HGET', job, 'd')
+  local lane = record and lane_in(record)
+  if lane then
     local list = places[lane] or {}
     list[#list + 1], list[#list + 2] = due[i + 1], due[i]
     places[lane] = list
+  elseif redis.call('EXISTS', job) == 1 then
+    set_aside(job)
   end
 end
 if #due > 0 then
@@ -108,13 +110,13 @@ local function purse(name, of, key, field, most_key, most_field, otherwise)
   local found = purses[name]
   if not found then
     local own = most_key and guarded('HGET', most_key, most_field)
-    if own and not tonumber(own) then set_aside(most_key) end
-    local most_of_it = tonumber(own or nil) or tonumber(otherwise or nil) or 0
+    if own and not number_of(own) then set_aside(most_key) end
+    local most_of_it = number_of(own) or number_of(otherwise) or 0
     found = { of = of, key = key, field = field, most = most_of_it, more = 0 }
     if found.most > 0 then
       local spent = guarded('HGET', key, field)
-      if spent and not tonumber(spent) then set_aside(key) end
-      found.spent = tonumber(spent or nil) or 0
+      if spent and not number_of(spent) then set_aside(key) end
+      found.spent = number_of(spent) or 0
     end
     purses[name] = found
   end
@@ -194,6 +196,7 @@ while count < allowed do
   if job[5] then begun[job[5]] = (begun[job[5]] or 0) + 1 end
 end
 tree:close(now + 5000)
+claim:remember(KEYS[2])
 
 -- Each limit is told of once when four fifths of it are used, and once when it keeps jobs waiting.
 local function tell_of(from, kind)
@@ -214,7 +217,6 @@ for _, from in pairs(purses) do
   end
 end
 events:close()
-claim:remember(KEYS[2])
 
 for batch, number in pairs(begun) do
   guarded('HINCRBY', ARGV[7] .. batch, 'queued', -number)

@@ -7,14 +7,18 @@ local Taking = {}
 -- it takes no others along should it be what kills them (ADR 22).
 local SUSPECT = 2
 local HEADER = 5
--- The fields of a record that are numbers, as they are read: version, claims, when a submission began, losses.
-local NUMBERS = { 2, 3, 4, 7 }
+-- The fields of a record that are numbers, as they are read: version and when a submission began, without which nobody
+-- can work on it; and counts, which begin anew: claims, losses.
+local NUMBERS, COUNTS = { 2, 4 }, { 3, 7 }
 
 -- of: prefix of records, lease in ms, whether the request is wanted, the claim's number, key of the last claim, and what
 -- is read beside it: 'a' claims alone, 'k' submissions that were lost with their worker
 local function taking(of)
   return setmetatable({ of = of, out = { now, -1, 0, 0, 0 }, taken = {}, places = {} }, { __index = Taking })
 end
+
+-- Whether a text is a number of up to so many digits: what `corrupt.rs` takes for one.
+local function is_number(text, most) return #text <= most and string.find(text, '^%d+$') end
 
 -- A record's fields; without the first where there is none, or none that can be read, which is set aside.
 function Taking:read(id)
@@ -26,12 +30,20 @@ function Taking:read(id)
   end
   if wrong then return fields end
   for _, place in ipairs(NUMBERS) do
-    if fields[place] and not string.find(fields[place], '^%d+$') then wrong = true end
+    if fields[place] and not is_number(fields[place], 15) then wrong = true end
   end
   if fields[1] then wrong = wrong or not fields[2] else wrong = redis.call('EXISTS', job) == 1 end
   if wrong then
     set_aside(job)
     fields[1] = false
+    return fields
+  end
+  for _, place in ipairs(COUNTS) do
+    if fields[place] and not is_number(fields[place], 9) then
+      guarded('HDEL', job, place == 3 and 'c' or self.of.losses)
+      fields[place] = false
+      repaired(job)
+    end
   end
   return fields
 end

@@ -14,7 +14,7 @@ local MAKE_ROOM = 16
 local function has_room(account, history, bytes)
   for _ = 1, MAKE_ROOM do
     if account:room('webhooks') >= bytes then return true end
-    local oldest = redis.call('RPOP', history)
+    local oldest = guarded('RPOP', history)
     if not oldest then return false end
     if remove_webhook(account, oldest, at) then lost = lost + 1 end
   end
@@ -27,7 +27,7 @@ local function write(id, tenant, whose, notice, payload)
   local key, waiting, history, bytes = ARGV[1] .. id, ARGV[2] .. whose, ARGV[3] .. tenant, WEBHOOK + #payload
   local again = redis.call('EXISTS', key) == 1
   if again then
-    local moment = account:moment_of(key)
+    local moment = account:moment_of('webhooks', key)
     if moment then account:drop('webhooks', bytes_of_webhook(key), moment) end
   elseif not has_room(account, history, bytes) then
     lost = lost + 1
@@ -35,15 +35,15 @@ local function write(id, tenant, whose, notice, payload)
   end
   guarded('HSET', key, 'd', notice, 'p', payload, 'e', whose)
   redis.call('PEXPIRE', key, ARGV[5])
-  account:keep('webhooks', bytes, account:moment(now + ARGV[5]))
-  redis.call('ZADD', waiting, now, id)
+  account:keep('webhooks', bytes, account:moment('webhooks', now + ARGV[5]))
+  guarded('ZADD', waiting, now, id)
   redis.call('PEXPIRE', waiting, ARGV[5])
   if not redis.call('ZSCORE', KEYS[3], whose) then put(KEYS[2], whose, now) end
-  if not again then redis.call('LPUSH', history, id) end
-  if redis.call('LLEN', history) > tonumber(ARGV[4]) then
-    local oldest = redis.call('RPOP', history)
+  if not again then guarded('LPUSH', history, id) end
+  if guarded('LLEN', history) > tonumber(ARGV[4]) then
+    local oldest = guarded('RPOP', history)
     local of = guarded('HGET', ARGV[1] .. oldest, 'e')
-    if of and not redis.call('ZSCORE', ARGV[2] .. of, oldest) then remove_webhook(account, oldest, at) end
+    if of and not guarded('ZSCORE', ARGV[2] .. of, oldest) then remove_webhook(account, oldest, at) end
   end
   written = written + 1
 end

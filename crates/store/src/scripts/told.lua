@@ -9,9 +9,9 @@ local account = account_of(KEYS[5], KEYS[6], ARGV[9])
 
 -- Has a notice be kept so long from now on.
 local function keep(notice, ms)
-  local moment, bytes = account:moment_of(notice), bytes_of_webhook(notice)
+  local moment, bytes = account:moment_of('webhooks', notice), bytes_of_webhook(notice)
   if moment then account:stays('webhooks', bytes, moment) end
-  account:expires('webhooks', bytes, account:moment(now + ms))
+  account:expires('webhooks', bytes, account:moment('webhooks', now + ms))
   redis.call('PEXPIRE', notice, ms)
 end
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use songmill_core::job::StateName;
 use songmill_core::{Event, JobId, Stage, Tenant};
-use songmill_store::{Applied, Enqueued, Store};
+use songmill_store::{Applied, Condition, Enqueued, Store};
 
 use crate::queues::{Work, queue, run_with};
 use crate::tools::{Redis, accepted, enqueue_for, enqueue_more, new_job, until, vendor};
@@ -17,12 +17,14 @@ enum Broken {
     Type,
     /// A field is not what it should be.
     Field(&'static str),
+    /// A field has more digits than a number has.
+    Huge(&'static str),
     /// A field is not there.
     Missing(&'static str),
 }
 
 /// Every field of a job's record, and what else can be wrong with it.
-const JOB: [Broken; 16] = [
+const JOB: [Broken; 21] = [
     Broken::Type,
     Broken::Field("d"),
     Broken::Field("v"),
@@ -36,6 +38,11 @@ const JOB: [Broken; 16] = [
     Broken::Field("r"),
     Broken::Field("told"),
     Broken::Field("z"),
+    Broken::Huge("v"),
+    Broken::Huge("x"),
+    Broken::Huge("c"),
+    Broken::Huge("a"),
+    Broken::Huge("k"),
     Broken::Missing("d"),
     Broken::Missing("v"),
     Broken::Missing("r"),
@@ -49,13 +56,17 @@ impl Broken {
                 redis.command(&["rpush", key, "x"])
             }
             Self::Field(field) => redis.command(&["hset", key, field, "?"]),
+            Self::Huge(field) => redis.command(&["hset", key, field, "99999999999999999999"]),
             Self::Missing(field) => redis.command(&["hdel", key, field]),
         };
     }
 
     /// Whether nobody can work on a job with it.
     fn is_fatal(self) -> bool {
-        matches!(self, Self::Type | Self::Field("d" | "v") | Self::Missing("d" | "v"))
+        matches!(
+            self,
+            Self::Type | Self::Field("d" | "v" | "x") | Self::Huge("v" | "x") | Self::Missing("d" | "v")
+        )
     }
 }
 
@@ -97,13 +108,15 @@ async fn only_the_broken_one_stops(stage: Stage, events: &[Event]) {
             until(&format!("{stage}, {broken:?}: it is set aside"), async || is_set_aside(&store, bad).await)
                 .await;
             let said = store.corrupt(100).await.unwrap().remove(0);
-            assert!(said.wrong.is_some(), "{stage}, {broken:?}: {said:?}");
+            assert!(matches!(said.condition, Condition::Broken(_)), "{stage}, {broken:?}: {said:?}");
         } else {
-            until(&format!("{stage}, {broken:?}: it is worked on or set aside"), async || {
-                let is_worked_on = work.leases().iter().any(|lease| lease.job.id == bad);
-                is_worked_on || is_set_aside(&store, bad).await
+            until(&format!("{stage}, {broken:?}: it is worked on as well"), async || {
+                work.leases().iter().any(|lease| lease.job.id == bad)
             })
             .await;
+            let aside = store.corrupt(100).await.unwrap();
+            let is_told = aside.iter().all(|told| told.condition == Condition::Repaired);
+            assert!(is_told, "{stage}, {broken:?}: {aside:?}");
         }
         worker.stop().await;
     }
@@ -159,8 +172,7 @@ async fn a_broken_record_stops_nothing_that_is_said_of_others() {
         let told = [bad, well].map(|id| store.apply(id, &Event::CancelAsked));
         let [of_bad, of_well] = futures_util::future::join_all(told).await.try_into().unwrap();
         assert!(matches!(of_well, Ok(Applied::Changed(_))), "{broken:?}: {of_well:?}");
-        let is_harmless = !broken.is_fatal() && !matches!(broken, Broken::Field("x" | "c"));
-        assert!(of_bad.is_ok() == is_harmless, "{broken:?}: {of_bad:?}");
+        assert!(of_bad.is_ok() != broken.is_fatal(), "{broken:?}: {of_bad:?}");
         let loaded = store.load_each(&[bad, well]).await.unwrap();
         assert!(matches!(loaded[1], Ok(Some(_))), "{broken:?}");
         let mut again = new_job(&store, 0);
@@ -198,6 +210,86 @@ async fn what_is_mended_is_put_back() {
     until("it is worked on", async || work.leases().iter().any(|lease| lease.job.id == bad)).await;
     worker.stop().await;
     assert_eq!(store.audit().await.unwrap().breaches, []);
+}
+
+#[tokio::test]
+async fn a_job_that_is_worked_on_or_stands_in_a_lane_is_put_back_where_it_is() {
+    let redis = Redis::start(&[]);
+    for (stage, events) in [
+        (Stage::Submit, &[][..]),
+        (Stage::Resolve, &[Event::Claimed]),
+        (Stage::Poll, &[Event::Claimed, accepted(1)]),
+        (Stage::Cancel, &[Event::Claimed, accepted(1), Event::CancelAsked]),
+    ] {
+        let (store, id, well) = two_jobs(&redis).await;
+        store.apply(well, &Event::CancelAsked).await.unwrap();
+        for event in events {
+            store.apply(id, event).await.unwrap();
+        }
+        redis.command(&["zadd", "{sm:0}:corrupt", "1", &id.to_string()]);
+        assert_eq!(store.put_back().await.unwrap(), 0, "{stage}: it stands where it belongs");
+        let work = Work::holding();
+        let worker = run_with(queue(&store, stage, 10, Duration::from_secs(30)), work.clone());
+        until("it is claimed", async || work.leases().len() == 1).await;
+        redis.command(&["zadd", "{sm:0}:corrupt", "1", &id.to_string()]);
+        assert_eq!(store.put_back().await.unwrap(), 0, "{stage}: somebody works on it");
+        let other = Work::accepting();
+        let (second, third) = (if stage == Stage::Submit { Stage::Resolve } else { stage }, stage);
+        let workers = [second, third]
+            .map(|stage| run_with(queue(&store, stage, 10, Duration::from_secs(30)), other.clone()));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(other.leases().is_empty(), "{stage}: it is claimed once");
+        assert_eq!(store.corrupt(10).await.unwrap(), [], "{stage}");
+        work.release();
+        for worker in workers.into_iter().chain([worker]) {
+            worker.stop().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_process_can_read_goes_on_and_what_is_gone_is_forgotten() {
+    let redis = Redis::start(&[]);
+    let (store, later, well) = two_jobs(&redis).await;
+    store.apply(well, &Event::CancelAsked).await.unwrap();
+    // What a newer version wrote, or will be able to read.
+    let record = redis.command(&["hget", &key(later), "d"]);
+    redis.command(&["hset", &key(later), "d", &record.replacen('{', "{\"pr\":\"newest\",", 1)]);
+    let work = Work::accepting();
+    let worker = run_with(queue(&store, Stage::Submit, 10, Duration::from_secs(30)), work.clone());
+    until("it is set aside", async || is_set_aside(&store, later).await).await;
+    let gone = JobId::derive("t", "gone").to_string();
+    for what in [&gone, "{sm:0}:t:gone"] {
+        redis.command(&["zadd", "{sm:0}:corrupt", "1", what]);
+    }
+    assert_eq!(store.corrupt(10).await.unwrap().len(), 1, "what is gone is not told of");
+    assert_eq!(store.mend().await.unwrap(), 0);
+    assert_eq!(redis.command(&["zrange", "{sm:0}:corrupt", "0", "-1"]), later.to_string());
+    redis.command(&["hset", &key(later), "d", &record]);
+    assert_eq!(store.mend().await.unwrap(), 1);
+    until("it goes on", async || {
+        let looked_up = run_with(queue(&store, Stage::Resolve, 10, Duration::from_secs(30)), work.clone());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        looked_up.stop().await;
+        work.leases().iter().any(|lease| lease.job.id == later)
+    })
+    .await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_changed_or_claimed_since_is_not_set_aside() {
+    let redis = Redis::start(&[]);
+    let (_, id, _) = two_jobs(&redis).await;
+    let script =
+        concat!(include_str!("../../src/scripts/shared.lua"), include_str!("../../src/scripts/aside.lua"));
+    let version = redis.command(&["hget", &key(id), "v"]);
+    redis.command(&["zadd", "q", "1", &id.to_string()]);
+    for (said, stands) in [("1", "1"), (&*version, "0")] {
+        redis.command(&["eval", script, "2", "q", &key(id), &id.to_string(), said]);
+        assert_eq!(redis.command(&["zcard", "q"]), stands, "{said}");
+        assert_ne!(redis.command(&["zcard", "{sm:0}:corrupt"]), stands, "{said}");
+    }
 }
 
 /// The hashes that stand in Redis beside jobs and what songs cost, with their fields.

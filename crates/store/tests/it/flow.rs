@@ -13,7 +13,8 @@ use songmill_store::{
 use crate::queues::{Work, queue, run_with};
 use crate::tools::{Redis, accepted, enqueue_for, rejected, until, vendor};
 
-const SHARE: &str = include_str!("../../src/scripts/share.lua");
+const SHARE: &str =
+    concat!(include_str!("../../src/scripts/shared.lua"), include_str!("../../src/scripts/share.lua"));
 
 /// Fills lanes and takes jobs in claims of so many; prints whose each was.
 /// ARGV: claims, most of each, then for each lane: name, jobs, weight of its tenant, weight of its batch

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use crate::tools::Redis;
 
-const LIMIT: &str = include_str!("../../src/scripts/limit.lua");
+const LIMIT: &str =
+    concat!(include_str!("../../src/scripts/shared.lua"), include_str!("../../src/scripts/limit.lua"));
 /// Asks a bucket again and again: each time so much later, for so many requests. Returns how many were allowed.
 const ASK: &str = r"
 local most, burst, bucket, t, out = tonumber(ARGV[1]), tonumber(ARGV[2]), {}, 1e12, {}

@@ -13,5 +13,6 @@ mod permissions;
 mod places;
 mod queues;
 mod secrets;
+mod shapes;
 mod suspects;
 mod tools;

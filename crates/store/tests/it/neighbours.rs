@@ -171,12 +171,101 @@ async fn what_is_counted_is_what_is_there_until_it_expires() {
     check("when all has ended").await;
     assert!(kept(&store, name).await.lists > 0);
     until("all of it has expired", async || {
-        let Kept { jobs, batches, rejected, answers, .. } = kept(&store, name).await;
-        jobs + batches + rejected + answers == 0
+        let Kept { jobs, batches, rejected, .. } = kept(&store, name).await;
+        jobs + batches + rejected + recount(&redis, name)[3] == 0
     })
     .await;
+    assert!(kept(&store, name).await.answers > 0, "when an answer is gone is known less exactly");
     assert_eq!(recount(&redis, name), [of_other, 0, 0, 0]);
     assert_eq!(kept(&store, other).await.jobs, of_other, "the other's are counted by themselves");
+}
+
+#[tokio::test]
+async fn what_expires_while_everything_is_refused_is_no_longer_counted() {
+    let redis = Redis::start(&[]);
+    let store = redis.store_with(Retention { age: Span::secs(1), ..Retention::default() }).await;
+    for calls in ["enqueue", "enqueue again", "begin once", "begin upload"] {
+        redis.command(&["flushall"]);
+        let stays = enqueue_for(&store, "t", 1, 0).await;
+        assert!(store.begin_upload(&upload("t/known")).await.unwrap());
+        let ids = enqueue_more(&store, "t", 1, 20).await;
+        cancel(&store, &ids).await;
+        let none = songmill_store::TenantQuota { bytes: Some(1), ..songmill_store::TenantQuota::default() };
+        store.set_quota(&tenant("t"), none).await.unwrap();
+        // Nothing else looks at what is counted: that would sweep by itself.
+        until(&format!("{calls}: what has expired went"), async || {
+            match calls {
+                "enqueue" => drop(enqueue_more(&store, "t", 100, 1).await),
+                "enqueue again" => assert_eq!(enqueue_more(&store, "t", 0, 1).await, stays),
+                "begin once" => assert_eq!(store.begin_once(&tenant("t"), "k").await.unwrap().0, Begun::Full),
+                _ => assert!(!store.begin_upload(&upload("t/new")).await.unwrap()),
+            }
+            !redis.command(&["hkeys", "{sm:0}:u:t"]).contains("jobs@")
+        })
+        .await;
+        let [jobs, batches, ..] = recount(&redis, "t");
+        let counted = ["jobs", "batches"].map(|kind| redis.command(&["hget", "{sm:0}:u:t", kind]));
+        assert_eq!(counted, [jobs.to_string(), batches.to_string()], "{calls}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_has_few_fields_however_short_the_retention() {
+    let redis = Redis::start(&[]);
+    let store = redis.store_with(Retention { age: Span::secs(1), ..Retention::default() }).await;
+    let endpoint: songmill_core::EndpointId = "ep_1".parse().unwrap();
+    for n in 0..4 {
+        enqueue_more(&store, "t", n, 1).await;
+        let notice = Notice::new(format!("msg_{n}"), endpoint.clone(), NoticeType::Test, store.now());
+        let new = NewNotice { tenant: tenant("t"), notice, payload: "x".into() };
+        store.tell(&[(String::new(), vec![new])]).await.unwrap();
+        let (_, doing) = store.begin_once(&tenant("t"), &n.to_string()).await.unwrap();
+        doing.answer(b"a", Duration::from_secs(86_400)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+    let fields = redis.command(&["hkeys", "{sm:0}:u:t"]);
+    for kind in ["lists@", "webhooks@", "answers@"] {
+        // One, or two where the boundary lay between.
+        let moments = fields.lines().filter(|field| field.starts_with(kind)).count();
+        assert!((1..=2).contains(&moments), "{kind}: {fields}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_that_cannot_be_read_keeps_no_other_from_being_swept() {
+    let redis = Redis::start(&[]);
+    let store = redis.store_with(Retention { age: Span::secs(1), ..Retention::default() }).await;
+    for name in ["a", "b", "c", "d"] {
+        let ids = enqueue_for(&store, name, 2, 0).await;
+        cancel(&store, &ids).await;
+    }
+    for key in ["{sm:0}:events:a", "{sm:0}:u:c"] {
+        redis.command(&["del", key]);
+        redis.command(&["set", key, "x"]);
+    }
+    until("the others are swept", async || {
+        redis.command(&["del", "{sm:0}:done:accounts"]);
+        store.sweep_accounts().await.unwrap();
+        ["b", "d"].iter().all(|name| redis.command(&["hget", &format!("{{sm:0}}:u:{name}"), "jobs"]) == "0")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_taken_in_before_there_were_accounts_is_taken_from_none() {
+    let redis = Redis::start(&[]);
+    let store = redis.store_with(Retention { jobs: 1, ..Retention::default() }).await;
+    let ids = enqueue_for(&store, "t", 2, 0).await;
+    redis.command(&["hdel", &format!("{{sm:0}}:j:{}", ids[0]), "q"]);
+    redis.command(&["del", "{sm:0}:u:t", &format!("{{sm:0}}:j:{}", ids[1])]);
+    let ids = [&ids[..1], &enqueue_more(&store, "t", 2, 1).await].concat();
+    let before = kept(&store, "t").await.jobs;
+    cancel(&store, &ids[..1]).await;
+    assert_eq!(kept(&store, "t").await.jobs, before);
+    // It is pushed out by the other's end.
+    cancel(&store, &ids[1..]).await;
+    assert!(store.load(ids[0]).await.unwrap().is_none());
+    assert_eq!(kept(&store, "t").await.jobs, recount(&redis, "t")[0], "what is left is the other");
 }
 
 /// A tenant does something a thousand times; what Redis takes for it stays within its quota, and others go on.

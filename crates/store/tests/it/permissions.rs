@@ -15,7 +15,10 @@ async fn what_the_redis_user_lacks_is_named() {
     assert_eq!(redis.command(&["dbsize"]), before, "asking writes nothing");
     redis.command(&["acl", "setuser", "songmill", "+multi", "-exec", "-hset"]);
     assert_eq!(store.missing_permissions().await.unwrap(), ["exec"]);
-    redis.command(&["acl", "setuser", "songmill", "+exec"]);
+    redis.command(&["acl", "setuser", "songmill", "+exec", "+hset", "-discard"]);
+    assert_eq!(store.missing_permissions().await.unwrap(), ["discard"]);
+    assert_eq!(enqueue_for(&store, "t", 1, 0).await.len(), 1, "the store is in no transaction");
+    redis.command(&["acl", "setuser", "songmill", "+discard", "-hset"]);
     let store = redis.store().await;
     let denied = store.enqueue(None, &[new_job(&store, 1)]).await.unwrap_err().to_string();
     assert!(denied.contains("denies access"), "in a script, too: {denied}");

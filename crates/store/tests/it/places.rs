@@ -223,3 +223,72 @@ async fn endpoints_that_an_earlier_version_left_due_are_taken() {
     }
     assert_eq!(Vec::from_iter(ids), ["ep_0", "ep_1"]);
 }
+
+#[tokio::test]
+async fn nobody_asks_again_at_once_for_what_the_slow_lane_has_no_place_for() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let tenants: Vec<Tenant> = (0..12).map(|n| tenant(&format!("t{n}"))).collect();
+    for tenant in &tenants {
+        due(&store, tenant, 1, 0).await;
+    }
+    let mut process = Process::default();
+    process.take(&store).await;
+    process.end(&store, &Vec::from_iter(&tenants)).await;
+    let full = Places { slow: 0, ..places(10) };
+    let taken = store.take_notices(&full, 16, LEASE).await.unwrap();
+    assert!(taken.claimed.is_empty());
+    assert_eq!(taken.next_due, None, "a place that becomes free is what they wait for");
+    // With a place of the slow lane there is something to be had, and more after it.
+    let taken = store.take_notices(&Places { slow: 1, ..places(10) }, 16, LEASE).await.unwrap();
+    assert_eq!(taken.claimed.len(), 1);
+    assert_eq!(taken.next_due, None);
+}
+
+#[tokio::test]
+async fn a_webhook_that_cannot_be_read_goes_and_the_others_of_its_endpoint_are_sent() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let one = tenant("one");
+    due(&store, &one, 1, 0).await;
+    redis.command(&["hset", "{sm:0}:n:msg_one_0_0", "d", "{\"id\":7}"]);
+    due(&store, &one, 1, 1).await;
+    let mut process = Process::default();
+    process.take(&store).await;
+    let sent = |process: &Process| -> Vec<String> {
+        process
+            .sending
+            .iter()
+            .flat_map(|claimed| &claimed.notices)
+            .map(|(notice, _)| notice.id.clone())
+            .collect()
+    };
+    assert_eq!(sent(&process), ["msg_one_0_1"]);
+    process.end(&store, &[]).await;
+    assert_eq!(redis.command(&["zrange", "{sm:0}:nq:one/ep_0", "0", "-1"]), "", "none is due for ever");
+    // One alone holds up nobody either: its endpoint is free for what comes.
+    due(&store, &one, 1, 2).await;
+    redis.command(&["hset", "{sm:0}:n:msg_one_0_2", "d", "?"]);
+    let (counts, _) = process.take(&store).await;
+    assert!(counts.is_empty(), "{counts:?}");
+    due(&store, &one, 1, 3).await;
+    process.take(&store).await;
+    assert_eq!(sent(&process), ["msg_one_0_3"]);
+}
+
+#[tokio::test]
+async fn webhooks_that_wait_are_seen_wherever_they_stand() {
+    let redis = Redis::start(&[]);
+    let store = redis.store().await;
+    let (one, mut process) = (tenant("one"), Process::default());
+    assert!(!store.has_waiting_notices().await.unwrap());
+    due(&store, &one, 1, 0).await;
+    assert!(store.has_waiting_notices().await.unwrap());
+    process.take(&store).await;
+    assert!(store.has_waiting_notices().await.unwrap(), "being sent");
+    process.end(&store, &[&one]).await;
+    assert!(store.has_waiting_notices().await.unwrap(), "in the slow lane");
+    process.take(&store).await;
+    process.end(&store, &[]).await;
+    assert!(!store.has_waiting_notices().await.unwrap());
+}

@@ -34,9 +34,9 @@ async fn no_notice_is_posted_into_our_own_house() {
 async fn a_name_that_leads_into_our_own_house_is_refused_when_it_is_resolved() {
     let names = Names::new(&[&["127.0.0.1"], &["93.184.216.34", "fd00:ec2::254"]]);
     let outlet = outlet(names.clone(), |_| {});
-    for ip in ["127.0.0.1", "fd00:ec2::254"] {
+    for _ in 0..2 {
         let posted = outlet.post("http://hooks.example.com/a", headers(), "{}".into()).await;
-        let expected = format!("the address is blocked: {ip} is in a private network");
+        let expected = "the address is blocked: its name leads into a private network".to_owned();
         assert_eq!(posted.failure, Some(("blocked_address", expected)));
     }
     assert_eq!(names.left(), 0);
