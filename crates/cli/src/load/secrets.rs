@@ -58,7 +58,7 @@ pub(crate) fn is_near_secret(path: &str) -> bool {
         let mut wanted = pattern.split('.');
         path.split('.').all(|part| wanted.next().is_some_and(|wanted| wanted == "*" || wanted == part))
     };
-    is_secret(path) || SECRETS.iter().any(|pattern| holds(pattern))
+    is_secret(path) || SECRETS.iter().any(holds)
 }
 
 /// Puts what stands in files in the place of the settings that name them.
