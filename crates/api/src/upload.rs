@@ -180,7 +180,13 @@ async fn upload(
         let (lines, _) = lines_of(&app, body, format);
         return Ok(take(&app, &told, lines, location).await?.0);
     };
-    let once = Once::begin(&app, &tenant, key).await?;
+    let once = match Once::begin(&app, &tenant, key).await {
+        Ok(once) => once,
+        Err(problem) => {
+            drain(body).await;
+            return Err(problem);
+        }
+    };
     let (mut lines, print) = lines_of(&app, body, format);
     match once {
         // The lines end when the caller goes, and then this does.
@@ -203,6 +209,26 @@ async fn upload(
         }
     }
 }
+
+/// Reads what the caller is sending, within reason: whoever is not read to the end does not hear the answer.
+async fn drain(body: Body) {
+    let mut left = DRAINED;
+    let mut chunks = body.into_data_stream();
+    let reading = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever sends slower than this hears nothing.
+    let _ = tokio::time::timeout(DRAIN, reading).await;
+}
+
+/// How much of a body is read only to be answered, and for how long.
+const DRAINED: usize = 64 << 20;
+const DRAIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A place for reading many lines, which takes a thread.
 pub(crate) fn place(app: &App, caller: &Caller) -> Result<Place, Problem> {

@@ -189,7 +189,7 @@ mod tests {
         // One that does not say how long it is.
         let chunks = [600, 600].map(|bytes| Ok::<_, ()>(http_body::Frame::data(Bytes::from(vec![7; bytes]))));
         let chunked = StreamBody::new(futures_util::stream::iter(chunks));
-        assert_eq!(budget.read("a", chunked, LIMITS).await.unwrap_err(), ReadError::TooLarge(1000));
+        assert_eq!(budget.read("b", chunked, LIMITS).await.unwrap_err(), ReadError::TooLarge(1000));
         let silent = StreamBody::new(futures_util::stream::pending::<Result<http_body::Frame<Bytes>, ()>>());
         let limits = BodyLimits { timeout: Duration::from_millis(10), ..LIMITS };
         assert_eq!(budget.read("a", silent, limits).await.unwrap_err(), ReadError::TooSlow);

@@ -25,7 +25,8 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         name: "OOM",
-        enter: &[&["config", "set", "maxmemory", "1"]],
+        // Less than it has, and enough for a share of it to hold a job.
+        enter: &[&["config", "set", "maxmemory", "1000000"]],
         leave: &[&["config", "set", "maxmemory", "0"]],
         said: "more memory",
     },
