@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use songmill_core::job::{StateName, Trace};
 use songmill_http_server::{BodyLimits, HeldBody, ReadError};
-use songmill_producer::lines::Format;
+use songmill_producer::parse::Format;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -66,17 +66,22 @@ pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let value = serde_path_to_error::deserialize(&mut from).map_err(|error| {
         let inner = error.inner();
         if inner.is_syntax() || inner.is_eof() {
-            return Problem::bad_request("bad_json", format!("the body is not JSON: {inner}"));
+            return Problem::bad_request(
+                "bad_json",
+                format!("the body {}", songmill_core::json::fault(inner)),
+            );
         }
         let path = error.path().to_string();
-        let cause = inner.to_string();
-        let detail = cause.split(" at line ").next().unwrap_or_default().to_owned();
+        let detail = songmill_core::json::fault(inner);
         let at = if path == "." { String::new() } else { pointer(&path) };
         let fix = "see /docs for the form of this body".to_owned();
         let said = format!("{}: {detail}", if at.is_empty() { "body" } else { &at });
-        Problem::invalid(said, vec![ProblemError { pointer: at, line: None, custom_id: None, detail, fix }])
+        Problem::invalid(
+            said,
+            vec![ProblemError { pointer: at, line: None, custom_id: None, title: None, detail, fix }],
+        )
     })?;
-    let more = |error| Problem::bad_request("bad_json", format!("there is more behind the JSON: {error}"));
+    let more = |_| Problem::bad_request("bad_json", "there is more behind the JSON");
     from.end().map_err(more)?;
     Ok(value)
 }
@@ -86,21 +91,21 @@ fn media_type(headers: &HeaderMap) -> &str {
     said.split(';').next().unwrap_or_default().trim()
 }
 
-const TAKEN: &str =
-    "application/json (an array), application/jsonl, text/csv or application/octet-stream (any of these)";
+const TAKEN: &str = "application/json (objects or an array), application/jsonl, text/csv, a workbook (.xlsx), or application/octet-stream (any of these)";
 
 /// How a body is written, by its media type.
-pub(crate) fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+pub(crate) fn format(headers: &HeaderMap) -> Result<Option<Format>, Problem> {
     let media = media_type(headers).to_ascii_lowercase();
     match media.as_str() {
-        "application/json" => Ok(Format::Json),
+        "application/json" => Ok(Some(Format::Json)),
         "application/jsonl"
         | "application/x-ndjson"
         | "application/ndjson"
         | "application/jsonlines"
-        | "application/x-jsonlines" => Ok(Format::Jsonl),
-        "text/csv" => Ok(Format::Csv),
-        "application/octet-stream" => Ok(Format::Detect),
+        | "application/x-jsonlines" => Ok(Some(Format::JsonLines)),
+        "text/csv" | "text/tab-separated-values" => Ok(Some(Format::Csv)),
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => Ok(Some(Format::Xlsx)),
+        "application/octet-stream" | "application/gzip" | "application/x-gzip" => Ok(None),
         _ => Err(unsupported(&media, TAKEN)),
     }
 }

@@ -9,17 +9,17 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use songmill_core::song::{Change, PlannedChange};
+use songmill_core::song::{Change, Field, IgnoredField, PlannedChange};
 use songmill_core::{BatchName, JobId, Tenant, VendorName};
 use songmill_producer::Outlook;
 use songmill_store::{Refused, Scope};
 
 use crate::app::App;
 use crate::caller::Caller;
-use crate::extract::{Query, format};
+use crate::extract::Query;
 use crate::operation::Operation;
 use crate::problem::{Problem, ProblemError};
-use crate::upload::{Songs, broken, errors_of, lines_of, place};
+use crate::upload::{Songs, TableQuery, broken, errors_of, place, reading};
 use crate::views::{PlanView, PlannedVendor, Range};
 
 /// What the plan is for.
@@ -30,6 +30,8 @@ struct PlanQuery {
     name: Option<BatchName>,
     /// Whose; the key's own tenant where nothing is said.
     tenant: Option<Tenant>,
+    #[serde(flatten)]
+    table: TableQuery,
 }
 
 /// How many refused lines an answer names.
@@ -73,6 +75,7 @@ struct Line {
     /// What it is expected to cost, in millionths.
     price: u64,
     changes: Vec<Change>,
+    ignored: Vec<Field>,
 }
 
 /// Lines by what became of them.
@@ -86,6 +89,7 @@ struct Counted {
     /// What they are expected to cost, in millionths.
     prices: BTreeMap<VendorName, u64>,
     changes: Vec<PlannedChange>,
+    ignored: Vec<IgnoredField>,
     errors: Vec<ProblemError>,
 }
 
@@ -98,14 +102,14 @@ async fn plan(
 ) -> Result<Out<PlanView>, Problem> {
     let tenant = caller.meant(query.tenant.as_ref())?;
     let _place = place(&app, &caller)?;
-    let (mut lines, _) = lines_of(&app, body, format(&headers)?);
+    let (mut reading, _) = reading(&app, body, query.table.options(&headers)?);
     let batch = query.name.as_ref().map_or("", BatchName::as_str);
     let mut plan = Plan::default();
     let money = &app.policy().money.clone();
     let outlook = Outlook::read(&app.store, &app.vendors).await?;
-    while let Some(line) = lines.recv().await {
-        let line = line.map_err(|error| broken(&error))?;
-        let planned = line.read.and_then(|(song, key)| {
+    while let Some(row) = reading.rows.recv().await {
+        let row = row.map_err(|error| broken(&error))?;
+        let planned = row.read.and_then(|(song, key)| {
             let routes = songmill_producer::plan(&song, &app.producer.planner(), &outlook)?;
             let first = &routes[0];
             let line = Line {
@@ -115,6 +119,7 @@ async fn plan(
                 steps: first.steps.len() as u64,
                 price: money.of_route(first),
                 changes: first.changes.clone(),
+                ignored: first.dropped.clone(),
             };
             Ok(line)
         });
@@ -139,8 +144,9 @@ async fn plan(
                 if plan.counted.errors.len() < NAMED {
                     let refused = Refused {
                         upload: String::new(),
-                        line: line.number,
-                        custom_id: line.custom_id,
+                        line: row.number,
+                        custom_id: row.custom_id,
+                        title: row.title,
                         problems: invalid.problems,
                     };
                     plan.counted.errors.extend(errors_of(&refused));
@@ -149,7 +155,7 @@ async fn plan(
         }
     }
     plan.ask(&app).await?;
-    Ok(Out(plan.counted.priced(&app)))
+    Ok(Out(PlanView { notes: reading.about.get().notes, ..plan.counted.priced(&app) }))
 }
 
 impl Plan {
@@ -163,6 +169,7 @@ impl Plan {
                 continue;
             }
             PlannedChange::collect(&mut self.counted.changes, &line.vendor, &line.changes);
+            IgnoredField::collect(&mut self.counted.ignored, &line.vendor, &line.ignored);
             *self.counted.prices.entry(line.vendor.clone()).or_default() += line.price;
             let of = self.counted.vendors.entry(line.vendor).or_default();
             of.jobs += 1;
@@ -210,6 +217,8 @@ impl Counted {
             estimated,
             changes: self.changes,
             seconds,
+            notes: Vec::new(),
+            ignored: self.ignored,
             errors: self.errors.into_iter().take(NAMED).collect(),
         }
     }

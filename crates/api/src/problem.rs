@@ -51,12 +51,15 @@ pub struct ProblemBody {
 pub struct ProblemError {
     /// Where in the body, as a JSON pointer; `#` stands for the query.
     pub pointer: String,
-    /// The line of an upload, from 1.
+    /// The row of a table (its header is the first), the line, or the place in an array; from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// The caller's id of that line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_id: Option<String>,
+    /// The song's title there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// What is wrong.
     pub detail: String,
     /// What to do about it.
@@ -67,7 +70,7 @@ impl ProblemError {
     /// From what is wrong with a field.
     pub(crate) fn of(problem: &FieldProblem) -> Self {
         let (detail, fix) = (problem.fault.clone(), problem.fix.clone());
-        Self { pointer: pointer(&problem.field), line: None, custom_id: None, detail, fix }
+        Self { pointer: pointer(&problem.field), line: None, custom_id: None, title: None, detail, fix }
     }
 }
 
@@ -107,7 +110,14 @@ impl Problem {
     pub(crate) fn query(name: &str, fault: impl Into<String>, fix: impl Into<String>) -> Self {
         let (detail, fix) = (fault.into(), fix.into());
         let said = format!("{name}: {detail}; {fix}");
-        let error = ProblemError { pointer: format!("#/{name}"), line: None, custom_id: None, detail, fix };
+        let error = ProblemError {
+            pointer: format!("#/{name}"),
+            line: None,
+            custom_id: None,
+            title: None,
+            detail,
+            fix,
+        };
         Self { errors: vec![error], ..Self::bad_request("bad_query", said) }
     }
 

@@ -14,9 +14,8 @@ use sha2::{Digest as _, Sha256};
 use songmill_core::money::{Amount, limit_micros};
 use songmill_core::{BatchName, BatchRef, SongRequest, Tenant};
 use songmill_producer::Tally;
-use songmill_producer::lines::{self, Format, Line, ReadError};
+use songmill_producer::parse::{self, Input, Mapping, Options, ReadError, Reading};
 use songmill_store::{Refused, Scope, Upload};
-use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::app::App;
@@ -50,6 +49,65 @@ struct UploadQuery {
     /// The batch's share beside its tenant's others; as before where nothing is said, 1 at first.
     #[schemars(range(min = 0.001, max = 1000.0))]
     weight: Option<f64>,
+    #[serde(flatten)]
+    table: TableQuery,
+}
+
+/// How what is sent is to be read.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub(crate) struct TableQuery {
+    /// What columns of a table mean beside what their names say: a JSON object of fields by names, such as
+    /// `{"Dauer":"duration_s","Notes":""}`; an empty field for a column that is not read.
+    columns: Option<String>,
+    /// Fields of each request that does not set them itself: a JSON object, such as `{"vendor":"replicate"}`.
+    defaults: Option<String>,
+    /// The encoding of a table, such as `gb18030`; told by its bytes where nothing is said.
+    encoding: Option<String>,
+}
+
+/// The most bytes of a workbook: it is held in memory.
+const WORKBOOK_BYTES: usize = 8 << 20;
+
+impl TableQuery {
+    pub(crate) fn options(&self, headers: &HeaderMap) -> Result<Options, Problem> {
+        let no_object = |name, fix| move |_| Problem::query(name, "is not a JSON object of texts", fix);
+        let mapping: Mapping = match &self.columns {
+            Some(text) => serde_json::from_str(text).map_err(no_object(
+                "columns",
+                "write fields by columns, such as {\"Dauer\":\"duration_s\"}",
+            ))?,
+            None => Mapping::new(),
+        };
+        let defaults = match &self.defaults {
+            Some(text) => serde_json::from_str(text).map_err(|_| {
+                Problem::query(
+                    "defaults",
+                    "is not a JSON object",
+                    "write fields, such as {\"vendor\":\"replicate\"}",
+                )
+            })?,
+            None => serde_json::Map::new(),
+        };
+        let request = serde_json::Value::Object(defaults.clone());
+        if let Err(error) = serde_json::from_value::<SongRequest>(request) {
+            let words = error.to_string();
+            let name = words.split('`').nth(1).unwrap_or_default();
+            return Err(Problem::query(
+                "defaults",
+                format!("has a field that no song has, or of another kind: {name}"),
+                "see /docs for the fields of a song",
+            ));
+        }
+        let encoding = self.encoding.clone();
+        Ok(Options {
+            format: format(headers)?,
+            named: None,
+            encoding,
+            mapping,
+            defaults,
+            workbook_bytes: Some(WORKBOOK_BYTES),
+        })
+    }
 }
 
 /// Many song requests. Each is checked by itself: one that does not fit is refused, and the others are taken.
@@ -65,9 +123,10 @@ pub(crate) fn operations() -> Vec<Operation> {
         Operation::new(Method::POST, "/v1/batches", "batches.upload", upload)
             .says(
                 "Submits many songs",
-                "A JSON array, JSON lines or CSV (a header of field names; `options.<vendor>.<field>` makes objects), of any \
-                 length: as `application/json`, `application/jsonl` or `text/csv`, or as `application/octet-stream` where \
-                 the first character tells which of them it is. Good lines are taken in as they come, bad ones are refused and kept for `/errors`. A line is known \
+                "A table (CSV with any of four delimiters in any encoding, or `.xlsx` of at most 8 MiB; a header of field names in \
+                 English or Chinese, `options.<vendor>.<field>` makes objects), JSON lines, JSON objects or an array of them, \
+                 gzipped or not, of any length. With `application/octet-stream` what is in it tells which of them it is. \
+                 A table whose quotes cannot be trusted is refused as a whole. Good lines are taken in as they come, bad ones are refused and kept for `/errors`. A line is known \
                  by its `custom_id`, else by what it says, so sending a cut upload again to the same `name` or with the \
                  same `Idempotency-Key` ends with every line exactly once.",
             )
@@ -88,12 +147,8 @@ pub(crate) fn printed(print: &Print) -> String {
     hex(&print.lock().unwrap_or_else(PoisonError::into_inner).clone().finalize())
 }
 
-/// Reads a body's lines on a thread of its own, in constant memory.
-pub(crate) fn lines_of(
-    app: &App,
-    body: Body,
-    format: Format,
-) -> (mpsc::Receiver<Result<Line, ReadError>>, Print) {
+/// Reads a body's rows on a thread of its own, in constant memory.
+pub(crate) fn reading(app: &App, body: Body, options: Options) -> (Reading, Print) {
     let print = Print::default();
     let (hashed, silence) = (print.clone(), app.settings.upload_silence.get());
     let until = tokio::time::Instant::now() + app.settings.upload_time.get();
@@ -112,7 +167,8 @@ pub(crate) fn lines_of(
         }
     });
     let bridge = SyncIoBridge::new(StreamReader::new(Box::pin(chunks)));
-    (lines::read(std::io::BufReader::with_capacity(1 << 16, bridge), format), print)
+    let body = Input::Stream(Box::new(std::io::BufReader::with_capacity(1 << 16, bridge)));
+    (parse::read(body, options), print)
 }
 
 pub(crate) fn broken(error: &ReadError) -> Problem {
@@ -124,7 +180,9 @@ pub(crate) fn broken(error: &ReadError) -> Problem {
             "body_cut",
             "the body was cut; what came before is taken in, and sending all of it again adds the rest",
         ),
-        ReadError::Form(why) => Problem::bad_request("bad_body", format!("the body {why}")),
+        ReadError::Form(_) | ReadError::Empty => {
+            Problem::bad_request("bad_body", format!("the body {error}"))
+        }
     }
 }
 
@@ -150,7 +208,7 @@ async fn upload(
     body: Body,
 ) -> Result<Response, Problem> {
     let tenant = caller.meant(query.tenant.as_ref())?;
-    let format = format(&headers)?;
+    let options = query.table.options(&headers)?;
     let notify = endpoints_named(&app, &tenant, query.notify.as_deref()).await?;
     let place = place(&app, &caller)?;
     let key = idempotency_key(&headers)?;
@@ -175,10 +233,10 @@ async fn upload(
     let told =
         Upload { batch, id, label, notify, trace: Some(trace), budget: budget.map(limit_micros), weight };
     let how = format!("POST /v1/batches {} {}", told.batch, query.notify.as_deref().unwrap_or_default());
-    let location = caller.location(format!("/v1/batches/{}", told.batch.name), &tenant);
+    let location = caller.location(format!("/v1/batches/{}", encoded(&told.batch.name)), &tenant);
     let Some(key) = key else {
-        let (lines, _) = lines_of(&app, body, format);
-        return Ok(take(&app, &told, lines, location).await?.0);
+        let (reading, _) = reading(&app, body, options);
+        return Ok(take(&app, &told, reading, location).await?.0);
     };
     let once = match Once::begin(&app, &tenant, key).await {
         Ok(once) => once,
@@ -187,13 +245,13 @@ async fn upload(
             return Err(problem);
         }
     };
-    let (mut lines, print) = lines_of(&app, body, format);
+    let (mut reading, print) = reading(&app, body, options);
     match once {
         // The lines end when the caller goes, and then this does.
         Ok(once) => {
             let done = async move {
                 let _place = place;
-                match take(&app, &told, lines, location).await {
+                match take(&app, &told, reading, location).await {
                     Ok((answer, true)) => once.end(&app, format!("{how} {}", printed(&print)), answer).await,
                     Ok((answer, false)) => once.forget(answer).await,
                     Err(problem) => once.forget(problem.into_response()).await,
@@ -202,8 +260,8 @@ async fn upload(
             whole(done).await
         }
         Err(answer) => {
-            while let Some(line) = lines.recv().await {
-                line.map_err(|error| broken(&error))?;
+            while let Some(row) = reading.rows.recv().await {
+                row.map_err(|error| broken(&error))?;
             }
             Ok(answer.again(&format!("{how} {}", printed(&print))))
         }
@@ -236,6 +294,11 @@ pub(crate) fn place(app: &App, caller: &Caller) -> Result<Place, Problem> {
     place.ok_or_else(|| busy("too many uploads are under way; try again in a moment"))
 }
 
+/// A name as a segment of a path.
+fn encoded(name: &BatchName) -> String {
+    percent_encoding::utf8_percent_encode(name.as_str(), percent_encoding::CONTROLS).to_string()
+}
+
 fn named(text: &str) -> Result<BatchName, Problem> {
     BatchName::new(&format!("b-{text}")).map_err(|_| Problem::internal())
 }
@@ -244,21 +307,19 @@ fn named(text: &str) -> Result<BatchName, Problem> {
 async fn take(
     app: &App,
     upload: &Upload,
-    lines: mpsc::Receiver<Result<Line, ReadError>>,
+    reading: Reading,
     location: String,
 ) -> Result<(Response, bool), Problem> {
-    let taken = app.producer.submit_lines(upload, lines, |_| {}).await?;
-    let songmill_producer::Uploaded { tally, refused: lines, over, broke } = taken;
+    let Reading { rows, about } = reading;
+    let taken = app.producer.submit_lines(upload, rows, |_| {}).await?;
+    let songmill_producer::Uploaded { tally, refused: rows, over, ignored, broke } = taken;
     if let Some(error) = broke {
         return Err(broken(&error));
     }
     let count = tally.refused;
-    let errors: Vec<_> = lines.iter().flat_map(errors_of).take(NAMED).collect();
+    let errors: Vec<_> = rows.iter().flat_map(errors_of).take(NAMED).collect();
     if tally.created + tally.known == 0 {
-        let detail = match count {
-            0 => "the body has no lines; send at least one song request".to_owned(),
-            _ => format!("all {count} lines were refused"),
-        };
+        let detail = format!("all {count} {}s were refused", about.get().part.as_str());
         if over > 0 {
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "quota", detail);
             return Err(problem.with(errors).refusing(count).after(std::time::Duration::from_secs(60)));
@@ -268,7 +329,16 @@ async fn take(
     let (name, Tally { created, known, .. }) = (upload.batch.name.clone(), tally);
     tracing::info!(batch = %upload.batch, created, known, refused = count, "upload taken in");
     let upload = upload.label.clone();
-    let uploaded = Uploaded { batch: name, upload, created, known, refused: count, errors };
+    let uploaded = Uploaded {
+        batch: name,
+        upload,
+        created,
+        known,
+        refused: count,
+        errors,
+        notes: about.get().notes,
+        ignored,
+    };
     let answer = (StatusCode::ACCEPTED, [(header::LOCATION, location)], Out(uploaded)).into_response();
     Ok((answer, over == 0))
 }
@@ -278,6 +348,7 @@ pub(crate) fn errors_of(refused: &Refused) -> Vec<ProblemError> {
     let of = |problem| ProblemError {
         line: Some(refused.line),
         custom_id: refused.custom_id.clone(),
+        title: refused.title.clone(),
         ..ProblemError::of(problem)
     };
     refused.problems.iter().map(of).collect()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use songmill_core::job::StateName;
-use songmill_core::song::PlannedChange;
+use songmill_core::song::{IgnoredField, PlannedChange};
 use songmill_core::view::{EntryView, FaultView, JobView};
 use songmill_core::{BatchName, JobId, SongRequest, Tenant, VendorName};
 use songmill_store::{AccessKey, Kept, Usage};
@@ -138,6 +138,12 @@ pub struct Uploaded {
     pub refused: u64,
     /// What is wrong with the first refused lines; `/errors` has more.
     pub errors: Vec<ProblemError>,
+    /// What else was noticed: an encoding that was guessed, columns that are not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What vendors will ignore in the new songs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<IgnoredField>,
 }
 
 /// A line that was refused, or a job that failed or is held.
@@ -195,6 +201,12 @@ pub struct PlanView {
     pub changes: Vec<PlannedChange>,
     /// How long they take, in seconds, as far as the vendors' limits and time limits tell.
     pub seconds: Range,
+    /// What else was noticed: an encoding that was guessed, columns that are not read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// What vendors will ignore in the new songs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<IgnoredField>,
     /// What is wrong with the first refused lines.
     pub errors: Vec<ProblemError>,
 }

@@ -86,7 +86,7 @@ enum Command {
     Up(roles::UpArgs),
     /// Runs one or several roles in this process
     Serve(roles::ServeArgs),
-    /// Submits a file of song requests: JSON lines, a JSON array or CSV
+    /// Submit a file of songs: CSV, Excel (.xlsx), JSON lines or JSON
     Submit(submit::SubmitArgs),
     /// Says what submitting a file would come to, and submits nothing
     Plan(plan::PlanArgs),
@@ -135,6 +135,8 @@ enum Command {
     Sim(sim::SimArgs),
     /// Checks Redis, clock, folders and keys; --audit proves the store's invariant
     Doctor(doctor::DoctorArgs),
+    /// Print a table of two songs to begin with: songmill template > songs.csv
+    Template,
     /// Prints the JSON Schema of a song request
     Schema,
     /// Prints the API's OpenAPI document
@@ -205,6 +207,7 @@ impl Args {
             Command::Event(command) => event::run(&global, command).await,
             Command::Sim(args) => sim::run(&global, args).await,
             Command::Doctor(args) => doctor::run(&global, &args).await,
+            Command::Template => show::template(),
             Command::Schema => show::schema(),
             Command::OpenApi => show::openapi(),
             Command::Completions { shell } => show::completions(shell),

@@ -7,6 +7,7 @@ use axum::http::Method;
 use clap::Subcommand;
 use songmill_api::views::{ActedOnAll, BatchErrorView, BatchView, Listed};
 use songmill_core::job::StateName;
+use songmill_core::song::IgnoredField;
 use songmill_core::view::JobView;
 use songmill_core::{BatchRef, Tenant};
 
@@ -201,6 +202,9 @@ fn shown(global: &Global, batch: &BatchView) -> Result<()> {
         output::line("uploads  under way: more jobs may come")?;
     }
     output::line(format_args!("states   {}", progress::counts(batch)))?;
+    for line in IgnoredField::lines(&batch.ignored) {
+        output::line(format_args!("note     {line}"))?;
+    }
     for wait in &batch.waits {
         output::line(format_args!("waiting  {}", waits::line(wait)))?;
     }

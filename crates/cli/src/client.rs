@@ -100,7 +100,8 @@ impl Ask {
     /// The path of a batch, whose tenant stands in the query.
     pub(crate) fn batch(method: Method, batch: &BatchRef, more: &str) -> Self {
         let tenant = Some(&batch.tenant).filter(|tenant| !tenant.is_default());
-        Self::new(method, format!("/v1/batches/{}{more}", batch.name)).with("tenant", tenant)
+        let name: String = batch.name.as_str().bytes().map(escaped).collect();
+        Self::new(method, format!("/v1/batches/{name}{more}")).with("tenant", tenant)
     }
 
     /// What it changes.

@@ -10,20 +10,19 @@ use clap::Args;
 use figment::Figment;
 use figment::providers::{Format as _, Serialized, Toml};
 use songmill_core::{BatchName, BatchRef};
-use songmill_producer::lines::{self, Format};
+use songmill_producer::parse::{self, Reading};
 use songmill_simulator::Simulator;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
-use crate::bad_lines::BadLines;
 use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::redis_server::RedisServer;
+use crate::rejected::Rejected;
 use crate::roles::{Role, serve_until};
-use crate::submit;
-use crate::{batch, output, progress, sim, telemetry};
+use crate::{batch, input, output, progress, sim, submit, telemetry};
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -108,16 +107,18 @@ async fn album(
             file
         }
     };
-    let mut bad = BadLines::at(folder.join("errors.jsonl"));
-    let lines = lines::read(submit::open(&file)?, Format::of(&file));
+    let options = input::by_name(&file);
+    let Reading { rows, about } = parse::read(input::open(&file)?, options.clone());
+    let mut rejected = Rejected::of(&file, Some(&folder.join("rejected")), &options, about);
     let name = BatchRef::from(name);
-    let tally = submit::submit(context, &name, lines, &mut bad).await?;
+    let tally = submit::submit(context, &name, rows, &mut rejected).await?;
+    let tally = tally.map_err(|error| input::refused(&file, error))?.tally;
     if !global.json {
         output::line(format_args!(
             "batch {name}: {} songs queued, {} refused",
             tally.created, tally.refused
         ))?;
-        bad.say()?;
+        rejected.say()?;
     }
     let client = Client::here(context)?;
     let batch = progress::watch(&client, &name, global.json).await?;

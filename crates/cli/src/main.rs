@@ -5,7 +5,6 @@
 
 mod args;
 mod asset;
-mod bad_lines;
 mod batch;
 mod budget;
 mod client;
@@ -20,6 +19,7 @@ mod exit;
 mod export;
 mod grants;
 mod host;
+mod input;
 mod job;
 mod key;
 mod load;
@@ -30,6 +30,7 @@ mod price;
 mod printable;
 mod progress;
 mod redis_server;
+mod rejected;
 mod roles;
 mod schedule;
 mod show;

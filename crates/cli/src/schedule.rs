@@ -13,13 +13,13 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use songmill_core::{BatchName, BatchRef, Tenant};
-use songmill_producer::{Producer, lines};
+use songmill_producer::{Producer, parse};
 use songmill_store::{Store, Upload};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::usage;
-use crate::submit;
+use crate::{input, submit};
 
 /// A file, and when it is submitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ impl Timed {
         if store.is_marked(&done).await? {
             return Ok(());
         }
-        let lines = lines::read(submit::open(file)?, lines::Format::of(file));
+        let rows = parse::read(input::open(file)?, input::by_name(file)).rows;
         let upload = Upload {
             batch,
             id: submit::upload_id()?,
@@ -155,10 +155,9 @@ impl Timed {
             budget: None,
             weight: None,
         };
-        let uploaded =
-            producer.submit_lines(&upload, lines, |_| {}).await.context("jobs cannot be stored")?;
+        let uploaded = producer.submit_lines(&upload, rows, |_| {}).await.context("jobs cannot be stored")?;
         if let Some(error) = uploaded.broke {
-            return Err(error).with_context(|| format!("{} cannot be read to its end", file.display()));
+            return Err(input::refused(file, error));
         }
         if uploaded.over > 0 {
             bail!(

@@ -12,6 +12,12 @@ use crate::exit::{Exit, usage};
 use crate::load::{self, Loaded, Problem};
 use crate::output;
 
+/// `songmill template`.
+pub(crate) fn template() -> Result<Exit> {
+    output::text(songmill_producer::parse::template().as_bytes())?;
+    Ok(Exit::Ok)
+}
+
 /// `songmill schema`: the form of a song request, with every vendor's own fields.
 pub(crate) fn schema() -> Result<Exit> {
     let mut schema = serde_json::to_value(schemars::schema_for!(SongRequest))?;

@@ -1,49 +1,46 @@
 //! Submitting a file.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use axum::body::Body;
 use axum::http::Method;
 use clap::Args;
 use serde::Serialize;
 use songmill_api::views::BatchView;
 use songmill_core::money::micros;
-use songmill_core::song::{Invalid, PlannedChange};
+use songmill_core::song::{IgnoredField, PlannedChange};
 use songmill_core::{BatchName, BatchRef};
 use songmill_producer::Tally;
-use songmill_producer::lines::{self, Line, ReadError};
-use songmill_store::{Refused, Upload};
+use songmill_producer::parse::{self, Options, ReadError, Reading, Row};
+use songmill_store::Upload;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::args::Global;
-use crate::bad_lines::BadLines;
 use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::{Context, vendors};
-use crate::exit::{Exit, unreadable, usage};
-use crate::{batch, output, progress, telemetry, waits};
+use crate::exit::{Exit, usage};
+use crate::input::InputArgs;
+use crate::rejected::Rejected;
+use crate::{batch, input, output, progress, telemetry, waits};
 
 mod upload;
 
 #[derive(Debug, Args)]
 pub(crate) struct SubmitArgs {
-    /// The file, or - for standard input
-    file: PathBuf,
+    #[command(flatten)]
+    input: InputArgs,
     /// The batch to submit to, TENANT/NAME for another tenant's [default: the file's name without its ending]
     #[arg(long)]
     batch: Option<BatchRef>,
-    /// How the file is written [default: by its ending, else jsonl]
-    #[arg(long)]
-    format: Option<Format>,
-    /// Where bad lines are written [default: FILE.errors.jsonl]
-    #[arg(long, value_name = "FILE")]
-    errors: Option<PathBuf>,
+    /// Write rejected rows to this file [default: NAME.rejected.csv beside a table, NAME.rejected.jsonl beside JSON]
+    #[arg(long, value_name = "FILE", alias = "errors")]
+    rejected: Option<PathBuf>,
     /// Wait until all jobs of the batch have ended or are held
     #[arg(long)]
     wait: bool,
-    /// Check and plan every line but submit nothing; needs no Redis
+    /// Check and plan every row but submit nothing; needs no Redis
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
     #[command(flatten)]
@@ -79,56 +76,6 @@ fn number(text: &str, least: f64, most: f64) -> Result<f64, String> {
     number.ok_or_else(|| format!("is no number from {least} to {most}"))
 }
 
-/// How a file is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// A JSON object on each line
-    Jsonl,
-    /// An array of JSON objects
-    Json,
-    /// Comma-separated values with a header of field names
-    Csv,
-}
-
-impl From<Format> for lines::Format {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Jsonl => Self::Jsonl,
-            Format::Json => Self::Json,
-            Format::Csv => Self::Csv,
-        }
-    }
-}
-
-/// What the API calls a format.
-pub(crate) const fn media(format: lines::Format) -> &'static str {
-    match format {
-        lines::Format::Jsonl => "application/jsonl",
-        lines::Format::Json => "application/json",
-        lines::Format::Csv => "text/csv",
-        lines::Format::Detect => "application/octet-stream",
-    }
-}
-
-/// Opens a file, or standard input.
-pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
-    if path == Path::new("-") {
-        return Ok(Box::new(BufReader::new(std::io::stdin())));
-    }
-    let file = std::fs::File::open(path).map_err(|error| unreadable(path, &error))?;
-    Ok(Box::new(BufReader::with_capacity(1 << 18, file)))
-}
-
-/// The same as a body of a request.
-pub(crate) async fn body(path: &Path) -> Result<Body> {
-    let reader: Box<dyn tokio::io::AsyncRead + Send + Unpin> = if path == Path::new("-") {
-        Box::new(tokio::io::stdin())
-    } else {
-        Box::new(tokio::fs::File::open(path).await.map_err(|error| unreadable(path, &error))?)
-    };
-    Ok(Body::from_stream(tokio_util::io::ReaderStream::with_capacity(reader, 1 << 16)))
-}
-
 /// What a submission came to.
 #[derive(Debug, Serialize)]
 struct Summary<'a> {
@@ -136,13 +83,17 @@ struct Summary<'a> {
     #[serde(flatten)]
     tally: Tally,
     #[serde(skip_serializing_if = "Option::is_none")]
-    errors: Option<&'a Path>,
+    rejected_file: Option<&'a Path>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended: Option<&'a BatchView>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     by_vendor: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     changes: Vec<PlannedChange>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<IgnoredField>,
     dry_run: bool,
 }
 
@@ -150,29 +101,34 @@ struct Summary<'a> {
 pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
     let name = match &args.batch {
         Some(name) => name.clone(),
-        None => named_after(&args.file)?.into(),
+        None => named_after(&args.input.file)?.into(),
     };
-    let format = args.format.map_or_else(|| lines::Format::of(&args.file), Into::into);
-    let mut bad = BadLines::beside(&args.file, args.errors.as_deref());
+    let (file, options) = (&args.input.file, args.input.options()?);
     if args.dry_run {
         let config = Config::load(global)?;
         telemetry::start(&config.log, global, true)?;
-        return dry_run(global, args, &config, &name, format, bad).await;
+        return dry_run(global, args, &config, &name, options).await;
     }
-    let (client, tally) = if global.server.is_some() {
+    let (client, submitted, mut rejected, known) = if global.server.is_some() {
         let client = Client::open(global).await?;
-        let tally = upload::upload(&client, args, &name, format, &mut bad).await?;
-        (client, tally)
+        let (submitted, rejected, known) = upload::upload(&client, args, &name, &options).await?;
+        (client, submitted, rejected, known)
     } else {
         let context = Context::open(global).await?;
         telemetry::start(&context.config.log, global, true)?;
-        let read = lines::read(open(&args.file)?, format);
-        let tally = submit_to(&context, &name, &args.wishes, read, &mut bad).await?;
-        (Client::here(&context)?, tally)
+        let Reading { rows, about } = parse::read(input::open(file)?, options.clone());
+        let mut rejected = Rejected::of(file, args.rejected.as_deref(), &options, about.clone());
+        let submitted = submit_to(&context, &name, &args.wishes, rows, &mut rejected).await?;
+        let submitted = submitted.map_err(|error| input::refused(file, error))?;
+        (Client::here(&context)?, submitted, rejected, about)
     };
-    bad.finish()?;
+    let Submitted { tally, ignored } = submitted;
+    rejected.finish()?;
+    let notes = known.get().notes;
     if !global.json {
-        say(&name, &tally, &bad)?;
+        input::notes(file, &notes);
+        say(&name, &tally, &rejected)?;
+        say_ignored(&ignored)?;
     }
     if !args.wait && !global.json {
         // What keeps them waiting is told now: whoever submits may be the one who can put it right. They are submitted
@@ -184,16 +140,15 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
     }
     let ended = if args.wait { Some(progress::watch(&client, &name, global.json).await?) } else { None };
     if global.json {
-        let errors = bad.path_if_any();
-        let (by_vendor, changes) = (BTreeMap::new(), Vec::new());
-        let ended = ended.as_ref();
         output::json(&Summary {
             batch: &name.name,
             tally,
-            errors,
-            ended,
-            by_vendor,
-            changes,
+            rejected_file: rejected.path_if_any(),
+            ended: ended.as_ref(),
+            by_vendor: BTreeMap::new(),
+            changes: Vec::new(),
+            notes,
+            ignored,
             dry_run: false,
         })?;
     }
@@ -204,7 +159,19 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
         output::line(format_args!("{name}: {}", progress::counts(ended)))?;
     }
     let well = ended.as_ref().is_none_or(batch::ended_well);
-    Ok(if bad.count > 0 || !well { Exit::Some } else { Exit::Ok })
+    Ok(if rejected.count > 0 || !well { Exit::Some } else { Exit::Ok })
+}
+
+/// What a submission came to.
+pub(crate) struct Submitted {
+    pub(crate) tally: Tally,
+    /// What vendors will ignore in the new jobs.
+    pub(crate) ignored: Vec<IgnoredField>,
+}
+
+/// Says what vendors will ignore.
+pub(crate) fn say_ignored(ignored: &[IgnoredField]) -> Result<()> {
+    IgnoredField::lines(ignored).iter().try_for_each(output::line)
 }
 
 /// How long a submission looks for what keeps it waiting.
@@ -215,23 +182,26 @@ pub(crate) fn upload_id() -> Result<String> {
     Ok(format!("{:x}", getrandom::u64().context("no random bytes from the system")?))
 }
 
-/// Submits lines to a batch; bad ones are written down and passed over.
+/// Submits rows to a batch; what is wrong with some is written down.
 pub(crate) async fn submit(
     context: &Context,
     name: &BatchRef,
-    lines: tokio::sync::mpsc::Receiver<Result<Line, ReadError>>,
-    bad: &mut BadLines,
-) -> Result<Tally> {
-    submit_to(context, name, &Wishes::default(), lines, bad).await
+    rows: Rows,
+    rejected: &mut Rejected,
+) -> Result<Result<Submitted, ReadError>> {
+    submit_to(context, name, &Wishes::default(), rows, rejected).await
 }
+
+/// The rows of a file.
+type Rows = tokio::sync::mpsc::Receiver<Result<Row, ReadError>>;
 
 async fn submit_to(
     context: &Context,
     name: &BatchRef,
     wishes: &Wishes,
-    lines: tokio::sync::mpsc::Receiver<Result<Line, ReadError>>,
-    bad: &mut BadLines,
-) -> Result<Tally> {
+    rows: Rows,
+    rejected: &mut Rejected,
+) -> Result<Result<Submitted, ReadError>> {
     let notify = wishes.notify.clone();
     for endpoint in &notify {
         if context.store.endpoint(&name.tenant, endpoint).await?.is_none() {
@@ -245,15 +215,11 @@ async fn submit_to(
     let (budget, weight) = (wishes.budget.map(micros), wishes.weight);
     let upload = Upload { batch: name.clone(), id, label, notify, trace: None, budget, weight };
     let producer = context.producer();
-    let each = |refused: &Refused| {
-        let invalid = Invalid { problems: refused.problems.clone() };
-        bad.refuse(refused.line, refused.custom_id.clone(), invalid);
-    };
-    let uploaded = producer.submit_lines(&upload, lines, each).await?;
-    match uploaded.broke {
-        Some(error) => Err(error.into()),
-        None => Ok(uploaded.tally),
-    }
+    let uploaded = producer.submit_lines(&upload, rows, |row| rejected.reject(row)).await?;
+    Ok(match uploaded.broke {
+        Some(error) => Err(error),
+        None => Ok(Submitted { tally: uploaded.tally, ignored: uploaded.ignored }),
+    })
 }
 
 async fn dry_run(
@@ -261,8 +227,7 @@ async fn dry_run(
     args: &SubmitArgs,
     config: &Config,
     name: &BatchRef,
-    format: lines::Format,
-    mut bad: BadLines,
+    options: Options,
 ) -> Result<Exit> {
     let vendors = vendors(config);
     let planner = songmill_producer::Planner {
@@ -270,11 +235,14 @@ async fn dry_run(
         default_vendor: config.default_vendor.as_ref(),
         addresses: config.deliver.address_policy(),
     };
-    let mut lines = lines::read(open(&args.file)?, format);
+    let file = &args.input.file;
+    let Reading { mut rows, about } = parse::read(input::open(file)?, options.clone());
+    let mut rejected = Rejected::of(file, args.rejected.as_deref(), &options, about.clone());
     let (mut by_vendor, mut good, mut changes) = (BTreeMap::<String, u64>::new(), 0, Vec::new());
-    while let Some(line) = lines.recv().await {
-        let line = line?;
-        let planned = line.read.and_then(|(song, _)| {
+    let mut ignored = Vec::new();
+    while let Some(row) = rows.recv().await {
+        let row = row.map_err(|error| input::refused(file, error))?;
+        let planned = row.read.and_then(|(song, _)| {
             songmill_producer::plan(&song, &planner, &songmill_producer::Outlook::default())
         });
         match planned {
@@ -282,45 +250,55 @@ async fn dry_run(
                 good += 1;
                 *by_vendor.entry(routes[0].vendor.to_string()).or_default() += 1;
                 PlannedChange::collect(&mut changes, &routes[0].vendor, &routes[0].changes);
+                IgnoredField::collect(&mut ignored, &routes[0].vendor, &routes[0].dropped);
             }
-            Err(invalid) => bad.refuse(line.number, line.custom_id, invalid),
+            Err(invalid) => {
+                rejected.reject(&crate::rejected::refused(row.number, row.custom_id, row.title, invalid));
+            }
         }
     }
-    bad.finish()?;
-    let tally = Tally { created: 0, known: 0, refused: bad.count };
+    rejected.finish()?;
+    let tally = Tally { created: 0, known: 0, refused: rejected.count };
+    let notes = about.get().notes;
     if global.json {
-        let errors = bad.path_if_any();
         output::json(&Summary {
             batch: &name.name,
             tally,
-            errors,
+            rejected_file: rejected.path_if_any(),
             ended: None,
             by_vendor,
             changes,
+            notes,
+            ignored,
             dry_run: true,
         })?;
     } else {
+        input::notes(file, &notes);
         let split: Vec<_> = by_vendor.iter().map(|(vendor, count)| format!("{count} to {vendor}")).collect();
         let split = if split.is_empty() { String::new() } else { format!(" ({})", split.join(", ")) };
         output::line(format_args!(
             "dry run of {name}: {good} good{split}, {} refused; nothing was submitted",
-            bad.count
+            rejected.count
         ))?;
         for change in &changes {
             output::line(format_args!("changed: {change}"))?;
         }
-        bad.say()?;
+        say_ignored(&ignored)?;
+        rejected.say()?;
     }
-    Ok(if bad.count > 0 { Exit::Some } else { Exit::Ok })
+    Ok(if rejected.count > 0 { Exit::Some } else { Exit::Ok })
 }
 
-fn say(name: &BatchRef, tally: &Tally, bad: &BadLines) -> Result<()> {
+fn say(name: &BatchRef, tally: &Tally, rejected: &Rejected) -> Result<()> {
     let Tally { created, known, refused } = tally;
     let known =
         if *known > 0 { format!(", {known} submitted before: nothing new for them") } else { String::new() };
     output::line(format_args!("batch {name}: {created} new jobs{known}, {refused} refused"))?;
-    bad.say()
+    rejected.say()
 }
+
+/// How much of a file's name is a batch's.
+const NAME_CHARS: usize = 50;
 
 fn named_after(file: &Path) -> Result<BatchName> {
     let stem = if file == Path::new("-") {
@@ -328,10 +306,37 @@ fn named_after(file: &Path) -> Result<BatchName> {
     } else {
         file.file_stem().unwrap_or_default().to_string_lossy()
     };
-    let slug: String = stem
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' })
-        .take(64)
-        .collect();
-    BatchName::new(&slug).map_err(|_| usage("--batch: the file's name makes no batch name; give one"))
+    // Several are one: a blank beside a bracket, or a character that is written as two.
+    let mut name = String::new();
+    for c in stem.nfc() {
+        if BatchName::new(c.encode_utf8(&mut [0; 4])).is_ok() {
+            name.push(c);
+        } else if !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    let name: String = name.trim_matches('-').chars().take(NAME_CHARS).collect();
+    BatchName::new(&name).map_err(|_| usage("--batch: the file's name makes no batch name; give one"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_named_after_its_file_in_any_script() {
+        for (file, name) in [
+            ("春天歌单.csv", "春天歌单"),
+            ("冬天歌单.xlsx", "冬天歌单"),
+            ("/a/b/My songs (2).csv", "My-songs-2"),
+            ("Fru\u{308}hling.csv", "Frühling"),
+            ("album.v2.jsonl", "album.v2"),
+            ("songs.csv.gz", "songs.csv"),
+            ("-", "stdin"),
+        ] {
+            assert_eq!(named_after(Path::new(file)).unwrap().as_str(), name);
+        }
+        assert!(named_after(&PathBuf::from(format!("{}.csv", "很".repeat(200)))).is_ok());
+        assert!(named_after(Path::new("???.csv")).is_err());
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Why a text is not an id; its message says what one looks like.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -152,6 +153,20 @@ impl<'de> Deserialize<'de> for JobId {
     }
 }
 
+/// The most bytes of a name: it may be a folder's.
+const MOST_BYTES: usize = 200;
+
+/// Whether a character may stand in a name of any script: no blank, nothing that is not seen or turns text round, and
+/// of ASCII only letters, digits, `.`, `_` and `-`. The same as the pattern of [`BatchName`].
+fn is_of_any_script(c: char) -> bool {
+    match c {
+        '\0'..='\u{a0}' => c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'),
+        '\u{1680}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}' => false,
+        '\u{3000}' | '\u{feff}' => false,
+        _ => true,
+    }
+}
+
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $max:literal, $pattern:literal, $rule:literal, $ok:expr) => {
         $(#[$doc])*
@@ -163,10 +178,13 @@ macro_rules! name {
             /// Checks a text and makes it a name.
             pub fn new(text: &str) -> Result<Self, InvalidId> {
                 let ok: fn(char) -> bool = $ok;
-                if text.is_empty() || text.len() > $max || !text.chars().all(ok) {
+                // What can be written in two ways is one name.
+                let name: Arc<str> = if text.is_ascii() { text.into() } else { text.nfc().collect::<String>().into() };
+                let is_long = name.len() > MOST_BYTES || name.chars().count() > $max;
+                if name.is_empty() || is_long || !name.chars().all(ok) {
                     return Err(InvalidId::new($what, text, $rule));
                 }
-                Ok(Self(text.into()))
+                Ok(Self(name))
             }
 
             /// The name as text.
@@ -230,9 +248,9 @@ name!(
     BatchName,
     "batch name",
     64,
-    "^[A-Za-z0-9._-]+$",
-    "a batch name has 1 to 64 characters of a-z, A-Z, 0-9, '.', '_' and '-'",
-    |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+    "^[^\\x00-,/:-@\\[-^`{-\u{a0}\u{1680}\u{2000}-\u{200f}\u{2028}-\u{202f}\u{205f}-\u{206f}\u{3000}\u{feff}]+$",
+    "a batch name has 1 to 64 letters of any script, digits, '.', '_' and '-'",
+    is_of_any_script
 );
 
 name!(
@@ -346,7 +364,7 @@ mod tests {
         ] {
             assert!(bad.parse::<JobId>().is_err(), "{bad}");
         }
-        assert!(BatchName::new("a b").unwrap_err().to_string().contains("1 to 64 characters"));
+        assert!(BatchName::new("a b").unwrap_err().to_string().contains("1 to 64 letters"));
         assert!(VendorName::new("Replicate").is_err());
     }
 
@@ -358,6 +376,30 @@ mod tests {
         assert_eq!("default/album".parse::<BatchRef>().unwrap(), ours);
         for bad in ["/album", "acme/", "a/b/c", "Acme/b"] {
             assert!(bad.parse::<BatchRef>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn batches_have_names_of_any_script() {
+        for name in ["春天歌单", "Frühling_2026", "वसंत", "ربيع", "歌.1-2", "🎵"] {
+            assert_eq!(BatchName::new(name).unwrap().as_str(), name);
+        }
+        assert_eq!(BatchName::new("Fru\u{308}hling").unwrap(), BatchName::new("Frühling").unwrap());
+        let long = "春".repeat(64);
+        assert!(BatchName::new(&long).is_ok() && BatchName::new(&format!("{long}春")).is_err());
+        for name in [
+            "",
+            "a b",
+            "a/b",
+            "a\u{3000}b",
+            "a\u{202e}b",
+            "a\u{200b}",
+            "a\n",
+            "a\u{85}",
+            "a:b",
+            "🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵🎵",
+        ] {
+            assert!(BatchName::new(name).is_err(), "{name:?}");
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod flow;
 pub mod id;
 pub mod job;
+pub mod json;
 pub mod money;
 pub mod pace;
 pub mod report;

@@ -1,5 +1,6 @@
 //! The song request: one form that fits all vendors.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -8,8 +9,10 @@ use serde::{Deserialize, Serialize};
 
 mod change;
 mod check;
+mod ignored;
 
 pub use change::{Change, ChangeExample, ChangeKind, PlannedChange, summary};
+pub use ignored::IgnoredField;
 
 use crate::flow::Priority;
 use crate::id::{JobId, VendorName};
@@ -18,7 +21,8 @@ use crate::time::Timestamp;
 /// One song (or `count` songs) as the caller asks for it, in words no vendor owns.
 ///
 /// A field that the chosen vendor cannot honour is left out and reported in the job's result, unless the
-/// caller named it in `require`: then the request is refused for that vendor.
+/// caller named it in `require`: then the request is refused for that vendor. `lyrics` and `count` are left out only where
+/// `allow_ignored` names them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SongRequest {
@@ -105,6 +109,10 @@ pub struct SongRequest {
     /// Names of fields that the vendor must honour; the others are preferences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub require: Vec<Field>,
+    /// Names of fields that a vendor may ignore although it is another song then, or another number of songs: `lyrics`,
+    /// `count`. Without it such a vendor is not asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_ignored: Vec<Field>,
     /// Each vendor's own fields, by vendor name, in that vendor's own words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<VendorName, serde_json::Map<String, serde_json::Value>>,
@@ -348,9 +356,17 @@ impl SongRequest {
         let mut content = self.clone();
         (content.custom_id, content.priority, content.not_before, content.deadline) =
             (None, None, None, None);
-        (content.title, content.content_key) = (None, None);
+        (content.title, content.content_key, content.allow_ignored) = (None, None, Vec::new());
         let json = serde_json::to_string(&content).expect("a song request is always JSON");
         Some(format!("auto-{}", JobId::derive("content", &json)))
+    }
+
+    /// The same song, whatever may be ignored of it: submitted with leave it is no other than without.
+    pub fn without_leave(&self) -> Cow<'_, Self> {
+        match self.allow_ignored.is_empty() {
+            true => Cow::Borrowed(self),
+            false => Cow::Owned(Self { allow_ignored: Vec::new(), ..self.clone() }),
+        }
     }
 
     /// How many songs are asked for: `count`, or one.

@@ -11,12 +11,10 @@
 //! # Ok(()) }
 //! ```
 
-mod array;
-pub mod lines;
 mod outlook;
+pub mod parse;
 mod plan;
 mod producer;
-mod table;
 mod upload;
 
 pub use outlook::Outlook;

@@ -65,6 +65,13 @@ pub fn plan(song: &SongRequest, planner: &Planner<'_>, outlook: &Outlook) -> Res
         match vendor.plan(song) {
             Ok(Plan { steps, dropped, changes, size, addresses }) => {
                 let mut blocked = Invalid::default();
+                for field in Field::ESSENTIAL {
+                    if dropped.contains(&field) && !song.allow_ignored.contains(&field) {
+                        let fault = format!("would be ignored: {name} {}", field.cannot());
+                        let fix = "name a vendor that supports it, or allow it with allow_ignored (--allow-ignored)";
+                        blocked.push(field.as_str(), fault, fix);
+                    }
+                }
                 for Address { field, url } in &addresses {
                     check_address(field, url, policy, &mut blocked);
                 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use futures_util::stream::{FuturesOrdered, Stream, StreamExt as _};
 use songmill_core::job::Trace;
-use songmill_core::song::{Invalid, Moment, VendorChoice};
+use songmill_core::song::{IgnoredField, Invalid, Moment, VendorChoice};
 use songmill_core::{BatchName, BatchRef, EndpointId, Job, JobId, Policy, SongRequest, Tenant};
 use songmill_egress::AddressPolicy;
 use songmill_store::{Bound, Enqueued, NewJob, Retention, Settings, Store, StoreError, Upload};
@@ -185,14 +185,14 @@ impl Producer {
     /// Submits a stream of requests to a batch, pipelined and in bounded memory. Until [`Store::end_upload`] is called
     /// (or a minute after the last sign of life) the batch is not closed, even if all its jobs have ended.
     ///
-    /// `each` is told of every request in the order of the stream: its place there, from 0, and what became of
-    /// it. A store error ends the stream; submitting the whole stream again is safe where requests have keys.
+    /// Returns as well what vendors will ignore in new jobs. `each` is told of every request in the order of the stream:
+    /// its place there, from 0, and what became of it. A store error ends the stream; submitting the whole stream again is safe where requests have keys.
     pub async fn submit_stream<S>(
         &self,
         upload: &Upload,
         submissions: S,
         mut each: impl FnMut(u64, Result<Placed, SubmitError>),
-    ) -> Result<Tally, StoreError>
+    ) -> Result<(Tally, Vec<IgnoredField>), StoreError>
     where
         S: Stream<Item = Submission>,
     {
@@ -203,6 +203,7 @@ impl Producer {
         let mut alive = tokio::time::interval(ALIVE);
         let mut chunks = std::pin::pin!(submissions.enumerate().ready_chunks(Store::ENQUEUE_CHUNK));
         let (mut tally, mut calls, mut more) = (Tally::default(), FuturesOrdered::new(), true);
+        let mut ignored = Vec::new();
         while more || !calls.is_empty() {
             // Cancel-safe: both are streams, and nothing is taken from one that is not polled to an item.
             tokio::select! {
@@ -212,24 +213,28 @@ impl Producer {
                     Some(chunk) => calls.push_back(self.enqueue_chunk(batch, chunk)),
                     None => more = false,
                 },
-                Some(results) = calls.next() => for (place, result) in results? {
-                    match &result {
-                        Ok(Placed { new: true, .. }) => tally.created += 1,
-                        Ok(Placed { new: false, .. }) => tally.known += 1,
-                        Err(_) => tally.refused += 1,
+                Some(results) = calls.next() => {
+                    let (results, of_new) = results?;
+                    for (place, result) in results {
+                        match &result {
+                            Ok(Placed { new: true, .. }) => tally.created += 1,
+                            Ok(Placed { new: false, .. }) => tally.known += 1,
+                            Err(_) => tally.refused += 1,
+                        }
+                        each(place, result);
                     }
-                    each(place, result);
+                    of_new.into_iter().for_each(|one| IgnoredField::add(&mut ignored, one));
                 },
             }
         }
-        Ok(tally)
+        Ok((tally, ignored))
     }
 
     async fn enqueue_chunk(
         &self,
         batch: &BatchRef,
         chunk: Vec<(usize, Submission)>,
-    ) -> Result<Vec<(u64, Result<Placed, SubmitError>)>, StoreError> {
+    ) -> Result<(Results, Vec<IgnoredField>), StoreError> {
         let mut jobs = Vec::with_capacity(chunk.len());
         let mut results = Vec::with_capacity(chunk.len());
         let outlook = self.outlook(chunk.iter().map(|(_, submission)| &submission.song)).await?;
@@ -244,12 +249,18 @@ impl Producer {
                 Err(error) => results.push((place as u64, Err(error))),
             }
         }
-        let mut outcomes = self.store.enqueue(Some(batch), &jobs).await?.into_iter();
+        let outcomes = self.store.enqueue(Some(batch), &jobs).await?;
+        let mut ignored = Vec::new();
+        for (job, _) in jobs.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Enqueued::Created) {
+            let route = job.job.here();
+            IgnoredField::collect(&mut ignored, &route.vendor, &route.dropped);
+        }
+        let mut outcomes = outcomes.into_iter();
         let mut settle = |result: Result<(Submission, JobId), SubmitError>| {
             let (submission, job) = result?;
             placed(&submission, job, outcomes.next().expect("one answer for each job"))
         };
-        Ok(results.into_iter().map(|(place, result)| (place, settle(result))).collect())
+        Ok((results.into_iter().map(|(place, result)| (place, settle(result))).collect(), ignored))
     }
 
     fn prepare(&self, submission: &Submission, outlook: &Outlook) -> Result<NewJob, SubmitError> {
@@ -288,7 +299,8 @@ impl Producer {
         job.notify = submission.notify.clone();
         job.trace = submission.trace.clone().map(Box::new);
         job.custom_id = submission.song.custom_id.clone();
-        let request = serde_json::to_string(&submission.song).expect("a song request is always JSON");
+        let request = submission.song.without_leave();
+        let request = serde_json::to_string(&*request).expect("a song request is always JSON");
         Ok(NewJob {
             job,
             request: Arc::from(request),
@@ -296,6 +308,9 @@ impl Producer {
         })
     }
 }
+
+/// Places in a stream, and what became of them.
+type Results = Vec<(u64, Result<Placed, SubmitError>)>;
 
 /// A content key as it stands in the store: no blanks, and no longer than it must be.
 fn hashed(key: &str) -> String {

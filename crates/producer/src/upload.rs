@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::StreamExt as _;
 use futures_util::stream;
-use songmill_core::song::Invalid;
+use songmill_core::song::{IgnoredField, Invalid};
 use songmill_store::{Refused, StoreError, Upload};
 use tokio::sync::mpsc;
 
-use crate::lines::{Line, ReadError};
+use crate::parse::{ReadError, Row};
 use crate::producer::{Producer, Submission, SubmitError, Tally};
 
 /// What came of an upload.
@@ -20,6 +21,8 @@ pub struct Uploaded {
     pub refused: Vec<Refused>,
     /// How many were refused because the tenant may have no more: another time they may be taken.
     pub over: u64,
+    /// What vendors will ignore in the new jobs.
+    pub ignored: Vec<IgnoredField>,
     /// Why no more lines could be read, where that is so. Those before it are taken in.
     pub broke: Option<ReadError>,
 }
@@ -31,6 +34,13 @@ const KEPT: usize = 10_000;
 const KEPT_BYTES: usize = 8 << 20;
 /// Refused lines written at once.
 const PAGE: usize = 500;
+
+/// Where a row stands.
+struct Place {
+    number: u64,
+    custom_id: Option<String>,
+    title: Option<String>,
+}
 
 /// What was refused so far.
 #[derive(Default)]
@@ -58,49 +68,63 @@ impl Producer {
     pub async fn submit_lines(
         &self,
         upload: &Upload,
-        lines: mpsc::Receiver<Result<Line, ReadError>>,
+        mut rows: mpsc::Receiver<Result<Row, ReadError>>,
         each: impl FnMut(&Refused),
     ) -> Result<Uploaded, StoreError> {
+        // Of an input that is refused as a whole, or has no row, there is no batch.
+        let first = match rows.recv().await.unwrap_or(Err(ReadError::Empty)) {
+            Ok(first) => Ok(first),
+            Err(error) => return Ok(Uploaded { broke: Some(error), ..Uploaded::default() }),
+        };
         let state = Mutex::new((Bad::default(), each));
-        let refuse = |line: u64, custom_id: Option<String>, invalid: Invalid| {
+        let refuse = |Place { number, custom_id, title }: Place, invalid: Invalid| {
             let (bad, each) = &mut *state.lock().unwrap_or_else(PoisonError::into_inner);
-            let refused =
-                Refused { upload: upload.label.clone(), line, custom_id, problems: invalid.problems };
+            let refused = Refused {
+                upload: upload.label.clone(),
+                line: number,
+                custom_id,
+                title,
+                problems: invalid.problems,
+            };
             each(&refused);
             bad.refuse(refused);
         };
         let broke = Mutex::new(None);
         // The places of lines on their way: answers come in the order of the lines.
         let ahead = Mutex::new(VecDeque::new());
-        let submissions = stream::unfold(lines, |mut lines| async {
+        let rows = Box::pin(
+            stream::once(std::future::ready(first)).chain(stream::poll_fn(move |cx| rows.poll_recv(cx))),
+        );
+        let submissions = stream::unfold(rows, |mut rows| async {
             loop {
-                let line = match lines.recv().await? {
-                    Ok(line) => line,
+                let row = match rows.next().await? {
+                    Ok(row) => row,
                     Err(error) => {
                         *broke.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                         return None;
                     }
                 };
-                match line.read {
+                let place = Place { number: row.number, custom_id: row.custom_id, title: row.title };
+                match row.read {
                     Ok((song, key)) => {
                         let mut ahead = ahead.lock().unwrap_or_else(PoisonError::into_inner);
-                        ahead.push_back((line.number, line.custom_id));
-                        return Some((Submission { key: Some(key), ..Submission::of(song) }, lines));
+                        ahead.push_back(place);
+                        return Some((Submission { key: Some(key), ..Submission::of(song) }, rows));
                     }
-                    Err(invalid) => refuse(line.number, line.custom_id, invalid),
+                    Err(invalid) => refuse(place, invalid),
                 }
             }
         });
         let answered = |_, result: Result<_, SubmitError>| {
             let place = ahead.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let (number, custom_id) = place.expect("one answer for each line");
+            let place = place.expect("one answer for each row");
             if let Err(error) = result {
                 let over = u64::from(matches!(error, SubmitError::Over(_)));
-                refuse(number, custom_id, as_invalid(error));
+                refuse(place, as_invalid(error));
                 state.lock().unwrap_or_else(PoisonError::into_inner).0.over += over;
             }
         };
-        let tally = self.submit_stream(upload, submissions, answered).await?;
+        let (tally, ignored) = self.submit_stream(upload, submissions, answered).await?;
         let (Bad { count, over, lines, .. }, _) = state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let of_quota = |refused: &Refused| refused.problems.iter().any(|problem| problem.field == QUOTA);
         let kept: Vec<_> = lines.iter().filter(|refused| !of_quota(refused)).cloned().collect();
@@ -112,9 +136,10 @@ impl Producer {
                 tracing::warn!(%batch, left_out, "rejected rows are not kept: the tenant's quota of bytes is used up");
             }
         }
+        self.store().note_ignored(&upload.batch, &ignored).await?;
         self.store().end_upload(upload).await?;
         let broke = broke.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Uploaded { tally: Tally { refused: count, ..tally }, refused: lines, over, broke })
+        Ok(Uploaded { tally: Tally { refused: count, ..tally }, refused: lines, over, ignored, broke })
     }
 }
 
@@ -124,16 +149,16 @@ fn as_invalid(error: SubmitError) -> Invalid {
         SubmitError::Conflict { key, job } => Invalid::one(
             "custom_id",
             format!("{key:?} was submitted before with another request (job {job})"),
-            "give this line another custom_id, or send it to another batch",
+            "give this one another custom_id, or send it to another batch",
         ),
         SubmitError::Same(job) => Invalid::one(
             "content_key",
             format!("job {job} makes the same song"),
-            "leave the line out, or content_key if the song is to be made again",
+            "leave it out, or leave out content_key if the song is to be made again",
         ),
         error @ SubmitError::Over(_) => Invalid::one(QUOTA, error.to_string(), "send it again then"),
         error @ (SubmitError::Store(_) | SubmitError::Random) => {
-            Invalid::one("(line)", error.to_string(), "send it again")
+            Invalid::one("(row)", error.to_string(), "send it again")
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use songmill_core::job::StateName;
 use songmill_core::job::Trace;
+use songmill_core::song::{Field, IgnoredField};
 use songmill_core::view::BatchView;
 use songmill_core::{BatchName, BatchRef, EndpointId, JobId, Tenant, Timestamp};
 
@@ -51,6 +52,9 @@ pub struct Batch {
     /// Endpoints that are told of it and of its jobs, beside those that are told of all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<EndpointId>,
+    /// What vendors ignore in its songs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<IgnoredField>,
     /// The request it first came with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
@@ -85,6 +89,7 @@ impl Batch {
             eta_ms: eta,
             waits: Vec::new(),
             notify: self.notify.clone(),
+            ignored: self.ignored.clone(),
             request_id: self.trace.as_ref().map(|trace| trace.request_id.clone()),
             traceparent: self.trace.as_ref().and_then(|trace| trace.traceparent.clone()),
         }
@@ -100,7 +105,29 @@ pub struct Member {
     pub stored: Option<Stored>,
 }
 
+/// What begins the names of a batch's fields that count songs in which something is ignored; then vendor and field.
+const IGNORED: &str = "ignored:";
+
+fn ignored_field(name: &str, songs: &str) -> Option<IgnoredField> {
+    let (vendor, field) = name.strip_prefix(IGNORED)?.split_once(':')?;
+    let field = Field::ALL.into_iter().find(|known| known.as_str() == field)?;
+    Some(IgnoredField { vendor: vendor.parse().ok()?, field, songs: songs.parse().ok()? })
+}
+
 impl Store {
+    /// Notes what vendors will ignore in new songs of a batch.
+    pub async fn note_ignored(&self, batch: &BatchRef, ignored: &[IgnoredField]) -> Result<(), StoreError> {
+        if ignored.is_empty() {
+            return Ok(());
+        }
+        let mut write = redis::pipe();
+        for IgnoredField { vendor, field, songs } in ignored {
+            let name = format!("{IGNORED}{vendor}:{}", field.as_str());
+            write.cmd("HINCRBY").arg(self.keys().batch(batch)).arg(name).arg(*songs).ignore();
+        }
+        Ok(write.query_async(&mut self.connection()).await?)
+    }
+
     /// Reads a batch's counts.
     pub async fn batch(&self, name: &BatchRef) -> Result<Option<Batch>, StoreError> {
         let mut ask = redis::pipe();
@@ -122,6 +149,7 @@ impl Store {
             uploads: number("inputs").unwrap_or(0),
             counts: Counts(StateName::ALL.into_iter().filter_map(counted).collect()),
             notify: text("notify").split(' ').filter_map(|id| id.parse().ok()).collect(),
+            ignored: fields.iter().filter_map(|(name, songs)| ignored_field(name, songs)).collect(),
             trace: serde_json::from_str(text("trace")).ok(),
         }))
     }

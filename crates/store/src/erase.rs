@@ -257,7 +257,7 @@ impl Store {
             *times += 1;
             // The same line refused for several things is told apart by how often this stands there.
             let problems = vec![what_is_left(); *times];
-            let left = Refused { upload, line: number, custom_id: None, problems };
+            let left = Refused { upload, line: number, custom_id: None, title: None, problems };
             (
                 key.to_owned(),
                 "line",

@@ -41,6 +41,9 @@ pub struct Refused {
     /// The caller's id, as far as it could be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub custom_id: Option<String>,
+    /// The song's title, as far as it could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// What is wrong with it.
     pub problems: Vec<Problem>,
 }

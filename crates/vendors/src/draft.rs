@@ -121,6 +121,7 @@ impl<'a> Draft<'a> {
                 }
                 _ => {
                     let path = if at == "." { key.clone() } else { at };
+                    let cause = songmill_core::json::fault(error.inner());
                     self.wrong_option(&path, cause, "see `songmill schema` for the vendor's own fields");
                 }
             }
@@ -215,7 +216,7 @@ mod tests {
             lines,
             [
                 "options.acme.sped: is no field of Acme; use speed or shade",
-                "options.acme.speed: invalid type: string \"x\", expected u32; see `songmill schema` for the vendor's own fields",
+                "options.acme.speed: is \"x\": write a whole number; see `songmill schema` for the vendor's own fields",
                 "options.acme.speed: is 11; use 1 to 10",
             ]
         );

@@ -295,7 +295,7 @@ fn the_command_line_says_the_same_of_a_server_as_of_redis() -> Result<()> {
     let submitted = &there(&["submit", "b.jsonl", "--batch", "b"])?[0];
     assert_eq!((&submitted["created"], &submitted["refused"]), (&json!(2), &json!(1)), "{submitted}");
     let bad: Value =
-        serde_json::from_str(&std::fs::read_to_string(world.folder.path().join("b.jsonl.errors.jsonl"))?)?;
+        serde_json::from_str(&std::fs::read_to_string(world.folder.path().join("b.rejected.jsonl"))?)?;
     assert_eq!((&bad["line"], &bad["custom_id"]), (&json!(2), &json!("bad")));
     let again = &there(&["submit", "b.jsonl", "--batch", "b"])?[0];
     assert_eq!((&again["created"], &again["known"]), (&json!(0), &json!(2)));

@@ -312,6 +312,7 @@ fn a_plan_says_how_many_songs_are_made_by_every_vendor() -> Result<()> {
             song["custom_id"] =
                 format!("{}-{}", song["vendor"].as_str().context("one")?, count.unwrap_or(1)).into();
             song["count"] = count.into();
+            song["allow_ignored"] = json!(["count"]);
             song.as_object_mut().context("an object")?.retain(|_, value| !value.is_null());
             songs.push(song);
         }
@@ -370,7 +371,7 @@ fn the_same_song_is_not_made_twice_by_mistake() -> Result<()> {
     assert_eq!((&submitted["created"], &submitted["refused"]), (&json!(1), &json!(2)), "{submitted}");
     let again = world.submit("c", &lines)?;
     assert_eq!((&again["created"], &again["refused"]), (&json!(0), &json!(3)), "{again}");
-    let errors = std::fs::read_to_string(world.folder.path().join("c.jsonl.errors.jsonl"))?;
+    let errors = std::fs::read_to_string(world.folder.path().join("c.rejected.jsonl"))?;
     assert!(errors.contains("makes the same song"), "{errors}");
     assert_eq!(world.settled("b")?, json!({ "completed": 1 }));
     assert_eq!(world.stats()?["vendors"]["replicate"]["tasks_created"], 1);

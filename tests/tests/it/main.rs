@@ -23,6 +23,7 @@ mod redis_faults;
 mod refusals;
 mod settings;
 mod submitting;
+mod tables;
 mod tenants;
 mod terminal;
 mod threats;

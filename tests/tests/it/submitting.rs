@@ -20,7 +20,7 @@ fn bad_lines_are_named_and_good_ones_run() -> Result<()> {
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
     let summary: Value = serde_json::from_slice(&output.stdout)?;
     assert_eq!((&summary["created"], &summary["refused"]), (&json!(2), &json!(3)));
-    let errors = std::fs::read_to_string(world.folder.path().join("mixed.jsonl.errors.jsonl"))?;
+    let errors = std::fs::read_to_string(world.folder.path().join("mixed.rejected.jsonl"))?;
     let errors: Vec<Value> = errors.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let named: Vec<_> =
         errors.iter().map(|error| (error["line"].as_u64(), error["field"].as_str())).collect();

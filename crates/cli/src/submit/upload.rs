@@ -15,25 +15,33 @@ use songmill_api::views::{BatchErrorView, Uploaded};
 use songmill_core::BatchRef;
 use songmill_core::song::{Invalid, Problem};
 use songmill_producer::Tally;
-use songmill_producer::lines::{self, Format};
+use songmill_producer::parse::{self, Input, Known, Options, Reading};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
-use super::{SubmitArgs, body, media};
-use crate::bad_lines::BadLines;
+use super::{SubmitArgs, Submitted};
 use crate::client::{Ask, Changes, Client, What};
+use crate::input::{self, media};
+use crate::rejected::{Rejected, refused};
 
 /// Sends a file to a server.
 pub(super) async fn upload(
     client: &Client,
     args: &SubmitArgs,
     name: &BatchRef,
-    format: lines::Format,
-    bad: &mut BadLines,
-) -> Result<Tally> {
-    let wishes = &args.wishes;
-    let (body, sent) = Sent::of(body(&args.file).await?, format);
+    options: &Options,
+) -> Result<(Submitted, Rejected, Known)> {
+    let (wishes, file) = (&args.wishes, &args.input.file);
+    if let Input::File(path) = input::open(file)? {
+        // What the server would refuse as a whole, and what it would find only after it had taken rows before it.
+        let options = options.clone();
+        let checked = tokio::task::spawn_blocking(move || parse::check(&path, &options)).await?;
+        checked.map_err(|error| input::refused(file, error))?;
+    }
+    let (body, sent) = Sent::of(input::body(file).await?, options);
+    let known = sent.known.clone();
+    let mut rejected = Rejected::of(file, args.rejected.as_deref(), options, known.clone());
     let notify: Vec<_> = wishes.notify.iter().map(ToString::to_string).collect();
     let tenant = Some(&name.tenant).filter(|tenant| !tenant.is_default());
     let ask = Ask::post("/v1/batches")
@@ -41,26 +49,26 @@ pub(super) async fn upload(
         .with("tenant", tenant)
         .with("notify", (!notify.is_empty()).then(|| notify.join(",")))
         .with("budget", wishes.budget)
-        .with("weight", wishes.weight)
-        .body(media(format), body);
+        .with("weight", wishes.weight);
+    let ask = input::asked(ask, options).body(media(options.format), body);
     let answer = client.ask(ask).await;
     let wrong = |what: What| what.at(client.server(), Changes::Lines);
     let answer = match answer {
         Ok(answer) => answer.value::<Uploaded>().await,
         Err(error) => Err(error),
     };
-    let (uploaded, upload, mut errors) = match answer {
+    let (uploaded, ignored, upload, mut errors) = match answer {
         Ok(Uploaded { batch, .. }) if batch != name.name => {
             return Err(wrong(What::Unexpected("the answer to another upload")).into());
         }
-        Ok(Uploaded { created, known, refused, upload, errors, .. }) => {
-            (Tally { created, known, refused }, upload, errors)
+        Ok(Uploaded { created, known, refused, upload, errors, ignored, .. }) => {
+            (Tally { created, known, refused }, ignored, upload, errors)
         }
         // Not one line was good.
         Err(error) => match crate::client::refused(&error) {
             Some(problem) if problem.errors.iter().any(|error| error.line.is_some()) => {
                 let tally = Tally { refused: problem.refused.unwrap_or(0), ..Tally::default() };
-                (tally, problem.request_id.clone(), problem.errors.clone())
+                (tally, Vec::new(), problem.request_id.clone(), problem.errors.clone())
             }
             _ => return Err(error),
         },
@@ -90,16 +98,17 @@ pub(super) async fn upload(
     }
     let mut errors = errors.into_iter().peekable();
     while let Some(error) = errors.next() {
-        let (line, custom_id) = (error.line, error.custom_id.clone());
+        let (line, custom_id, title) = (error.line, error.custom_id.clone(), error.title.clone());
         let mut invalid = Invalid::default();
         invalid.problems.push(problem(error));
         while let Some(more) = errors.next_if(|more| more.line == line) {
             invalid.problems.push(problem(more));
         }
-        bad.refuse(line.unwrap_or(0), custom_id, invalid);
+        rejected.reject(&refused(line.unwrap_or(0), custom_id, title, invalid));
     }
-    bad.were(uploaded.refused);
-    Ok(Tally { refused: bad.count, ..uploaded })
+    rejected.were(uploaded.refused);
+    let tally = Tally { refused: rejected.count, ..uploaded };
+    Ok((Submitted { tally, ignored }, rejected, known))
 }
 
 /// How many errors an answer names at most.
@@ -107,18 +116,19 @@ const NAMED: usize = 100;
 
 fn problem(error: ProblemError) -> Problem {
     let field = error.pointer.trim_start_matches('/').replace('/', ".");
-    let field = if field.is_empty() { "(line)".to_owned() } else { field };
+    let field = if field.is_empty() { "(row)".to_owned() } else { field };
     Problem { field, fault: error.detail, fix: error.fix }
 }
 
 /// What was sent of a file: the server must acknowledge every line of it.
 struct Sent {
-    input: Arc<Input>,
+    input: Arc<Counted>,
+    known: Known,
     counting: JoinHandle<()>,
 }
 
 #[derive(Default)]
-struct Input {
+struct Counted {
     lines: AtomicU64,
     /// Whether all of it was sent.
     ended: AtomicBool,
@@ -129,14 +139,15 @@ const UNCOUNTED: usize = 4;
 
 impl Sent {
     /// Counts the lines of a body while it is sent, as the server reads them.
-    fn of(body: Body, format: Format) -> (Body, Self) {
+    fn of(body: Body, options: &Options) -> (Body, Self) {
         let (to_count, mut pieces) = mpsc::channel::<std::io::Result<Bytes>>(UNCOUNTED);
-        let input = Arc::new(Input::default());
+        let input = Arc::new(Counted::default());
         let pieces = SyncIoBridge::new(StreamReader::new(stream::poll_fn(move |cx| pieces.poll_recv(cx))));
-        let mut lines = lines::read(BufReader::new(pieces), format);
+        let pieces = Input::Stream(Box::new(BufReader::new(pieces)));
+        let Reading { mut rows, about } = parse::read(pieces, options.clone());
         let counted = input.clone();
         let counting = tokio::spawn(async move {
-            while let Some(Ok(_)) = lines.recv().await {
+            while let Some(Ok(_)) = rows.recv().await {
                 counted.lines.fetch_add(1, Ordering::AcqRel);
             }
         });
@@ -152,7 +163,7 @@ impl Sent {
             }
             Some((piece, (body, to_count, input)))
         });
-        (Body::from_stream(body), Self { input, counting })
+        (Body::from_stream(body), Self { input, known: about, counting })
     }
 
     /// Compares with what was acknowledged.
@@ -176,11 +187,11 @@ impl Sent {
 mod tests {
     use super::*;
 
-    async fn sent(text: &str, format: Format, pieces: usize) -> Sent {
+    async fn sent(text: &str, pieces: usize) -> Sent {
         let pieces: Vec<_> = text.as_bytes().chunks(7).map(Bytes::copy_from_slice).take(pieces).collect();
         let (body, sent) = Sent::of(
             Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>))),
-            format,
+            &Options::default(),
         );
         let mut body = body.into_data_stream();
         while let Some(piece) = body.next().await {
@@ -194,10 +205,10 @@ mod tests {
         let jsonl = "{\"prompt\":\"a\"}\n\nnonsense\n{\"prompt\":\"b\"}";
         let csv = "prompt\n\"a\nb\"\nc\nd\n";
         let json = r#"[{"prompt":"a"}, {"prompt":"b"}, 7]"#;
-        for (text, format) in [(jsonl, Format::Jsonl), (csv, Format::Csv), (json, Format::Json)] {
-            assert!(sent(text, format, usize::MAX).await.are_all(3).await.is_ok(), "{text}");
+        for text in [jsonl, csv, json] {
+            assert!(sent(text, usize::MAX).await.are_all(3).await.is_ok(), "{text}");
             for wrong in [0, 2, 4] {
-                assert!(sent(text, format, usize::MAX).await.are_all(wrong).await.is_err(), "{text}");
+                assert!(sent(text, usize::MAX).await.are_all(wrong).await.is_err(), "{text}");
             }
         }
     }
@@ -206,7 +217,7 @@ mod tests {
     async fn an_answer_before_the_end_of_the_file_acknowledges_nothing_of_the_rest() {
         let pieces =
             stream::iter(["{\"prompt\":\"a\"}\n"; 3].map(|line| Ok::<_, std::io::Error>(Bytes::from(line))));
-        let (body, sent) = Sent::of(Body::from_stream(pieces), Format::Jsonl);
+        let (body, sent) = Sent::of(Body::from_stream(pieces), &Options::default());
         let mut body = body.into_data_stream();
         body.next().await.unwrap().unwrap();
         let wrong = sent.are_all(3).await.unwrap_err();

@@ -78,6 +78,7 @@ fn rows() -> BTreeMap<&'static str, Row> {
         ("sim", Local),
         ("spend", Asks("spend")),
         ("submit", Asks("submit FILE --batch b")),
+        ("template", Local),
         ("tenant-erase", Asks("tenant erase acme --yes")),
         ("tenant-list", Asks("tenant list")),
         ("tenant-quota", Asks("tenant quota acme --open-jobs 5")),

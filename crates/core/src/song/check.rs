@@ -1,5 +1,7 @@
 //! Reading a request, and checking what can be checked without a vendor.
 
+use crate::json;
+
 use super::{Invalid, REFERENCE_DATA_MAX, SongRequest, VendorChoice};
 
 impl SongRequest {
@@ -11,18 +13,19 @@ impl SongRequest {
         }
         let mut from = serde_json::Deserializer::from_slice(json);
         let song: Self = serde_path_to_error::deserialize(&mut from).map_err(|error| {
-            let (path, cause) = (error.path().to_string(), error.inner().to_string());
-            let field = match (path.as_str(), unknown_field(&cause)) {
-                (".", Some(name)) => name.to_owned(),
-                (_, Some(name)) if !path.ends_with(name) => format!("{path}.{name}"),
+            let (path, inner) = (error.path().to_string(), error.inner());
+            let unknown = json::unknown_field(inner);
+            let field = match (path.as_str(), &unknown) {
+                (".", Some(name)) => name.clone(),
+                (_, Some(name)) if !path.ends_with(name.as_str()) => format!("{path}.{name}"),
                 (".", None) => "(line)".to_owned(),
                 _ => path,
             };
-            let mut cause = cause.split(" at line ").next().unwrap_or_default().to_owned();
-            if error.inner().is_syntax() || error.inner().is_eof() {
-                cause = format!("is not JSON ({cause})");
-            }
-            Invalid::one(field, cause, "see `songmill schema` for the form of a song request")
+            let fault = match unknown {
+                Some(_) => "is not a field of a song".to_owned(),
+                None => json::fault(inner),
+            };
+            Invalid::one(field, fault, "see `songmill schema` for the form of a song request")
         })?;
         from.end().map_err(|_| {
             Invalid::one("(line)", "there is more after the request", "put one JSON object on a line")
@@ -151,10 +154,6 @@ impl SongRequest {
         }
         wrong.none_or_err()
     }
-}
-
-fn unknown_field(cause: &str) -> Option<&str> {
-    cause.strip_prefix("unknown field `")?.split('`').next()
 }
 
 fn check_reference(audio: &str, wrong: &mut Invalid) {

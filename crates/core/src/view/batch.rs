@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{BatchName, EndpointId, Tenant, VendorName};
 use crate::job::StateName;
+use crate::song::IgnoredField;
 
 /// Songs that wait for one reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -88,6 +89,9 @@ pub struct BatchView {
     /// Endpoints that are told of it and of its jobs, beside those that are told of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<EndpointId>,
+    /// What vendors ignore in its songs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<IgnoredField>,
     /// The request it first came with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,

@@ -20,7 +20,7 @@ fn problems(song: &serde_json::Value, addresses: AddressPolicy) -> Vec<String> {
 fn no_field_of_any_vendor_takes_an_address_that_audio_is_not_fetched_from() {
     let policy = AddressPolicy { allow_http: true, allow_private: false };
     let all = AddressPolicy { allow_http: true, allow_private: true };
-    let song = |vendor: &str| json!({ "vendor": vendor, "prompt": "一首歌", "lyrics": "[verse]\n一首歌" });
+    let song = |vendor: &str| json!({ "vendor": vendor, "prompt": "一首歌", "lyrics": "[verse]\n一首歌", "allow_ignored": ["lyrics"] });
     let neutral = |vendor: &str, url: &str| {
         let mut song = song(vendor);
         song["reference_audio"] = url.into();

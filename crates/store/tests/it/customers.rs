@@ -103,6 +103,7 @@ async fn refused_lines_are_kept_once_in_their_order_and_go_with_the_batch() {
         upload: "one".into(),
         line,
         custom_id: None,
+        title: None,
         problems: Invalid::one("prompt", fault, "mend it").problems,
     };
     store.begin_upload(&upload("one")).await.unwrap();

@@ -36,7 +36,13 @@ async fn what_is_erased_keeps_its_place_among_the_ended_and_what_is_open_its_wor
     // Two lines of one upload that were refused for different things stay two.
     let refused = |fault: &str| {
         let problems = Invalid::one("lyrics", format!("{MARK} {fault}"), "").problems;
-        Refused { upload: "up".into(), line: 7, custom_id: Some(MARK.into()), problems }
+        Refused {
+            upload: "up".into(),
+            line: 7,
+            custom_id: Some(MARK.into()),
+            title: Some(MARK.into()),
+            problems,
+        }
     };
     store.keep_refused(&batch(), &[refused("a"), refused("b")]).await.unwrap();
     let counted = store.batch(&batch()).await.unwrap().unwrap();

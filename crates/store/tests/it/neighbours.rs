@@ -42,7 +42,7 @@ fn upload(batch: &str) -> Upload {
 
 fn refused(line: u64, bytes: usize) -> Refused {
     let problem = Problem { field: "title".into(), fault: "x".repeat(bytes), fix: "shorten it".into() };
-    Refused { upload: "u".into(), line, custom_id: None, problems: vec![problem] }
+    Refused { upload: "u".into(), line, custom_id: None, title: None, problems: vec![problem] }
 }
 
 async fn cancel(store: &Store, ids: &[JobId]) {

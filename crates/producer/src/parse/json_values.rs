@@ -1,8 +1,9 @@
-//! The elements of a JSON array, one by one: no more than one is ever held.
+//! JSON values one by one, no more than one of them in memory: those of an array, or one behind the other.
 
 use std::io::BufRead;
 
-use crate::lines::{Keys, LINE_BYTES, Lines, ReadError, too_long};
+use crate::parse::error::ReadError;
+use crate::parse::row::LINE_BYTES;
 
 /// Where in an array we are.
 enum At {
@@ -20,14 +21,14 @@ enum At {
     End,
 }
 
-/// One element as it comes in.
+/// One value as it comes in.
 #[derive(Default)]
-struct Element {
-    bytes: Vec<u8>,
+pub(crate) struct Element {
+    pub(crate) bytes: Vec<u8>,
     depth: u32,
     in_text: bool,
     escaped: bool,
-    number: u64,
+    pub(crate) number: u64,
 }
 
 /// What a byte does to an element.
@@ -39,6 +40,15 @@ enum Does {
 }
 
 impl Element {
+    /// The next one begins.
+    fn begin(&mut self, byte: u8) -> At {
+        *self = Self { number: self.number + 1, ..Self::default() };
+        match self.take(byte) {
+            Does::GoesOn => At::Within,
+            Does::EndsIt | Does::EndsBefore => At::Behind,
+        }
+    }
+
     fn take(&mut self, byte: u8) -> Does {
         if self.in_text {
             match byte {
@@ -70,8 +80,29 @@ impl Element {
     }
 }
 
-pub(crate) fn read_array(mut source: impl BufRead, keys: &mut Keys, lines: &Lines) -> Result<(), ReadError> {
-    let (mut at, mut element) = (At::Start, Element::default());
+impl Element {
+    /// Whether it is not held whole.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.bytes.len() as u64 > LINE_BYTES
+    }
+}
+
+/// How values stand in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    Array,
+    /// One behind the other, with blanks or line ends between them.
+    Sequence,
+}
+
+/// Reads values until `each` wants no more.
+pub(crate) fn read(
+    mut source: impl BufRead,
+    layout: Layout,
+    mut each: impl FnMut(&Element) -> bool,
+) -> Result<(), ReadError> {
+    let begin = if layout == Layout::Array { At::Start } else { At::Behind };
+    let (mut at, mut element) = (begin, Element::default());
     loop {
         let ahead = source.fill_buf()?;
         if ahead.is_empty() {
@@ -86,22 +117,19 @@ pub(crate) fn read_array(mut source: impl BufRead, keys: &mut Keys, lines: &Line
             at = match at {
                 At::Start | At::First | At::Element | At::Behind | At::End if blank => at,
                 At::Start if byte == b'[' => At::First,
-                At::Start => return Err(form("is no JSON array: it must begin with [")),
+                At::Start => return Err(form("is not a JSON array: it must begin with [")),
                 At::First if byte == b']' => At::End,
                 At::First | At::Element if matches!(byte, b',' | b']' | b'}') => {
                     return Err(form(&format!("element {} is missing", element.number + 1)));
                 }
-                At::First | At::Element => {
-                    element = Element { number: element.number + 1, ..Element::default() };
-                    match element.take(byte) {
-                        Does::GoesOn => At::Within,
-                        Does::EndsIt | Does::EndsBefore => At::Behind,
-                    }
+                At::Behind if layout == Layout::Sequence && !matches!(byte, b',' | b']' | b'}') => {
+                    element.begin(byte)
                 }
+                At::First | At::Element => element.begin(byte),
                 At::Within => match element.take(byte) {
                     Does::GoesOn => At::Within,
                     ends => {
-                        if !send(&element, keys, lines) {
+                        if !each(&element) {
                             return Ok(());
                         }
                         match (ends, byte) {
@@ -112,30 +140,32 @@ pub(crate) fn read_array(mut source: impl BufRead, keys: &mut Keys, lines: &Line
                     }
                 },
                 At::Behind if byte == b',' => At::Element,
-                At::Behind if byte == b']' => At::End,
+                At::Behind if byte == b']' && layout == Layout::Array => At::End,
                 At::Behind => {
-                    return Err(form(&format!("there is no comma behind element {}", element.number)));
+                    return Err(form(&format!("has no comma behind element {}", element.number)));
                 }
-                At::End => return Err(form("there is more behind the array")),
+                At::End => return Err(form("has more behind the array")),
             };
         }
         source.consume(length);
     }
     match at {
         At::End => Ok(()),
-        At::Start => Err(form("is empty; send a JSON array of song requests")),
-        _ => Err(form(&format!("the array is cut at element {}", element.number.max(1)))),
+        At::Behind if layout == Layout::Sequence => Ok(()),
+        At::Start => Err(ReadError::Empty),
+        _ => Err(form(&format!("is cut off in element {}", element.number.max(1)))),
     }
 }
 
-/// Whether anybody still wants to know.
-fn send(element: &Element, keys: &mut Keys, lines: &Lines) -> bool {
-    let line = if element.bytes.len() as u64 > LINE_BYTES {
-        too_long(element.number)
-    } else {
-        keys.line(element.number, element.bytes.trim_ascii())
-    };
-    lines.blocking_send(Ok(line)).is_ok()
+/// Whether a line holds a value whole, or one that is broken: a text that is not closed on its line.
+pub(crate) fn is_whole(line: &[u8]) -> bool {
+    let mut element = Element::default();
+    for byte in line {
+        if !matches!(element.take(*byte), Does::GoesOn) {
+            return true;
+        }
+    }
+    element.in_text
 }
 
 fn form(why: &str) -> ReadError {

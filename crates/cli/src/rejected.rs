@@ -1,0 +1,186 @@
+//! Rows that were rejected, with each fault.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use songmill_core::song::{Invalid, Problem};
+use songmill_producer::parse::{self, Known, Options, Part};
+use songmill_store::Refused;
+
+use crate::{input, output};
+
+/// Rejected rows, written down as they are found: those of a table as they stand there with a column `error`, to be
+/// corrected and submitted again; those of anything else fault by fault as JSON lines.
+pub(crate) struct Rejected {
+    /// Where they come from; not set where that cannot be read again.
+    table: Option<PathBuf>,
+    options: Options,
+    /// What is known of the input.
+    known: Known,
+    to: PathBuf,
+    is_named: bool,
+    file: Option<std::io::BufWriter<std::fs::File>>,
+    failed: Option<std::io::Error>,
+    first: Vec<String>,
+    /// What is wrong with rows of a table, by their numbers.
+    reasons: BTreeMap<u64, String>,
+    reasons_bytes: usize,
+    /// How many.
+    pub(crate) count: u64,
+    /// How many of them are not in the file, because not even the server kept them.
+    more: u64,
+}
+
+/// One fault of a rejected row, as it is written down.
+#[derive(Serialize)]
+struct Fault<'a> {
+    line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    #[serde(flatten)]
+    problem: &'a Problem,
+}
+
+/// How many rejected rows are shown at once.
+const SHOWN: usize = 10;
+/// How many bytes of reasons are held for the rows of a table; further ones are told in few words.
+const REASONS: usize = 64 << 20;
+
+impl Rejected {
+    /// Writes rejected rows of a file to `to`, or to a file beside it.
+    pub(crate) fn of(file: &Path, to: Option<&Path>, options: &Options, known: Known) -> Self {
+        let table = (!input::is_standard(file)).then(|| file.to_owned());
+        let beside = || {
+            let name = if input::is_standard(file) { Path::new("stdin") } else { file };
+            let mut name = name.with_extension("").into_os_string();
+            name.push(".rejected.jsonl");
+            PathBuf::from(name)
+        };
+        Self {
+            table,
+            options: options.clone(),
+            known,
+            to: to.map_or_else(beside, Path::to_owned),
+            is_named: to.is_some(),
+            file: None,
+            failed: None,
+            first: Vec::new(),
+            reasons: BTreeMap::new(),
+            reasons_bytes: 0,
+            count: 0,
+            more: 0,
+        }
+    }
+
+    /// Notes a rejected row.
+    pub(crate) fn reject(&mut self, row: &Refused) {
+        self.count += 1;
+        let Refused { line, custom_id, title, problems, .. } = row;
+        let part = self.known.get().part;
+        if self.first.len() < SHOWN {
+            let name =
+                title.as_ref().or(custom_id.as_ref()).map_or_else(String::new, |name| format!(" {name:?}"));
+            self.first.push(format!("  {} {line}{name}, {}", part.as_str(), said(problems)));
+        }
+        if part == Part::Row && self.table.is_some() {
+            let mut reason = said(problems);
+            if self.reasons_bytes > REASONS {
+                reason = "rejected; submit it alone to see why".to_owned();
+            }
+            self.reasons_bytes += reason.len() + 64;
+            self.reasons.insert(*line, reason);
+        } else if let Err(error) = self.write(row) {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    fn write(&mut self, row: &Refused) -> std::io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(std::io::BufWriter::new(std::fs::File::create(&self.to)?));
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let Refused { line, custom_id, title, problems, .. } = row;
+        for problem in problems {
+            let (custom_id, title) = (custom_id.as_deref(), title.as_deref());
+            serde_json::to_writer(&mut *file, &Fault { line: *line, custom_id, title, problem })?;
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Closes the file; one of an earlier run that says nothing any more is removed.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        let cannot = |to: &Path| format!("rejected rows cannot be written to {}", to.display());
+        if self.known.get().part == Part::Row && self.table.is_some() && !self.is_named {
+            self.to.set_extension("csv");
+        }
+        if let (Some(table), false) = (&self.table, self.reasons.is_empty()) {
+            let file = std::fs::File::create(&self.to).with_context(|| cannot(&self.to))?;
+            let to = std::io::BufWriter::new(file);
+            parse::write_rejected(table, &self.options, &self.reasons, to)
+                .with_context(|| cannot(&self.to))?;
+            return Ok(());
+        }
+        let flushed = match self.file.take() {
+            Some(mut file) => file.flush(),
+            None if self.to.is_file() => std::fs::remove_file(&self.to),
+            None => Ok(()),
+        };
+        self.failed.take().map_or(flushed, Err).with_context(|| cannot(&self.to))
+    }
+
+    /// The file, if anything stands in it.
+    pub(crate) fn path_if_any(&self) -> Option<&Path> {
+        (self.count > 0).then_some(self.to.as_path())
+    }
+
+    /// Says that there were so many, of which not even a server kept all.
+    pub(crate) fn were(&mut self, count: u64) {
+        self.more = count.saturating_sub(self.count);
+        self.count = self.count.max(count);
+    }
+
+    /// Shows the first of them.
+    pub(crate) fn say(&self) -> Result<()> {
+        for line in &self.first {
+            output::line(line)?;
+        }
+        if self.count > 0 {
+            let file = self.to.display();
+            match (self.more, self.reasons.is_empty()) {
+                (0, false) => {
+                    output::line(format_args!("rejected rows, with reasons: {file} (correct and submit it)"))?
+                }
+                (0, true) => output::line(format_args!("rejected, with reasons: {file}"))?,
+                (more, _) => output::line(format_args!(
+                    "rejected, with reasons: {file}; {more} more were not kept by the server"
+                ))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong, field by field.
+fn said(problems: &[Problem]) -> String {
+    let problem = |Problem { field, fault, fix }: &Problem| match field.starts_with('(') {
+        true => format!("{fault}; {fix}"),
+        false => format!("{field}: {fault}; {fix}"),
+    };
+    problems.iter().map(problem).collect::<Vec<_>>().join(" | ")
+}
+
+/// A row that cannot be planned.
+pub(crate) fn refused(
+    number: u64,
+    custom_id: Option<String>,
+    title: Option<String>,
+    invalid: Invalid,
+) -> Refused {
+    Refused { upload: String::new(), line: number, custom_id, title, problems: invalid.problems }
+}

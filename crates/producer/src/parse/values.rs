@@ -1,0 +1,335 @@
+//! What people write in cells, as the values of a request.
+
+use serde_json::Value;
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    /// A word that is written in lower case, such as a format.
+    Word,
+    Vendors,
+    /// Names of fields.
+    Fields,
+    /// A length of time, in this unit where nothing else is said.
+    Duration(Unit),
+    Whole,
+    Truth,
+    Vocal,
+    /// A vendor's own field: a number or a truth where it reads as one, else a text.
+    Option,
+}
+
+/// What a number without a unit counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Unit {
+    #[default]
+    Second,
+    Minute,
+}
+
+/// What is wrong with a cell, and what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) fault: String,
+    pub(crate) fix: &'static str,
+}
+
+/// How much of a cell an error quotes.
+const QUOTED_CHARS: usize = 60;
+/// What spreadsheets write where a formula failed.
+const ERRORS: [&str; 9] =
+    ["#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"];
+
+impl Kind {
+    pub(crate) fn of(field: &str, unit: Unit) -> Self {
+        match field {
+            "vendor" => Self::Vendors,
+            "require" | "allow_ignored" => Self::Fields,
+            "duration_s" => Self::Duration(unit),
+            "seed" | "count" => Self::Whole,
+            "instrumental" => Self::Truth,
+            "vocal" => Self::Vocal,
+            "format" | "priority" | "language" => Self::Word,
+            _ => Self::Text,
+        }
+    }
+
+    /// Whether few texts are a value of this kind, so that one that is tells a row.
+    pub(crate) fn is_telling(self) -> bool {
+        !matches!(self, Self::Text | Self::Option | Self::Fields)
+    }
+
+    /// Reads a cell that is not empty.
+    pub(crate) fn read(self, text: &str) -> Result<Value, Wrong> {
+        if ERRORS.contains(&text) {
+            return wrong(text, "is an error of the spreadsheet", "correct the formula, or write the value");
+        }
+        if text.contains('\u{fffd}') {
+            let fault = "has a character that could not be read".to_owned();
+            return Err(Wrong { fault, fix: "save the file as UTF-8, or name its encoding with --encoding" });
+        }
+        match self {
+            Self::Text => Ok(Value::from(text)),
+            Self::Word => Ok(Value::from(text.to_lowercase())),
+            Self::Vendors => Ok(vendors(text)),
+            Self::Fields => Ok(list(text, |part| part.to_lowercase().replace([' ', '-'], "_"))),
+            Self::Duration(unit) => seconds(text, unit).map(Value::from).ok_or_else(|| Wrong {
+                fault: format!("{} is not a length", quoted(text)),
+                fix: "write seconds, such as 30, or minutes and seconds, such as 3:20",
+            }),
+            Self::Whole => whole(text).map(Value::from).ok_or_else(|| Wrong {
+                fault: format!("{} is not a whole number", quoted(text)),
+                fix: "write digits alone, such as 2",
+            }),
+            Self::Truth => truth(text).map(Value::from).ok_or_else(|| Wrong {
+                fault: format!("{} is neither yes nor no", quoted(text)),
+                fix: "write yes or no, or leave it empty",
+            }),
+            Self::Vocal => Ok(Value::from(vocal(text))),
+            Self::Option => Ok(option(text)),
+        }
+    }
+}
+
+impl Unit {
+    /// The unit that stands behind a column's name.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        match text.to_lowercase().as_str() {
+            "s" | "sec" | "secs" | "second" | "seconds" | "秒" | "秒钟" => Some(Self::Second),
+            "m" | "min" | "mins" | "minute" | "minutes" | "分" | "分钟" => Some(Self::Minute),
+            _ => None,
+        }
+    }
+
+    const fn seconds(self) -> f64 {
+        match self {
+            Self::Second => 1.0,
+            Self::Minute => 60.0,
+        }
+    }
+}
+
+fn wrong(text: &str, is: &str, fix: &'static str) -> Result<Value, Wrong> {
+    Err(Wrong { fault: format!("{} {is}", quoted(text)), fix })
+}
+
+/// A cell's text as an error quotes it.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut short: String = text.chars().take(QUOTED_CHARS).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("{short:?}")
+}
+
+/// `30`, `30,5`, `30s`, `3:20`, `0:03:20`, `3 min 20 s`, `3分20秒`, rounded to seconds.
+fn seconds(text: &str, unit: Unit) -> Option<u64> {
+    let text = text.trim().to_lowercase();
+    let secs = if text.contains([':', '：']) { by_clock(&text)? } else { by_units(&text, unit)? };
+    // A longer one is refused with its value.
+    (0.0..1e9).contains(&secs).then(|| secs.round() as u64)
+}
+
+/// Minutes and seconds, or hours, minutes and seconds.
+fn by_clock(text: &str) -> Option<f64> {
+    let parts: Option<Vec<f64>> = text.split([':', '：']).map(|part| decimal(part.trim())).collect();
+    let parts = parts?;
+    let whole = parts[..parts.len() - 1].iter().all(|part| part.fract() == 0.0);
+    match parts[..] {
+        [minutes, secs] if whole && secs < 60.0 => Some(minutes * 60.0 + secs),
+        // Spreadsheets write minutes and seconds as hours and minutes, with seconds that nobody wrote.
+        [minutes, secs, 0.0] if whole && secs < 60.0 && minutes > 0.0 => Some(minutes * 60.0 + secs),
+        [hours, minutes, secs] if whole && minutes < 60.0 && secs < 60.0 => {
+            Some(hours * 3600.0 + minutes * 60.0 + secs)
+        }
+        _ => None,
+    }
+}
+
+fn by_units(text: &str, unit: Unit) -> Option<f64> {
+    let (mut rest, mut sum, mut counted) = (text, 0.0, None);
+    while !rest.is_empty() {
+        let digits =
+            rest.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | ','))).unwrap_or(rest.len());
+        let number = decimal(&rest[..digits])?;
+        rest = rest[digits..].trim_start();
+        let word = rest.find(|c: char| c.is_ascii_digit() || c.is_whitespace()).unwrap_or(rest.len());
+        let named = match rest[..word].trim_end_matches('.') {
+            // Alone, or behind minutes: what is not named is what the column says, and seconds behind minutes.
+            "" if counted.is_none() => unit,
+            "" if counted == Some(Unit::Minute) => Unit::Second,
+            word => Unit::of(word)?,
+        };
+        if counted == Some(Unit::Second) || counted == Some(named) {
+            return None;
+        }
+        sum += number * named.seconds();
+        counted = Some(named);
+        rest = rest[word..].trim_start();
+    }
+    counted.map(|_| sum)
+}
+
+/// A number with a point or a comma before its fraction.
+fn decimal(text: &str) -> Option<f64> {
+    let mut marks = text.bytes().filter(|byte| matches!(byte, b'.' | b','));
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b','));
+    let (first, second) = (marks.next(), marks.next());
+    if !plain || second.is_some() || text.starts_with(['.', ',']) || text.ends_with(['.', ',']) {
+        return None;
+    }
+    // 1,000 is one for some and a thousand for others.
+    if first.is_some() && text.len() - text.find(['.', ','])? == 4 {
+        return None;
+    }
+    text.replace(',', ".").parse().ok()
+}
+
+/// `3`, `3.0`, `3,0`.
+fn whole(text: &str) -> Option<u64> {
+    let number = decimal(text.trim())?;
+    (number.fract() == 0.0 && number < 1e15).then_some(number as u64)
+}
+
+fn truth(text: &str) -> Option<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "yes" | "y" | "1" | "on" | "x" | "✓" | "是" | "真" => Some(true),
+        "false" | "no" | "n" | "0" | "off" | "否" | "假" => Some(false),
+        _ => None,
+    }
+}
+
+/// What is not known stays, and is refused with its value.
+fn vocal(text: &str) -> String {
+    let lower = text.to_lowercase();
+    match lower.as_str() {
+        "f" | "woman" | "女" | "女声" => "female".to_owned(),
+        "m" | "man" | "男" | "男声" => "male".to_owned(),
+        _ => lower,
+    }
+}
+
+const BETWEEN: [char; 6] = [';', ',', '|', '，', '、', '；'];
+
+fn vendors(text: &str) -> Value {
+    let name = |part: &str| part.to_lowercase().replace([' ', '-', '.'], "_");
+    if text.contains(BETWEEN) { list(text, name) } else { Value::from(name(text)) }
+}
+
+fn list(text: &str, each: impl Fn(&str) -> String) -> Value {
+    text.split(BETWEEN)
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| Value::from(each(part)))
+        .collect()
+}
+
+fn option(text: &str) -> Value {
+    match serde_json::from_str(text) {
+        Ok(value @ (Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_))) => value,
+        _ if text.eq_ignore_ascii_case("true") => Value::from(true),
+        _ if text.eq_ignore_ascii_case("false") => Value::from(false),
+        _ => Value::from(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn lengths_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("30", 30),
+            ("30s", 30),
+            ("30 s", 30),
+            ("30 sec.", 30),
+            ("30 seconds", 30),
+            ("30秒", 30),
+            ("30,5", 31),
+            ("30.4", 30),
+            ("3:20", 200),
+            ("03:20", 200),
+            ("0:03:20", 200),
+            ("3:20:00", 200),
+            ("00:00:45", 45),
+            ("3：20", 200),
+            ("1:00:05", 3605),
+            ("3 min", 180),
+            ("3min", 180),
+            ("3 min 20 s", 200),
+            ("3m20s", 200),
+            ("3m20", 200),
+            ("3分20秒", 200),
+            ("2分钟", 120),
+            ("1,5 min", 90),
+            ("0", 0),
+            ("600", 600),
+            ("601", 601),
+        ] {
+            assert_eq!(Kind::Duration(Unit::Second).read(text), Ok(json!(expected)), "{text}");
+        }
+        assert_eq!(Kind::Duration(Unit::Minute).read("1,5"), Ok(json!(90)));
+        assert_eq!(Kind::Duration(Unit::Minute).read("90 s"), Ok(json!(90)));
+        for text in [
+            "half a minute",
+            "-3",
+            "1:75",
+            "3:20:10:1",
+            "1,000.5",
+            "30 parsecs",
+            "s",
+            "1e9",
+            "∞",
+            "3 s 2 min",
+            ".",
+            "1 2 3",
+            "3.5:20",
+            "2024-01-01",
+        ] {
+            assert!(Kind::Duration(Unit::Second).read(text).is_err(), "{text}");
+        }
+        let wrong = Kind::Duration(Unit::Second).read("half a minute").unwrap_err();
+        assert_eq!(wrong.fault, "\"half a minute\" is not a length");
+        assert!(wrong.fix.starts_with("write seconds, such as 30"));
+    }
+
+    #[test]
+    fn truths_numbers_and_names_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("yes", true),
+            ("TRUE", true),
+            ("是", true),
+            ("1", true),
+            ("no", false),
+            ("否", false),
+            ("0", false),
+        ] {
+            assert_eq!(Kind::Truth.read(text), Ok(json!(expected)), "{text}");
+        }
+        assert!(Kind::Truth.read("perhaps").is_err());
+        for (text, expected) in [("3", 3), ("3.0", 3), ("3,0", 3)] {
+            assert_eq!(Kind::Whole.read(text), Ok(json!(expected)), "{text}");
+        }
+        for text in ["3.5", "three", "-1", "1e3", "1,000", "1.000"] {
+            assert!(Kind::Whole.read(text).is_err(), "{text}");
+        }
+        assert_eq!(Kind::Vendors.read("Replicate"), Ok(json!("replicate")));
+        assert_eq!(Kind::Vendors.read("Tencent; inference.sh"), Ok(json!(["tencent", "inference_sh"])));
+        assert_eq!(Kind::Vocal.read("女声"), Ok(json!("female")));
+        assert_eq!(Kind::Word.read("MP3"), Ok(json!("mp3")));
+        assert_eq!(Kind::Option.read("[1,2]"), Ok(json!([1, 2])));
+    }
+
+    #[test]
+    fn what_is_no_value_is_never_sung() {
+        for text in ["#N/A", "#NAME?", "caf\u{fffd}"] {
+            assert!(Kind::Text.read(text).is_err(), "{text}");
+        }
+        let long = "y".repeat(1000);
+        assert!(Kind::Whole.read(&long).unwrap_err().fault.len() < 120);
+    }
+}
