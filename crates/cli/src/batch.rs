@@ -15,7 +15,8 @@ use crate::args::Global;
 use crate::client::{Ask, Changes, Client, What};
 use crate::exit::Exit;
 use crate::printable::PrintableJson;
-use crate::{export, output, progress, waits};
+use crate::report::ReportArgs;
+use crate::{export, output, progress, report, waits};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BatchCommand {
@@ -67,6 +68,8 @@ pub(crate) enum BatchCommand {
         #[arg(long, value_name = "DIR|FILE.tar")]
         to: PathBuf,
     },
+    /// Write a table of the batch for people: a row for each song
+    Report(ReportArgs),
     /// Prints lines that were refused and jobs that failed or are held
     Errors {
         /// The batch's name
@@ -87,6 +90,7 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
             shown(global, &batch)?;
             Ok(if waits::need_person(&batch.waits) { Exit::Some } else { Exit::Ok })
         }
+        BatchCommand::Report(args) => report::run(global, &client, &args).await,
         BatchCommand::Watch { name } => {
             // One that was never there is not waited for.
             client.value::<BatchView>(Ask::batch(Method::GET, &name, "")).await?;

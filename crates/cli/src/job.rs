@@ -15,8 +15,14 @@ use crate::client::{Ask, Client, refused};
 use crate::exit::Exit;
 use crate::{asset, output};
 
+mod submit;
+
+use submit::SubmitJobArgs;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
+    /// Submit one song without a file
+    Submit(SubmitJobArgs),
     /// Lists jobs: the newest first, or a batch's in the order of its lines
     List(ListArgs),
     /// Shows a job: its request, state, history and files
@@ -104,6 +110,7 @@ pub(crate) struct ResolveArgs {
 pub(crate) async fn run(global: &Global, command: JobCommand) -> Result<Exit> {
     let client = Client::open(global).await?;
     match command {
+        JobCommand::Submit(args) => submit::run(global, &client, &args).await,
         JobCommand::List(args) => list(global, &client, &args).await,
         JobCommand::Show { id } => show(global, &client, id).await,
         JobCommand::Explain { id } => explained(global, &client, id).await,

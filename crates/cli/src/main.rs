@@ -31,6 +31,7 @@ mod printable;
 mod progress;
 mod redis_server;
 mod rejected;
+mod report;
 mod roles;
 mod schedule;
 mod show;

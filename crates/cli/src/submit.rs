@@ -306,6 +306,8 @@ fn named_after(file: &Path) -> Result<BatchName> {
     } else {
         file.file_stem().unwrap_or_default().to_string_lossy()
     };
+    // What was rejected goes where the others went.
+    let stem = stem.strip_suffix(".rejected").unwrap_or(&stem);
     // Several are one: a blank beside a bracket, or a character that is written as two.
     let mut name = String::new();
     for c in stem.nfc() {
@@ -332,6 +334,7 @@ mod tests {
             ("Fru\u{308}hling.csv", "Frühling"),
             ("album.v2.jsonl", "album.v2"),
             ("songs.csv.gz", "songs.csv"),
+            ("春天歌单.rejected.csv", "春天歌单"),
             ("-", "stdin"),
         ] {
             assert_eq!(named_after(Path::new(file)).unwrap().as_str(), name);

@@ -31,7 +31,7 @@ mod opened;
 mod rejected;
 
 pub use columns::Mapping;
-pub use defaults::default_field;
+pub use defaults::{default_field, field};
 pub use error::ReadError;
 pub use opened::{About, Part};
 pub use options::{Format, Options};

@@ -82,7 +82,7 @@ fn rejected_rows_are_corrected_and_submitted_again() -> Result<()> {
         "{rejected}"
     );
     write(&world, "春天歌单.rejected.csv", rejected.replace("half a minute;x", "40;x"))?;
-    let again = [&["submit", "春天歌单.rejected.csv", "--batch", "春天歌单"][..], &how].concat();
+    let again = [&["submit", "春天歌单.rejected.csv"][..], &how].concat();
     assert_eq!(said(&world, &again)?.1, Some(0));
     assert_eq!(submit("冬天歌单.csv")?.1, Some(0));
     let batch = world.json(&["batch", "show", "春天歌单"])?;

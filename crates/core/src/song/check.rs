@@ -1,5 +1,7 @@
 //! Reading a request, and checking what can be checked without a vendor.
 
+use serde_json::Value;
+
 use crate::json;
 
 use super::{Invalid, REFERENCE_DATA_MAX, SongRequest, VendorChoice};
@@ -12,24 +14,17 @@ impl SongRequest {
             return Err(Invalid::one("(line)", "is a list", "put one JSON object on a line"));
         }
         let mut from = serde_json::Deserializer::from_slice(json);
-        let song: Self = serde_path_to_error::deserialize(&mut from).map_err(|error| {
-            let (path, inner) = (error.path().to_string(), error.inner());
-            let unknown = json::unknown_field(inner);
-            let field = match (path.as_str(), &unknown) {
-                (".", Some(name)) => name.clone(),
-                (_, Some(name)) if !path.ends_with(name.as_str()) => format!("{path}.{name}"),
-                (".", None) => "(line)".to_owned(),
-                _ => path,
-            };
-            let fault = match unknown {
-                Some(_) => "is not a field of a song".to_owned(),
-                None => json::fault(inner),
-            };
-            Invalid::one(field, fault, "see `songmill schema` for the form of a song request")
-        })?;
+        let song: Self = serde_path_to_error::deserialize(&mut from).map_err(|error| invalid(&error))?;
         from.end().map_err(|_| {
             Invalid::one("(line)", "there is more after the request", "put one JSON object on a line")
         })?;
+        song.check()?;
+        Ok(song)
+    }
+
+    /// The same from a JSON object that is there already.
+    pub fn from_object(object: &Value) -> Result<Self, Invalid> {
+        let song: Self = serde_path_to_error::deserialize(object).map_err(|error| invalid(&error))?;
         song.check()?;
         Ok(song)
     }
@@ -154,6 +149,22 @@ impl SongRequest {
         }
         wrong.none_or_err()
     }
+}
+
+fn invalid(error: &serde_path_to_error::Error<serde_json::Error>) -> Invalid {
+    let (path, inner) = (error.path().to_string(), error.inner());
+    let unknown = json::unknown_field(inner);
+    let field = match (path.as_str(), &unknown) {
+        (".", Some(name)) => name.clone(),
+        (_, Some(name)) if !path.ends_with(name.as_str()) => format!("{path}.{name}"),
+        (".", None) => "(line)".to_owned(),
+        _ => path,
+    };
+    let fault = match unknown {
+        Some(_) => "is not a field of a song".to_owned(),
+        None => json::fault(inner),
+    };
+    Invalid::one(field, fault, "see `songmill schema` for the form of a song request")
 }
 
 fn check_reference(audio: &str, wrong: &mut Invalid) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::parse::columns::column;
+use crate::parse::columns::{column, fields};
 use crate::parse::table::put;
 
 /// Reads `FIELD=VALUE` as a column of that name would read it, into `defaults`.
@@ -11,15 +11,26 @@ use crate::parse::table::put;
 ///
 /// What is wrong with it, as a sentence without its subject.
 pub fn default_field(text: &str, defaults: &mut Map<String, Value>) -> Result<(), String> {
+    match field(text, defaults)? {
+        field @ ("custom_id" | "content_key") => {
+            Err(format!("sets {field}, which differs from song to song"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same for one song, of which any field may be set. Returns which; `options` for a vendor's own.
+///
+/// # Errors
+///
+/// What is wrong with it, as a sentence without its subject.
+pub fn field(text: &str, request: &mut Map<String, Value>) -> Result<&'static str, String> {
     let (name, value) = text.split_once('=').ok_or("is not FIELD=VALUE, such as vendor=replicate")?;
     let column =
         column(name, name).ok_or_else(|| format!("names {name:?}, which is not a field of a song"))?;
-    if ["custom_id", "content_key"].contains(&column.field.as_str()) {
-        return Err(format!("sets {}, which differs from song to song", column.field));
-    }
     let value = column.kind.read(value.trim()).map_err(|wrong| format!("{}; {}", wrong.fault, wrong.fix))?;
-    put(defaults, &column.field, value);
-    Ok(())
+    put(request, &column.field, value);
+    Ok(fields().find(|known| **known == column.field).unwrap_or("options"))
 }
 
 /// Sets what a request does not set.

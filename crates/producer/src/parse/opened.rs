@@ -228,7 +228,7 @@ fn of_table(
         let row = match table.request(&record) {
             Ok(mut request) => {
                 fill(&mut request, defaults);
-                keys.row(record.row, Value::Object(request).to_string().as_bytes())
+                keys.object(record.row, Value::Object(request))
             }
             Err((request, invalid)) => {
                 let text = |field: &str| Some(request.get(field)?.as_str()?.to_owned());
@@ -250,7 +250,7 @@ fn with_defaults(keys: &mut Keys, number: u64, json: &[u8], defaults: &Map<Strin
     match serde_json::from_slice(json) {
         Ok(Value::Object(mut request)) => {
             fill(&mut request, defaults);
-            keys.row(number, Value::Object(request).to_string().as_bytes())
+            keys.object(number, Value::Object(request))
         }
         _ => keys.row(number, json),
     }

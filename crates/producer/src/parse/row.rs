@@ -42,7 +42,22 @@ const PROBLEMS: usize = 20;
 
 impl Keys {
     pub(crate) fn row(&mut self, number: u64, json: &[u8]) -> Row {
-        let read = SongRequest::from_json(json).and_then(|song| {
+        let object = || serde_json::from_slice(json).unwrap_or_default();
+        self.read(number, SongRequest::from_json(json), object)
+    }
+
+    /// The same for an object that is there already.
+    pub(crate) fn object(&mut self, number: u64, object: Value) -> Row {
+        self.read(number, SongRequest::from_object(&object), || object)
+    }
+
+    fn read(
+        &mut self,
+        number: u64,
+        song: Result<SongRequest, Invalid>,
+        object: impl FnOnce() -> Value,
+    ) -> Row {
+        let read = song.and_then(|song| {
             let key = match &song.custom_id {
                 Some(custom_id) => custom_id.clone(),
                 None => self.unnamed(&song)?,
@@ -53,7 +68,7 @@ impl Keys {
         let (custom_id, title) = match &read {
             Ok((song, _)) => (song.custom_id.clone(), song.title.clone()),
             Err(_) => {
-                let line = serde_json::from_slice::<Value>(json).unwrap_or_default();
+                let line = object();
                 let text = |name: &str| Some(line.get(name)?.as_str()?.chars().take(ID_CHARS).collect());
                 (text("custom_id"), text("title"))
             }
