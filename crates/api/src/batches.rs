@@ -137,7 +137,8 @@ async fn list(
     let next = (names.len() == limit).then(|| (from + limit).to_string());
     let read = names.iter().map(|name| app.store.batch(name));
     let found = futures_util::future::try_join_all(read).await?;
-    let data = found.into_iter().flatten().map(|batch| batch.view(app.store.now())).collect();
+    let (policy, now) = (app.policy(), app.store.now());
+    let data = found.into_iter().flatten().map(|batch| batch.view(now, &policy.money)).collect();
     Ok(Out(Listed { data, next }))
 }
 

@@ -219,7 +219,11 @@ impl From<StoreError> for Problem {
 impl Problem {
     /// Our own fault; what it was stands in the log.
     pub(crate) fn internal() -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "this is our fault; the log says more")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the server failed at this; its log says why",
+        )
     }
 }
 

@@ -26,7 +26,7 @@ impl App {
 
     /// A batch with why its jobs wait, if any do.
     pub(crate) async fn batch_view(&self, batch: &Batch, for_operator: bool) -> Result<BatchView, Problem> {
-        let mut view = batch.view(self.store.now());
+        let mut view = batch.view(self.store.now(), &self.policy().money);
         let left = batch.counts.0.iter().any(|(state, count)| state.is_live() && *count > 0);
         if left {
             let vendors: Vec<_> = Vendors::catalogue().names().cloned().collect();

@@ -51,7 +51,9 @@ impl IntoResponse for Answer {
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not come in time".to_owned()),
             Self::CutOff => (StatusCode::BAD_REQUEST, "the body was cut off".to_owned()),
             Self::Later => (StatusCode::SERVICE_UNAVAILABLE, "try again later".to_owned()),
-            Self::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "this is our fault".to_owned()),
+            Self::Broken => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "the server failed at this; its log says why".to_owned())
+            }
         };
         let body = serde_json::json!({
             "type": "about:blank",

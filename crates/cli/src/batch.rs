@@ -14,9 +14,10 @@ use songmill_core::{BatchRef, Tenant};
 use crate::args::Global;
 use crate::client::{Ask, Changes, Client, What};
 use crate::exit::Exit;
+use crate::export::{self, ExportArgs};
 use crate::printable::PrintableJson;
 use crate::report::ReportArgs;
-use crate::{export, output, progress, report, waits};
+use crate::{outcome, output, progress, report, waits};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BatchCommand {
@@ -60,14 +61,8 @@ pub(crate) enum BatchCommand {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Writes its audio with a manifest and a playlist; what is there already is not fetched again
-    Export {
-        /// The batch's name
-        name: BatchRef,
-        /// Into this folder, or this file when it ends in .tar
-        #[arg(long, value_name = "DIR|FILE.tar")]
-        to: PathBuf,
-    },
+    /// Write the batch's audio with a manifest and a playlist; files that are there already are not fetched again
+    Export(ExportArgs),
     /// Write a table of the batch for people: a row for each song
     Report(ReportArgs),
     /// Prints lines that were refused and jobs that failed or are held
@@ -95,7 +90,11 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
             // One that was never there is not waited for.
             client.value::<BatchView>(Ask::batch(Method::GET, &name, "")).await?;
             let batch = progress::watch(&client, &name, global.json).await?;
-            shown(global, &batch)?;
+            if global.json {
+                output::json(&batch)?;
+            } else {
+                outcome::say(&client, &name, &batch).await?;
+            }
             Ok(if ended_well(&batch) { Exit::Ok } else { Exit::Some })
         }
         BatchCommand::Cancel { name } => {
@@ -128,7 +127,7 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
             }
             Ok(Exit::Ok)
         }
-        BatchCommand::Export { name, to } => export::run(global, &client, &name, &to).await,
+        BatchCommand::Export(args) => export::run(global, &client, &args).await,
         BatchCommand::Errors { name, output } => {
             let ask = Ask::batch(Method::GET, &name, "/errors");
             match output {

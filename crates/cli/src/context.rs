@@ -85,6 +85,12 @@ pub(crate) fn vendors(config: &Config) -> Vendors {
     Vendors::from_settings(&config.vendors, now)
 }
 
+/// When so much time from now will have passed, for people.
+pub(crate) fn until(span: songmill_core::time::Span) -> String {
+    let millis = u64::try_from(span.get().as_millis()).unwrap_or(u64::MAX);
+    crate::output::moment(now().as_millis().saturating_add(millis))
+}
+
 /// The moment by this machine's clock.
 pub(crate) fn now() -> songmill_core::Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Exit codes: stable, and documented in `songmill --help`.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -52,6 +53,34 @@ pub(crate) fn ended(ended: anyhow::Result<Exit>) -> ExitCode {
     }
 }
 
+/// What clap has to say: of a mistake, or help that was asked for.
+pub(crate) fn called_wrongly(error: &clap::Error) -> ExitCode {
+    let styled = error.render();
+    let on_terminal = match error.use_stderr() {
+        true => std::io::stderr().is_terminal(),
+        false => output::is_terminal(),
+    };
+    let mut text = if on_terminal { styled.ansi().to_string() } else { styled.to_string() };
+    for (theirs, ours) in NUMBERS {
+        text = text.replace(theirs, ours);
+    }
+    if error.use_stderr() {
+        output::help(&text);
+        return ExitCode::from(2);
+    }
+    ended(output::text(text.as_bytes()).map(|()| Exit::Ok))
+}
+
+/// What Rust says of numbers, and what we do.
+const NUMBERS: [(&str, &str); 6] = [
+    ("invalid digit found in string", "write a whole number"),
+    ("cannot parse integer from empty string", "write a whole number"),
+    ("number too large to fit in target type", "the number is too large"),
+    ("number too small to fit in target type", "the number is too small"),
+    ("invalid float literal", "write a number"),
+    ("cannot parse float from empty string", "write a number"),
+];
+
 /// Says what broke and picks the code.
 pub(crate) fn failed(error: &anyhow::Error) -> ExitCode {
     if matches!(output::output_error(error), Some(OutputError::Closed)) {
@@ -94,7 +123,7 @@ fn find<E: std::error::Error + Send + Sync + 'static>(error: &anyhow::Error) -> 
 pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for cause in error.chain() {
-        let words = plain(&cause.to_string());
+        let words = plain(&in_our_words(cause));
         if message.contains(&words) {
             continue;
         }
@@ -104,6 +133,19 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
         message.push_str(&words);
     }
     message
+}
+
+/// A library's error, of those that are written for programmers.
+fn in_our_words(cause: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(error) = cause.downcast_ref::<serde_json::Error>() {
+        return format!("its JSON {}", songmill_core::json::fault(error));
+    }
+    if let Some(error) = cause.downcast_ref::<figment::Error>() {
+        return format!("{} {}", error.path.join("."), crate::load::message(&error.kind, true))
+            .trim()
+            .to_owned();
+    }
+    cause.to_string()
 }
 
 fn plain(text: &str) -> String {

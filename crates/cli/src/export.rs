@@ -1,9 +1,9 @@
-//! Exports of a batch: its audio with a manifest and a playlist, as a folder or a tar.
+//! Exports of a batch: its audio with a manifest and a playlist, as a folder, a tar or a zip.
 //!
 //! Nothing takes its name before all of it is there. The manifest and the playlist come last: where they are, the rest is.
 
-use std::io::{BufRead as _, BufReader, Seek as _, Write};
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use axum::http::Method;
@@ -16,12 +16,30 @@ use tempfile::{NamedTempFile, TempPath};
 
 use crate::args::Global;
 use crate::client::{Ask, Changes, Client, What, gone};
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
+use crate::output::WriteSeek;
 use crate::{output, progress};
 
+mod archive;
 pub(crate) mod files;
+mod names;
 
-use files::{Hashed, PART, is_there, plain_name, put, ready, safe_name};
+use archive::{Archive, Form};
+use files::{Hashed, PART, ready};
+use names::{Named, Names, Song, TEMPLATE, Template};
+
+/// What is exported, and where to.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    /// Batch name; TENANT/NAME for another tenant's
+    name: BatchRef,
+    /// Folder to write into, or archive to write when it ends in .tar or .zip
+    #[arg(short, long, visible_alias = "to", value_name = "DIR|FILE")]
+    output: PathBuf,
+    /// File names: fields in braces are index, title, n (which of a song's files), ext, custom_id, id, vendor and batch
+    #[arg(long, value_name = "TEMPLATE", default_value = TEMPLATE)]
+    names: Template,
+}
 
 /// A line of the manifest.
 #[derive(Serialize)]
@@ -61,10 +79,22 @@ struct FileLine {
     missing: Option<String>,
 }
 
-/// A job, and its audio as it is brought along.
+/// A job, and the audio that belongs to it.
+struct Found {
+    line: Line,
+    audio: Vec<AssetView>,
+}
+
+/// The same, with the files' names.
+struct Chosen {
+    line: Line,
+    audio: Vec<(AssetView, Named)>,
+}
+
+/// A job whose audio has been fetched.
 struct Brought {
     line: Line,
-    /// What is to be put into a tar; a folder has it already.
+    /// What is to be put into an archive; a folder has it already.
     audio: Vec<(String, Fetched)>,
 }
 
@@ -79,7 +109,7 @@ enum Fetched {
 }
 
 /// What was asked for.
-enum Found<T> {
+enum Answered<T> {
     There(T),
     /// There is none any more, and why.
     Gone(String),
@@ -111,58 +141,78 @@ const ABREAST: usize = 8;
 const TRIES: u32 = 3;
 
 /// `songmill batch export`.
-pub(crate) async fn run(global: &Global, client: &Client, name: &BatchRef, to: &Path) -> Result<Exit> {
+pub(crate) async fn run(global: &Global, client: &Client, args: &ExportArgs) -> Result<Exit> {
+    let ExportArgs { name, output: to, names } = args;
     let batch: BatchView = client.value(Ask::batch(Method::GET, name, "")).await?;
-    let sum = if to.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar")) {
+    let sum = if let Some(form) = Form::of(to) {
+        if form == Form::Zip && to.metadata().is_ok_and(|known| !known.is_file()) {
+            return Err(usage(format!(
+                "--output: {} is no file; a zip cannot be written to it",
+                to.display()
+            )));
+        }
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let spool = tempfile::Builder::new().prefix(PART).tempdir_in(folder);
         let spool = spool.with_context(|| format!("cannot write to {}", folder.display()))?;
-        let export = Export { client, name, batch: &batch, folder: spool.path(), keep: false };
+        let export = Export { client, name, batch: &batch, names, folder: spool.path(), keep: false };
         let mut sum = Sum::default();
         output::write_whole(to, async |out| {
-            sum = export.tar(out).await?;
+            sum = export.archive(form, out).await?;
             Ok(())
         })
         .await?;
         sum
     } else {
         ready(to)?;
-        let export = Export { client, name, batch: &batch, folder: to, keep: true };
+        let export = Export { client, name, batch: &batch, names, folder: to, keep: true };
         export.folder().await?
     };
+    say(global, &batch, &sum, args)?;
+    Ok(if sum.missing + sum.gone == 0 && batch.settled { Exit::Ok } else { Exit::Some })
+}
+
+fn say(global: &Global, batch: &BatchView, sum: &Sum, args: &ExportArgs) -> Result<()> {
+    let ExportArgs { name, output: to, .. } = args;
     if global.json {
-        output::json(&serde_json::json!({
+        return output::json(&serde_json::json!({
             "batch": name.to_string(), "to": to, "jobs": sum.jobs, "files": sum.files, "bytes": sum.bytes,
             "missing": sum.missing, "gone": sum.gone, "settled": batch.settled,
-        }))?;
-    } else {
-        output::line(format_args!(
-            "{} jobs, {} files, {} bytes in {}",
-            sum.jobs,
-            sum.files,
-            sum.bytes,
-            to.display()
-        ))?;
-        if sum.missing > 0 {
-            output::line(format_args!("{} files are not to be had; {MANIFEST} says why", sum.missing))?;
-        }
-        if sum.gone > 0 {
-            output::line(format_args!(
-                "{} jobs are kept no more: of them there is only a line in {MANIFEST}",
-                sum.gone
-            ))?;
-        }
-        if !batch.settled {
-            output::line("the batch goes on: export it again when it has ended")?;
-        }
+        }));
     }
-    Ok(if sum.missing + sum.gone == 0 && batch.settled { Exit::Ok } else { Exit::Some })
+    output::line(format_args!(
+        "Exported {} of {} to {} ({})",
+        counted(sum.files, "file", "files"),
+        counted(sum.jobs, "job", "jobs"),
+        to.display(),
+        indicatif::BinaryBytes(sum.bytes)
+    ))?;
+    if sum.missing > 0 {
+        output::line(format_args!(
+            "{} could not be fetched; {MANIFEST} says why",
+            counted(sum.missing, "file", "files")
+        ))?;
+    }
+    if sum.gone > 0 {
+        output::line(format_args!(
+            "{} past retention; {MANIFEST} has only their ids",
+            counted(sum.gone, "job is", "jobs are")
+        ))?;
+    }
+    if !batch.settled {
+        output::line("The batch is still running; run export again when it finishes")?;
+    }
+    Ok(())
+}
+
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 struct Export<'a> {
     client: &'a Client,
     name: &'a BatchRef,
     batch: &'a BatchView,
+    names: &'a Template,
     /// Where files arrive.
     folder: &'a Path,
     /// Whether they stay there.
@@ -172,22 +222,25 @@ struct Export<'a> {
 impl Export<'_> {
     async fn folder(&self) -> Result<Sum> {
         let (mut manifest, mut playlist) = (self.part()?, self.part()?);
-        let sum = self.write(&mut manifest, &mut playlist, async |_, _| Ok(())).await?;
+        let mut names = Names::new(self.names.clone(), Some(self.folder.to_owned()));
+        names.learn(&self.folder.join(MANIFEST));
+        let sum = self.write(names, &mut manifest, &mut playlist, async |_, _| Ok(())).await?;
         manifest.persist(self.folder.join(MANIFEST))?;
         playlist.persist(self.folder.join(self.playlist()))?;
         Ok(sum)
     }
 
-    async fn tar(&self, out: &mut dyn Write) -> Result<Sum> {
-        let mut tar = tar::Builder::new(out);
+    async fn archive(&self, form: Form, out: &mut dyn WriteSeek) -> Result<Sum> {
+        let mut archive = Archive::new(form, out);
         let (mut manifest, mut playlist) = (self.part()?, self.part()?);
-        let append = async |name: &str, path: &Path| put(&mut tar, name, std::fs::File::open(path)?);
-        let sum = self.write(&mut manifest, &mut playlist, append).await?;
+        let names = Names::new(self.names.clone(), None);
+        let append = async |name: &str, path: &Path| archive.put(name, std::fs::File::open(path)?);
+        let sum = self.write(names, &mut manifest, &mut playlist, append).await?;
         for (name, mut file) in [(MANIFEST.to_owned(), manifest), (self.playlist(), playlist)] {
             file.as_file_mut().rewind()?;
-            put(&mut tar, &name, file.reopen()?)?;
+            archive.put(&name, file.reopen()?)?;
         }
-        tar.finish()?;
+        archive.finish()?;
         Ok(sum)
     }
 
@@ -205,6 +258,7 @@ impl Export<'_> {
     /// Brings all jobs in their order, and writes down what came.
     async fn write(
         &self,
+        names: Names,
         manifest: &mut NamedTempFile,
         playlist: &mut NamedTempFile,
         mut append: impl AsyncFnMut(&str, &Path) -> Result<()>,
@@ -214,7 +268,14 @@ impl Export<'_> {
         let (mut manifest, mut playlist) =
             (std::io::BufWriter::new(manifest), std::io::BufWriter::new(playlist));
         write!(playlist, "#EXTM3U\n#PLAYLIST:{}\n", self.name)?;
-        let mut brought = stream::iter(members).map(|member| self.bring(member)).buffered(ABREAST);
+        // Names are given in the jobs' order, whatever is fetched first.
+        let found = stream::iter(members).map(|member| self.find(member)).buffered(ABREAST);
+        let named = stream::unfold((Box::pin(found), names, 0), async |(mut found, mut names, index)| {
+            let one = found.next().await?;
+            let chosen = async { self.choose(one?, index + 1, &mut names).await };
+            Some((chosen.await, (found, names, index + 1)))
+        });
+        let mut brought = Box::pin(named.map(|chosen| self.bring(chosen)).buffered(ABREAST));
         let mut sum = Sum::default();
         while let Some(one) = brought.next().await {
             let Brought { line, audio } = one?;
@@ -229,7 +290,9 @@ impl Export<'_> {
                 (sum.files, sum.bytes) = (sum.files + 1, sum.bytes + file.bytes);
                 let title = file.title.as_ref().or(line.title.as_ref()).or(line.custom_id.as_ref());
                 let title = one_line(title.unwrap_or(&file.path));
-                write!(playlist, "#EXTINF:{},{title}\n{name}\n", file.duration_ms.div_ceil(1000))?;
+                // A line that begins with # is none of a file.
+                let here = if name.starts_with('#') { "./" } else { "" };
+                write!(playlist, "#EXTINF:{},{title}\n{here}{name}\n", file.duration_ms.div_ceil(1000))?;
             }
             sum.gone += u64::from(line.state == GONE);
             serde_json::to_writer(&mut manifest, &line)?;
@@ -268,7 +331,8 @@ impl Export<'_> {
         }))
     }
 
-    async fn bring(&self, member: Result<Member>) -> Result<Brought> {
+    /// Asks for a job.
+    async fn find(&self, member: Result<Member>) -> Result<Found> {
         let Member { id, state } = member?;
         let mut line = Line {
             id,
@@ -280,21 +344,48 @@ impl Export<'_> {
             files: Vec::new(),
             fault: None,
         };
-        let Found::There(detail) = self.often(async || self.detail(id).await).await? else {
+        let Answered::There(detail) = self.often(async || self.detail(id).await).await? else {
             line.state = GONE.into();
-            return Ok(Brought { line, audio: Vec::new() });
+            return Ok(Found { line, audio: Vec::new() });
         };
         let JobDetail { job, request } = *detail;
         (line.state, line.fault) = (job.state.to_string(), job.fault);
         (line.custom_id, line.vendor) = (job.custom_id, Some(job.vendor));
         (line.title, line.prompt) = (job.title, request.prompt);
-        let mut audio = Vec::new();
-        for asset in job.assets {
-            let mut name = safe_name(id, &asset);
-            if audio.iter().any(|(known, _)| *known == name) {
-                name = plain_name(id, &asset);
-            }
-            let fetched = self.fetch(&asset, &name).await.with_context(|| format!("job {id}, {name}"))?;
+        Ok(Found { line, audio: job.assets })
+    }
+
+    /// Names the files of the batch's job at this place.
+    async fn choose(&self, found: Found, index: u64, names: &mut Names) -> Result<Chosen> {
+        let Found { line, audio } = found;
+        let song = Song {
+            index,
+            id: line.id,
+            custom_id: line.custom_id.as_deref(),
+            title: line.title.as_deref(),
+            prompt: line.prompt.as_deref(),
+            vendor: line.vendor.as_ref().map_or("", VendorName::as_str),
+            batch: self.name.name.as_str(),
+            files: audio.len(),
+        };
+        let mut named = Vec::with_capacity(audio.len());
+        for asset in audio {
+            let name = names.name(&song, &asset).await?;
+            named.push((asset, name));
+        }
+        Ok(Chosen { line, audio: named })
+    }
+
+    /// Fetches a job's audio.
+    async fn bring(&self, chosen: Result<Chosen>) -> Result<Brought> {
+        let Chosen { mut line, audio: named } = chosen?;
+        let id = line.id;
+        let mut audio = Vec::with_capacity(named.len());
+        for (asset, Named { name, is_there }) in named {
+            let fetched = match is_there {
+                true => Fetched::InPlace,
+                false => self.fetch(&asset, &name).await.with_context(|| format!("job {id}, {name}"))?,
+            };
             let missing = match &fetched {
                 Fetched::Missing(why) => Some(why.clone()),
                 Fetched::Here(_) | Fetched::InPlace => None,
@@ -316,17 +407,14 @@ impl Export<'_> {
         Ok(Brought { line, audio })
     }
 
-    /// Fetches audio, unless it is there already.
+    /// Fetches audio.
     async fn fetch(&self, asset: &AssetView, name: &str) -> Result<Fetched> {
-        let place = self.folder.join(name);
-        if self.keep && is_there(&place, asset).await? {
-            return Ok(Fetched::InPlace);
-        }
         let file = match self.often(async || self.download(asset).await).await? {
-            Found::There(file) => file,
-            Found::Gone(why) => return Ok(Fetched::Missing(why)),
+            Answered::There(file) => file,
+            Answered::Gone(why) => return Ok(Fetched::Missing(why)),
         };
         if self.keep {
+            let place = self.folder.join(name);
             file.persist(&place).with_context(|| format!("cannot write {}", place.display()))?;
             return Ok(Fetched::InPlace);
         }
@@ -334,7 +422,7 @@ impl Export<'_> {
     }
 
     /// Asks several times, unless the answer is that it is gone.
-    async fn often<T>(&self, ask: impl AsyncFn() -> Result<T>) -> Result<Found<T>> {
+    async fn often<T>(&self, ask: impl AsyncFn() -> Result<T>) -> Result<Answered<T>> {
         for _ in 1..TRIES {
             match found(ask().await) {
                 Err(_) => tokio::time::sleep(self.client.look()).await,
@@ -357,10 +445,10 @@ impl Export<'_> {
     }
 }
 
-fn found<T>(asked: Result<T>) -> Result<Found<T>> {
+fn found<T>(asked: Result<T>) -> Result<Answered<T>> {
     match asked {
-        Ok(there) => Ok(Found::There(there)),
-        Err(error) => gone(&error).map(Found::Gone).ok_or(error),
+        Ok(there) => Ok(Answered::There(there)),
+        Err(error) => gone(&error).map(Answered::Gone).ok_or(error),
     }
 }
 

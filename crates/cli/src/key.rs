@@ -12,7 +12,7 @@ use songmill_store::{AccessKey, Scope};
 use crate::args::Global;
 use crate::client::{Ask, Client};
 use crate::exit::{Exit, usage};
-use crate::{output, progress};
+use crate::{context, output, progress};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
@@ -109,15 +109,26 @@ pub(crate) async fn run(global: &Global, command: KeyCommand) -> Result<Exit> {
     match command {
         KeyCommand::Create { tenant, name, scopes, expires_in } => {
             let scopes: Vec<Scope> = scopes.into_iter().map(Scope::from).collect();
-            let expires = expires_in.map(|span| span.get().as_secs());
+            let expires = expires_in.map(|span| span.secs_up());
             let body = serde_json::json!({ "tenant": tenant, "name": name, "scopes": scopes, "expires_in_s": expires });
-            made(global, &client.value(Ask::post("/v1/keys").json(&body)?).await?)?;
+            let new: NewKeyView = client.value(Ask::post("/v1/keys").json(&body)?).await?;
+            made(global, &new)?;
+            if !global.json {
+                let until = new.key.expires_ms.map_or_else(
+                    || "It does not expire.".into(),
+                    |at| format!("It expires at {}.", output::moment(at)),
+                );
+                output::note(until);
+            }
         }
         KeyCommand::List => list(global, &client).await?,
         KeyCommand::Rotate { id, grace } => {
-            let body = serde_json::json!({ "grace_s": grace.get().as_secs() });
+            let body = serde_json::json!({ "grace_s": grace.secs_up() });
             let id = seen(&id);
             made(global, &client.value(Ask::post(format!("/v1/keys/{id}/rotate")).json(&body)?).await?)?;
+            if !global.json {
+                output::note(format_args!("The old key works until {}.", context::until(grace)));
+            }
         }
         KeyCommand::Revoke { id } => {
             let id = seen(&id);

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::exit::usage;
 use crate::load::layers::Layers;
 use crate::load::problem::Origin;
-pub(crate) use crate::load::problem::Problem;
+pub(crate) use crate::load::problem::{Problem, message};
 
 /// What the vendors' own tools call their keys; each with `_FILE` behind it names a file.
 const VENDOR_KEYS: [(&str, &str); 5] = [

@@ -24,6 +24,7 @@ mod job;
 mod key;
 mod load;
 mod notice;
+mod outcome;
 mod output;
 mod plan;
 mod price;
@@ -48,7 +49,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return exit::called_wrongly(&error),
+    };
     rustls::crypto::ring::default_provider()
         .install_default()
         .expect("nothing else installs a TLS provider before this");

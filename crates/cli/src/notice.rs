@@ -12,7 +12,7 @@ use songmill_store::{Notice, NoticeState};
 use crate::args::Global;
 use crate::client::{Ask, Client, refused};
 use crate::exit::{Exit, usage};
-use crate::output;
+use crate::{context, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EndpointCommand {
@@ -170,9 +170,12 @@ pub(crate) async fn endpoint(global: &Global, command: EndpointCommand) -> Resul
             shown(global, &client.value(Ask::get(path(&one, "/secrets")).with("tenant", one.tenant)).await?)?;
         }
         EndpointCommand::Rotate { one, grace } => {
-            let body = json!({ "grace_s": grace.get().as_secs() });
+            let body = json!({ "grace_s": grace.secs_up() });
             let ask = Ask::post(path(&one, "/rotate")).with("tenant", one.tenant).json(&body)?;
             shown(global, &client.value(ask).await?)?;
+            if !global.json {
+                output::note(format_args!("The old secret is used until {}.", context::until(grace)));
+            }
         }
         EndpointCommand::Enable(one) => shown(global, &client.value(change(one, true)?).await?)?,
         EndpointCommand::Disable(one) => shown(global, &client.value(change(one, false)?).await?)?,

@@ -48,6 +48,13 @@ impl Write for Out {
     }
 }
 
+/// A pipe has no places.
+impl io::Seek for Out {
+    fn seek(&mut self, _to: io::SeekFrom) -> io::Result<u64> {
+        Err(ErrorKind::NotSeekable.into())
+    }
+}
+
 fn ours(error: io::Error) -> io::Error {
     match error.kind() {
         // What `write_all` tries again.
@@ -85,6 +92,11 @@ pub(crate) fn lines(text: impl Display) -> Result<()> {
 /// Prints a line on standard error. Nobody may read it: that is no reason to end.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{}", Printable(text));
+}
+
+/// Prints help on standard error, as it is.
+pub(crate) fn help(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Prints a value as JSON: pretty on a terminal, on one line in a pipe.
@@ -174,10 +186,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What a whole file is written to: a file, or where that cannot be sought in, a pipe.
+pub(crate) trait WriteSeek: Write + io::Seek {}
+impl<T: Write + io::Seek> WriteSeek for T {}
+
 /// Writes a file, which takes its name only when all of it is there.
 pub(crate) async fn write_whole(
     to: &Path,
-    write: impl AsyncFnOnce(&mut dyn Write) -> Result<()>,
+    write: impl AsyncFnOnce(&mut dyn WriteSeek) -> Result<()>,
 ) -> Result<()> {
     // A link is followed; a device, a pipe or a terminal is written to as it is.
     let followed = to.canonicalize();

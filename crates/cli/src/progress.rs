@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use axum::http::Method;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use songmill_api::views::{BatchView, WaitReason, WaitView};
 use songmill_core::job::StateName;
 use songmill_core::{BatchRef, Timestamp};
@@ -14,6 +14,11 @@ use crate::client::{Ask, Client};
 use crate::context::now;
 use crate::printable::Printable;
 use crate::{exit, output, waits};
+
+mod pace;
+mod stacked;
+
+use pace::Pace;
 
 /// Between two lines in a pipe, when something changed.
 const SAY: Duration = Duration::from_secs(2);
@@ -25,8 +30,9 @@ const AWAY: Duration = Duration::from_secs(60);
 /// Follows a batch until all its jobs have ended or are held, or for half a minute all that are left have waited for a
 /// person to put something right.
 pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Result<BatchView> {
-    let bar = bar(name, 0, quiet);
+    let bar = free_lines(quiet);
     let terminal = !bar.is_hidden();
+    let (begun, mut pace) = (Instant::now(), Pace::default());
     let (mut said, mut last, mut answered) = (None::<Instant>, String::new(), Instant::now());
     let (mut waited, mut stuck) = (Vec::new(), None::<Instant>);
     loop {
@@ -40,14 +46,18 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
                     bar.suspend(|| waits::note(&batch.waits));
                 }
                 waited = why;
-                bar.set_length(batch.total);
-                bar.set_position(batch.ended);
-                let first =
-                    batch.waits.first().map_or_else(String::new, |wait| format!("; {}", waits::line(wait)));
-                bar.set_message(Printable(format!("{words}{first}")).to_string());
+                pace.note(Instant::now(), batch.ended);
+                let elapsed = FormattedDuration(Duration::from_secs(begun.elapsed().as_secs())).to_string();
+                let width = usize::from(console::Term::stderr().size().1);
+                bar.set_message(stacked::lines(&batch, &name.to_string(), &pace, &elapsed, width));
                 let due = said.is_none_or(|said| said.elapsed() >= SAY);
                 if !terminal && !quiet && words != last && (due || batch.settled) {
-                    output::note(format_args!("{name}: {}/{} ended; {words}", batch.ended, batch.total));
+                    let facts = stacked::facts(&batch, &pace);
+                    let facts: String = facts.iter().map(|fact| format!("; {fact}")).collect();
+                    output::note(format_args!(
+                        "{name}: {} of {} ended; {words}{facts}",
+                        batch.ended, batch.total
+                    ));
                     (said, last) = (Some(Instant::now()), words);
                 }
                 stuck = if is_stuck(&batch, now()) { stuck.or_else(|| Some(Instant::now())) } else { None };
@@ -55,7 +65,7 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
                 if needs_person && !quiet {
                     bar.suspend(|| {
                         output::note(format_args!(
-                            "{name}: nothing more happens before somebody puts that right; the jobs stay queued. Follow: songmill batch watch {name}"
+                            "{name}: its jobs stay queued until that is resolved; follow them with `songmill batch watch {name}`"
                         ));
                     });
                 }
@@ -65,7 +75,7 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
                 }
             }
             Err(error) if exit::code(&error) == exit::AWAY && answered.elapsed() < AWAY => {
-                bar.set_message("the store is away");
+                bar.set_message("  Redis is away; trying again");
             }
             Err(error) => return Err(error),
         }
@@ -106,9 +116,16 @@ fn is_stuck(batch: &BatchView, now: Timestamp) -> bool {
 /// A bar for so many jobs of a batch, on a terminal.
 pub(crate) fn bar(name: &BatchRef, of: u64, quiet: bool) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(of), target(quiet));
-    let style = "{prefix} [{bar:32}] {pos}/{len}  {msg}  {elapsed}";
+    let style = "{prefix}  [{bar:32}]  {pos} of {len}  {msg}  {elapsed}, {eta} left";
     bar.set_style(ProgressStyle::with_template(style).expect("the template is fixed").progress_chars("=> "));
     bar.set_prefix(Printable(name).to_string());
+    bar
+}
+
+/// Lines of our own, on a terminal.
+fn free_lines(quiet: bool) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, target(quiet));
+    bar.set_style(ProgressStyle::with_template("{msg}").expect("the template is fixed"));
     bar
 }
 
@@ -123,6 +140,8 @@ fn target(quiet: bool) -> ProgressDrawTarget {
     let terminal = std::io::stderr().is_terminal() && !quiet;
     if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() }
 }
+
+pub(crate) use stacked::cost;
 
 /// The counts that are not zero, as words.
 pub(crate) fn counts(batch: &BatchView) -> String {

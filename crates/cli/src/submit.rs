@@ -23,7 +23,7 @@ use crate::context::{Context, vendors};
 use crate::exit::{Exit, usage};
 use crate::input::InputArgs;
 use crate::rejected::Rejected;
-use crate::{batch, input, output, progress, telemetry, waits};
+use crate::{batch, input, outcome, output, progress, telemetry, waits};
 
 mod upload;
 
@@ -155,8 +155,10 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
     if let Some(ended) = &ended
         && !global.json
     {
-        batch::print_results(&client, Ask::batch(Method::GET, &name, "/results")).await?;
-        output::line(format_args!("{name}: {}", progress::counts(ended)))?;
+        if ended.total <= ROWS {
+            batch::print_results(&client, Ask::batch(Method::GET, &name, "/results")).await?;
+        }
+        outcome::say(&client, &name, ended).await?;
     }
     let well = ended.as_ref().is_none_or(batch::ended_well);
     Ok(if rejected.count > 0 || !well { Exit::Some } else { Exit::Ok })
@@ -176,6 +178,9 @@ pub(crate) fn say_ignored(ignored: &[IgnoredField]) -> Result<()> {
 
 /// How long a submission looks for what keeps it waiting.
 const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// How many songs are listed when all of them have ended.
+const ROWS: u64 = 50;
 
 /// Tells uploads apart.
 pub(crate) fn upload_id() -> Result<String> {
@@ -301,6 +306,9 @@ fn say(name: &BatchRef, tally: &Tally, rejected: &Rejected) -> Result<()> {
 const NAME_CHARS: usize = 50;
 
 fn named_after(file: &Path) -> Result<BatchName> {
+    if file.is_dir() {
+        return Err(usage(format!("{} is a folder; name a file in it", file.display())));
+    }
     let stem = if file == Path::new("-") {
         "stdin".into()
     } else {

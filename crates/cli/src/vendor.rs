@@ -73,7 +73,7 @@ pub(crate) async fn run(global: &Global, command: VendorCommand) -> Result<Exit>
     let vendors = match command {
         VendorCommand::List => client.value::<Listed<VendorView>>(Ask::get("/v1/vendors")).await?.data,
         VendorCommand::Shut { vendor, span, why } => {
-            let body = serde_json::json!({ "for_s": span.map(|span| span.get().as_secs()), "words": why });
+            let body = serde_json::json!({ "for_s": span.map(|span| span.secs_up()), "words": why });
             let ask = Ask::new(Method::POST, format!("/v1/vendors/{vendor}/shut")).json(&body)?;
             vec![client.value(ask).await?]
         }
@@ -126,11 +126,12 @@ fn gate(vendor: &VendorView) -> String {
         return format!("open; shut for {tenant}: {code}");
     }
     let Some(gate) = &vendor.gate else { return "open".into() };
-    let by = match gate.by {
-        GateBy::Hand => "by hand",
-        GateBy::Locked | GateBy::Failing => gate.code.as_str(),
+    let (by, without) = match gate.by {
+        GateBy::Hand => ("by hand", " until it is opened"),
+        GateBy::Locked | GateBy::Failing => (gate.code.as_str(), ""),
     };
-    let until = gate.until_ms.map_or_else(String::new, |at| format!(" until {}", output::moment(at)));
+    let until =
+        gate.until_ms.map_or_else(|| without.to_owned(), |at| format!(" until {}", output::moment(at)));
     format!("shut: {by}{until}")
 }
 

@@ -79,7 +79,7 @@ pub fn retry_after(value: &str, now: Option<Timestamp>) -> Option<Duration> {
     Some(wait).filter(|wait| !wait.is_zero())
 }
 
-/// A length of time in settings: `"250ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`, or a whole number of seconds.
+/// A length of time: `"250ms"`, `"30s"`, `"5m"`, `"2h"`, `"1d"`; in settings also a number, which is seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
@@ -92,6 +92,12 @@ impl Span {
     /// So many seconds.
     pub const fn secs(secs: u64) -> Self {
         Self(Duration::from_secs(secs))
+    }
+
+    /// In seconds, those begun counted as whole.
+    pub const fn secs_up(self) -> u64 {
+        let secs = self.0.as_secs();
+        if self.0.subsec_nanos() > 0 { secs + 1 } else { secs }
     }
 
     /// The span as a standard duration.
@@ -120,8 +126,11 @@ impl std::str::FromStr for Span {
         let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let count: u64 = text[..digits].parse().map_err(|_| wrong())?;
         let unit = match text[digits..].trim() {
+            // Nothing is nothing in every unit.
+            "" if count == 0 => 1,
+            "" => return Err(format!("{text} has no unit; write {text}s, {text}m, {text}h or {text}d")),
             "ms" => 1,
-            "s" | "" => 1000,
+            "s" => 1000,
             "m" => 60_000,
             "h" => 3_600_000,
             "d" => 86_400_000,
@@ -168,7 +177,8 @@ mod tests {
         for text in ["250ms", "30s", "5m", "2h", "1d", "90s"] {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
         }
-        assert_eq!("7".parse::<Span>().unwrap(), Span::secs(7));
+        assert_eq!("0".parse::<Span>().unwrap(), Span::secs(0));
+        assert_eq!("7".parse::<Span>().unwrap_err(), "7 has no unit; write 7s, 7m, 7h or 7d");
         for bad in ["", "s", "1 week", "-1s", "99999999999999999999s"] {
             assert!(bad.parse::<Span>().is_err(), "{bad}");
         }

@@ -203,18 +203,21 @@ impl Producer {
         let mut alive = tokio::time::interval(ALIVE);
         let mut chunks = std::pin::pin!(submissions.enumerate().ready_chunks(Store::ENQUEUE_CHUNK));
         let (mut tally, mut calls, mut more) = (Tally::default(), FuturesOrdered::new(), true);
-        let mut ignored = Vec::new();
+        // Jobs are taken in in the order of the stream. The first call is waited for: where Redis does not know the script
+        // yet it is sent again, and others must not pass it by.
+        let (mut ignored, mut ahead) = (Vec::new(), 1);
         while more || !calls.is_empty() {
             // Cancel-safe: both are streams, and nothing is taken from one that is not polled to an item.
             tokio::select! {
                 biased;
                 _ = alive.tick() => self.store.go_on_uploading(upload).await?,
-                chunk = chunks.next(), if more && calls.len() < CALLS_AHEAD => match chunk {
-                    Some(chunk) => calls.push_back(self.enqueue_chunk(batch, chunk)),
+                chunk = chunks.next(), if more && calls.len() < ahead => match chunk {
+                    Some(chunk) => calls.push_back(self.enqueue_chunk(batch, self.prepare_chunk(batch, chunk).await?)),
                     None => more = false,
                 },
                 Some(results) = calls.next() => {
                     let (results, of_new) = results?;
+                    ahead = CALLS_AHEAD;
                     for (place, result) in results {
                         match &result {
                             Ok(Placed { new: true, .. }) => tally.created += 1,
@@ -230,11 +233,11 @@ impl Producer {
         Ok((tally, ignored))
     }
 
-    async fn enqueue_chunk(
+    async fn prepare_chunk(
         &self,
         batch: &BatchRef,
         chunk: Vec<(usize, Submission)>,
-    ) -> Result<(Results, Vec<IgnoredField>), StoreError> {
+    ) -> Result<Chunk, StoreError> {
         let mut jobs = Vec::with_capacity(chunk.len());
         let mut results = Vec::with_capacity(chunk.len());
         let outlook = self.outlook(chunk.iter().map(|(_, submission)| &submission.song)).await?;
@@ -249,6 +252,15 @@ impl Producer {
                 Err(error) => results.push((place as u64, Err(error))),
             }
         }
+        Ok(Chunk { jobs, results })
+    }
+
+    async fn enqueue_chunk(
+        &self,
+        batch: &BatchRef,
+        chunk: Chunk,
+    ) -> Result<(Results, Vec<IgnoredField>), StoreError> {
+        let Chunk { jobs, results } = chunk;
         let outcomes = self.store.enqueue(Some(batch), &jobs).await?;
         let mut ignored = Vec::new();
         for (job, _) in jobs.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Enqueued::Created) {
@@ -307,6 +319,13 @@ impl Producer {
             content: submission.song.content().map(|key| hashed(&key)),
         })
     }
+}
+
+/// Requests that are checked and planned.
+struct Chunk {
+    jobs: Vec<NewJob>,
+    /// In the order of the stream: what each is, or why it is refused.
+    results: Vec<(u64, Result<(Submission, JobId), SubmitError>)>,
 }
 
 /// Places in a stream, and what became of them.

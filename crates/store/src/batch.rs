@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use songmill_core::job::StateName;
 use songmill_core::job::Trace;
+use songmill_core::money::{Amount, Money, limit_micros};
 use songmill_core::song::{Field, IgnoredField};
 use songmill_core::view::BatchView;
 use songmill_core::{BatchName, BatchRef, EndpointId, JobId, Tenant, Timestamp};
@@ -52,6 +53,11 @@ pub struct Batch {
     /// Endpoints that are told of it and of its jobs, beside those that are told of all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<EndpointId>,
+    /// What its jobs cost or are expected to, in millionths.
+    pub spent: u64,
+    /// The most that they may cost, in millionths, where that was said for it; 0 for no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<u64>,
     /// What vendors ignore in its songs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<IgnoredField>,
@@ -68,8 +74,11 @@ impl Batch {
 }
 
 impl Batch {
-    /// As it is shown.
-    pub fn view(&self, now: Timestamp) -> BatchView {
+    /// As it is shown; the money's budget holds where none was said for it.
+    pub fn view(&self, now: Timestamp, money: &Money) -> BatchView {
+        let amount = |micros: u64| (micros > 0).then(|| Amount::of_micros(micros));
+        let budget = self.budget.unwrap_or_else(|| limit_micros(money.batch));
+        let (cost, budget) = (amount(self.spent), amount(budget));
         let ended = self.counts.ended();
         let left = self.total.saturating_sub(ended);
         let took = now.as_millis().saturating_sub(self.created_ms);
@@ -87,6 +96,9 @@ impl Batch {
             uploads: self.uploads,
             settled: self.is_settled(),
             eta_ms: eta,
+            currency: cost.or(budget).map(|_| money.currency),
+            cost,
+            budget,
             waits: Vec::new(),
             notify: self.notify.clone(),
             ignored: self.ignored.clone(),
@@ -149,6 +161,8 @@ impl Store {
             uploads: number("inputs").unwrap_or(0),
             counts: Counts(StateName::ALL.into_iter().filter_map(counted).collect()),
             notify: text("notify").split(' ').filter_map(|id| id.parse().ok()).collect(),
+            spent: number("spent").unwrap_or(0),
+            budget: number("budget"),
             ignored: fields.iter().filter_map(|(name, songs)| ignored_field(name, songs)).collect(),
             trace: serde_json::from_str(text("trace")).ok(),
         }))

@@ -121,8 +121,8 @@ pub enum StoreError {
     )]
     Denied(redis::RedisError),
     /// Redis refused.
-    #[error("redis refused the command")]
-    Refused(#[source] redis::RedisError),
+    #[error("redis refused the command: {}", said(.0))]
+    Refused(redis::RedisError),
     /// A record is not what we wrote, or a newer version did.
     #[error("record of {job} cannot be read")]
     Record {
@@ -144,6 +144,16 @@ pub enum StoreError {
     /// The process is ending.
     #[error("the store is closed")]
     Closing,
+}
+
+/// What Redis said, without the words of its client.
+fn said(error: &redis::RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {}", detail.trim()),
+        (Some(code), None) => code.to_owned(),
+        (None, Some(detail)) => detail.trim().to_owned(),
+        (None, None) => "it answered in a way that is not known".to_owned(),
+    }
 }
 
 impl From<redis::RedisError> for StoreError {

@@ -24,6 +24,22 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// What an archive holds, by programs that are not ours.
+fn unpack(archive: &Path) -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    let mut command = if archive.extension().is_some_and(|ending| ending == "zip") {
+        let mut python = std::process::Command::new("python3");
+        python.args(["-m", "zipfile", "-e"]).arg(archive).arg(folder.path());
+        python
+    } else {
+        let mut tar = std::process::Command::new("tar");
+        tar.arg("-xf").arg(archive).arg("-C").arg(folder.path());
+        tar
+    };
+    anyhow::ensure!(command.status()?.success(), "{} cannot be unpacked", archive.display());
+    Ok(folder)
+}
+
 /// Where a batch's audio lies, with its sidecars.
 fn stored(world: &World, batch: &str) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
@@ -42,7 +58,7 @@ fn sidecar(audio: &Path) -> PathBuf {
 }
 
 #[test]
-fn a_batch_is_exported_as_a_folder_or_a_tar_and_what_is_there_is_not_fetched_again() -> Result<()> {
+fn a_batch_is_exported_as_a_folder_or_an_archive_and_what_is_there_is_not_fetched_again() -> Result<()> {
     let world = World::start(&[])?;
     let (_roles, api) = world.serve_api(&["generate", "deliver"], &[])?;
     world.submit("album", &[song("a"), song("b"), song("c")])?;
@@ -56,6 +72,9 @@ fn a_batch_is_exported_as_a_folder_or_a_tar_and_what_is_there_is_not_fetched_aga
     let manifest = std::fs::read_to_string(out.join("manifest.jsonl"))?;
     let lines: Vec<Value> = manifest.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(lines.iter().map(|line| &line["custom_id"]).collect::<Vec<_>>(), ["a", "b", "c"]);
+    let names: Vec<_> = lines.iter().map(|line| &line["files"][0]["path"]).collect();
+    let named = |n: u32| format!("00{n} {MARK}, the song.wav");
+    assert_eq!(names, [named(1), named(2), named(3)].iter().collect::<Vec<_>>());
     let playlist = std::fs::read_to_string(out.join("album.m3u8"))?;
     assert!(
         playlist.starts_with("#EXTM3U\n") && playlist.contains(&format!(",{MARK}, the song\n")),
@@ -81,19 +100,35 @@ fn a_batch_is_exported_as_a_folder_or_a_tar_and_what_is_there_is_not_fetched_aga
     assert_eq!(std::fs::read(&files[1])?, bytes);
     assert!(files[2].is_file());
     assert_eq!(std::fs::read_dir(&out)?.count(), 5, "nothing else is left there");
-    // As a tar.
-    let tarred = world.json(&["batch", "export", "album", "--to", "album.tar", "--server", &server])?;
-    assert_eq!(tarred["files"], 3);
-    let untarred = world.folder.path().join("untarred");
-    std::fs::create_dir(&untarred)?;
-    let untar =
-        std::process::Command::new("tar").arg("-xf").arg("../album.tar").current_dir(&untarred).status()?;
-    assert!(untar.success() && std::fs::read_dir(&untarred)?.count() == 5);
-    let same = |path: &PathBuf| {
-        let other = untarred.join(path.file_name().unwrap_or_default());
-        Ok::<_, anyhow::Error>(std::fs::read(path)? == std::fs::read(other)?)
-    };
-    assert!(files.iter().all(|path| same(path).is_ok_and(|same| same)));
+    // As a tar, and as a zip.
+    let has_python = std::process::Command::new("python3").arg("--version").output().is_ok();
+    if !has_python {
+        eprintln!("python3 is missing: no zip is unpacked");
+    }
+    for archive in ["album.tar", "album.zip"].into_iter().take(if has_python { 2 } else { 1 }) {
+        let packed = world.json(&["batch", "export", "album", "-o", archive, "--server", &server])?;
+        assert_eq!(packed["files"], 3);
+        let unpacked = unpack(&world.folder.path().join(archive))?;
+        assert_eq!(std::fs::read_dir(unpacked.path())?.count(), 5);
+        for path in &files {
+            let other = unpacked.path().join(path.file_name().context("a name")?);
+            assert!(std::fs::read(path)? == std::fs::read(other)?, "{archive}: {}", path.display());
+        }
+    }
+    // By names of one's own: those that are the same are numbered, and no file of others is overwritten.
+    std::fs::write(out.join("replicate song.wav"), "not ours")?;
+    for _ in 0..2 {
+        let named = ["batch", "export", "album", "-o", "out", "--names", "{vendor} song"];
+        assert_eq!(world.json(&named)?["files"], 3);
+        for name in ["replicate song (2).wav", "replicate song (3).wav", "replicate song (4).wav"] {
+            assert!(out.join(name).is_file(), "{name}");
+        }
+        assert_eq!(std::fs::read_dir(&out)?.count(), 9);
+    }
+    assert_eq!(std::fs::read_to_string(out.join("replicate song.wav"))?, "not ours");
+    let wrong = world.run(&["batch", "export", "album", "-o", "out", "--names", "{titel}"])?;
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("{titel} is no field"));
     // What cannot be had is said, and nothing half written takes a name.
     let stored = world.results("album")?[1]["assets"][0]["path"].as_str().context("a path")?.to_owned();
     std::fs::remove_file(world.folder.path().join("songs").join(&stored))?;

@@ -134,3 +134,21 @@ fn a_job_can_be_canceled_wherever_it_is() -> Result<()> {
     }
     world.audit()
 }
+
+#[test]
+fn a_batch_has_the_order_of_its_file() -> Result<()> {
+    let world = World::start(&[])?;
+    let name = |n: usize| format!("{n:04}");
+    let lines: Vec<_> = (0..700)
+        .map(|n| json!({ "custom_id": name(n), "vendor": "replicate", "prompt": "calm piano" }))
+        .collect();
+    // Also where Redis has to be told what to do first.
+    for batch in ["first", "second"] {
+        world.redis.cli(&["script", "flush"])?;
+        world.submit(batch, &lines)?;
+        let results = world.results(batch)?;
+        let order: Vec<_> = results.iter().filter_map(|job| job["custom_id"].as_str()).collect();
+        assert_eq!(order, (0..700).map(name).collect::<Vec<_>>(), "{batch}");
+    }
+    Ok(())
+}

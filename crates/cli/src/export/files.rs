@@ -73,16 +73,6 @@ pub(super) async fn is_there(place: &Path, asset: &AssetView) -> Result<bool> {
     Ok(same.await??)
 }
 
-pub(super) fn put(tar: &mut tar::Builder<&mut dyn Write>, name: &str, file: std::fs::File) -> Result<()> {
-    let meta = file.metadata()?;
-    let mut header = tar::Header::new_gnu();
-    header.set_size(meta.len());
-    header.set_mode(0o644);
-    let age = meta.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    header.set_mtime(age.as_secs());
-    Ok(tar.append_data(&mut header, name, file)?)
-}
-
 /// Makes the folder, and removes what a crash left there long ago.
 pub(super) fn ready(folder: &Path) -> Result<()> {
     let cannot = || format!("cannot write to {}", folder.display());
@@ -98,7 +88,7 @@ pub(super) fn ready(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A file's name in the export: its own, where that is one, has the job in it and leads nowhere, whatever the server says.
+/// A file's name: its own, where that is one, has the job in it and leads nowhere, whatever the server says.
 pub(crate) fn safe_name(job: JobId, asset: &AssetView) -> String {
     let own = asset.path.rsplit('/').next().unwrap_or_default();
     let begins = own.starts_with(|first: char| first.is_alphanumeric() || matches!(first, '_' | '@'));
@@ -110,10 +100,15 @@ pub(crate) fn safe_name(job: JobId, asset: &AssetView) -> String {
     plain_name(job, asset)
 }
 
-/// A name that no other file of the export has.
-pub(super) fn plain_name(job: JobId, asset: &AssetView) -> String {
-    let ending: String = asset.format.chars().filter(char::is_ascii_alphanumeric).take(8).collect();
-    format!("{job}-{}.{ending}", asset.n)
+/// A name that no other file has.
+fn plain_name(job: JobId, asset: &AssetView) -> String {
+    format!("{job}-{}.{}", asset.n, plain_ending(asset))
+}
+
+/// A file's ending, which is one of audio, whatever the server says.
+pub(super) fn plain_ending(asset: &AssetView) -> &str {
+    let is_plain = asset.format.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_plain && is_audio(&format!("a.{}", asset.format)) { &asset.format } else { "audio" }
 }
 
 #[cfg(test)]
@@ -144,7 +139,7 @@ mod tests {
             "a\nb.mp3",
             "manifest.jsonl",
         ] {
-            assert_eq!(named(bad), format!("{job}-2.mp3"), "{bad:?}");
+            assert_eq!(named(bad), format!("{job}-2.audio"), "{bad:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests stand outside test functions")]
 
 mod commands;
+mod messages;
 mod output;
 mod raw;
 mod servers;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{BatchName, EndpointId, Tenant, VendorName};
 use crate::job::StateName;
+use crate::money::{Amount, Currency};
 use crate::song::IgnoredField;
 
 /// Songs that wait for one reason.
@@ -83,6 +84,15 @@ pub struct BatchView {
     /// When it may have ended, by how fast its jobs have ended so far; not set before the first has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_ms: Option<u64>,
+    /// What its jobs cost, those under way by what they are expected to; not set where nothing is charged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Amount>,
+    /// The most that its jobs may cost; not set where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Amount>,
+    /// The currency of these amounts, as in ISO 4217.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
     /// Why its jobs wait to be submitted, where that holds for more than one job.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits: Vec<WaitView>,

@@ -67,6 +67,12 @@ impl<R: BufRead> Table<R> {
             record.cells().map(|cell| String::from_utf8_lossy(cell).trim().to_owned()).collect();
         let columns = Columns::of(&names, mapping)?;
         if columns.known() == 0 {
+            // Bytes of another kind of file.
+            if names.iter().any(|name| name.chars().any(|c| c.is_control() && !c.is_whitespace())) {
+                return Err(ReadError::Form(
+                    "is not a table: it holds no text; write CSV, .xlsx, JSON lines or JSON".to_owned(),
+                ));
+            }
             let found: Vec<_> =
                 names.iter().filter(|name| !name.is_empty()).take(LISTED).map(|name| quoted(name)).collect();
             let known: Vec<_> = fields().collect();

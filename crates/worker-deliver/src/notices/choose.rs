@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use songmill_core::job::{StateName, Trace};
+use songmill_core::money::Money;
 use songmill_core::view::{JobView, NoticeData, NoticePayload};
-use songmill_core::{BatchRef, Currency, EndpointId, JobId, Tenant, Timestamp};
+use songmill_core::{BatchRef, EndpointId, JobId, Tenant, Timestamp};
 use songmill_store::{
     Batch, Endpoint, Logged, NewNotice, Notice, NoticeType, Store, StoreError, Stored, Told, Untold,
 };
@@ -35,7 +36,7 @@ struct Known {
     jobs: HashMap<JobId, Stored>,
     batches: HashMap<BatchRef, Batch>,
     now: Timestamp,
-    currency: Currency,
+    money: Money,
 }
 
 impl Known {
@@ -64,8 +65,8 @@ impl Known {
         // One that cannot be read is told of all the same.
         let read = store.load_each(&ids).await?.into_iter().filter_map(Result::ok).flatten();
         let jobs = read.map(|stored| (stored.job.id, stored)).collect();
-        let currency = store.policy().money.currency;
-        Ok(Self { endpoints, jobs, batches, now: store.now(), currency })
+        let money = store.policy().money.clone();
+        Ok(Self { endpoints, jobs, batches, now: store.now(), money })
     }
 
     fn notices(&self, thing: &Untold) -> Vec<NewNotice> {
@@ -117,11 +118,11 @@ impl Known {
             }
             // Amounts of all tenants are for operators, who look at them with their keys.
             Told::News(news) => {
-                data.words = news.message(self.currency, news.tenant.is_some());
+                data.words = news.message(self.money.currency, news.tenant.is_some());
                 data.vendor.clone_from(&news.vendor);
                 data.code.clone_from(&news.code);
             }
-            Told::Closed(_) => data.batch = batch.map(|batch| Box::new(batch.view(self.now))),
+            Told::Closed(_) => data.batch = batch.map(|batch| Box::new(batch.view(self.now, &self.money))),
         }
         let timestamp = moment(at.unwrap_or(self.now));
         let mut payload = NoticePayload { kind: kind.as_str().to_owned(), timestamp, data };
@@ -228,7 +229,7 @@ mod tests {
             jobs: HashMap::from([(job.id, stored)]),
             batches: HashMap::new(),
             now,
-            currency: Currency::USD,
+            money: Money::default(),
         };
         let payload = known.payload(&thing, &told, NoticeType::JobCompleted, None);
         assert!(payload.len() <= PAYLOAD, "{}", payload.len());
