@@ -14,6 +14,7 @@ mod neighbours;
 mod queues;
 mod recovery;
 mod report;
+mod tables;
 
 use std::path::PathBuf;
 
@@ -39,6 +40,8 @@ struct Args {
 enum Section {
     /// Taking jobs in, from JSON lines
     Enqueue,
+    /// Reading tables, JSON lines and workbooks
+    Tables,
     /// Claiming and committing jobs on which nothing is done
     Queues,
     /// From enqueue to start
@@ -90,6 +93,7 @@ async fn main() -> Result<()> {
         let from = report.figures.len();
         match section {
             Section::Enqueue => journeys::enqueue(&mut report, scale).await?,
+            Section::Tables => tables::run(&mut report, scale)?,
             Section::Queues => queues::claim_and_commit(&mut report, scale).await?,
             Section::Start => queues::start(&mut report, scale).await?,
             Section::Callbacks => callbacks::run(&mut report, scale).await?,
