@@ -116,6 +116,29 @@ fn a_bad_cell_is_named_with_its_row_and_title() {
 }
 
 #[test]
+fn a_row_with_more_cells_than_columns_is_named() {
+    let rows = rows("prompt,title\na,b,\na,b,,\ncalm, slow piano,b\nd,e\n");
+    let good: Vec<_> = rows.iter().map(|row| row.read.is_ok()).collect();
+    assert_eq!(good, [true, true, false, true]);
+    let said = rows[2].read.as_ref().unwrap_err().problems[0].to_string();
+    assert_eq!(
+        said,
+        "(row): has \"b\" in cell 3, but there are 2 columns; put a text with the delimiter in it in quotes"
+    );
+}
+
+#[test]
+fn lyrics_with_lines_that_are_like_rows_in_part_are_lyrics() {
+    let header = "vendor,lyrics,duration_s\n";
+    for line in ["auto, la la, for ever", "auto, replicate", "never, ever, 30", "auto, one, two, 30"] {
+        let text = format!("{header}replicate,\"first\n{line}\nlast\",20\n");
+        assert_eq!(songs(text.as_bytes())[0].lyrics.as_deref(), Some(&*format!("first\n{line}\nlast")));
+    }
+    let torn = format!("{header}replicate,\"first\nauto, la la, 30\nlast\",20\n");
+    assert!(refused(torn.as_bytes()).contains("looks like"), "{}", refused(torn.as_bytes()));
+}
+
+#[test]
 fn a_file_that_cannot_be_trusted_gives_no_row() {
     let rows: String = (1..40).map(|n| format!("r{n},replicate,calm {n}\n")).collect();
     let torn = format!("custom_id,vendor,prompt\n{rows}").replace("calm 5\n", "\"calm 5\n");
