@@ -11,7 +11,6 @@ use songmill_core::money::{Amount, limit_micros};
 use songmill_core::song::Moment;
 use songmill_core::{BatchName, BatchRef, Currency, Price, Tenant, Timestamp, VendorName};
 use songmill_store::{BudgetOf, PriceEntry, Scope};
-use songmill_vendors::Vendors;
 
 use crate::app::App;
 use crate::caller::Caller;
@@ -212,22 +211,13 @@ fn price_view(vendor: &VendorName, entry: &PriceEntry, budgets: Currency) -> Pri
     }
 }
 
-fn known(vendor: &VendorName) -> Result<(), Problem> {
-    let all = Vendors::catalogue();
-    if all.get(vendor).is_some() {
-        return Ok(());
-    }
-    let names: Vec<_> = all.names().map(ToString::to_string).collect();
-    Err(Problem::not_found(format!("vendor {vendor} is not known; there are {}", names.join(", "))))
-}
-
 async fn set_price(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(vendor): Id<VendorName>,
     Json(new): Json<NewPrice>,
 ) -> Result<Out<PriceView>, Problem> {
-    known(&vendor)?;
+    crate::vendors::known(&vendor)?;
     let fleet = app.store.fleet().await?;
     let amount = |amount: Option<Amount>| amount.unwrap_or_default().0;
     let price = Price {
@@ -260,7 +250,7 @@ async fn reset_price(
     caller: Caller,
     Id(vendor): Id<VendorName>,
 ) -> Result<Out<PriceView>, Problem> {
-    known(&vendor)?;
+    crate::vendors::known(&vendor)?;
     let fleet = app.store.fleet().await?;
     let entry = app.store.set_price(&vendor, None, caller.label()).await?;
     tracing::info!(%vendor, by = caller.label(), "price of {vendor} reset to the estimate");

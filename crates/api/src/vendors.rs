@@ -118,7 +118,7 @@ async fn view(app: &App, card: &Card, tenant: Option<&Tenant>) -> Result<VendorV
 }
 
 /// The card of a vendor that there is, configured or not.
-fn known(name: &VendorName) -> Result<Vendors, Problem> {
+pub(crate) fn known(name: &VendorName) -> Result<&'static Vendors, Problem> {
     let all = Vendors::catalogue();
     if all.get(name).is_some() {
         return Ok(all);
@@ -153,7 +153,7 @@ async fn shut(
     let until = for_s.map(|secs| app.store.now() + Duration::from_secs(secs));
     app.store.shut_gate(&name, until, &words).await?;
     tracing::warn!(vendor = %name, by = caller.label(), words, "gate of {name} is shut by hand");
-    shown(&app, &all, &name).await
+    shown(&app, all, &name).await
 }
 
 async fn open(
@@ -164,5 +164,5 @@ async fn open(
     let all = known(&name)?;
     app.store.open_gate(&name).await?;
     tracing::info!(vendor = %name, by = caller.label(), "gate of {name} is opened by hand");
-    shown(&app, &all, &name).await
+    shown(&app, all, &name).await
 }

@@ -44,6 +44,7 @@ pub(crate) struct ExportArgs {
 /// A line of the manifest.
 #[derive(Serialize)]
 struct Line {
+    batch: String,
     id: JobId,
     #[serde(skip_serializing_if = "Option::is_none")]
     custom_id: Option<String>,
@@ -135,6 +136,8 @@ struct Member {
 /// The state of a job that is kept no more.
 const GONE: &str = "gone";
 const MANIFEST: &str = "manifest.jsonl";
+/// Endings of archives that are not written.
+const OTHER_ARCHIVES: [&str; 8] = ["gz", "tgz", "7z", "rar", "bz2", "xz", "zst", "tbz"];
 /// Jobs whose audio is fetched at the same time.
 const ABREAST: usize = 8;
 /// How often a job or a file is asked for.
@@ -143,6 +146,13 @@ const TRIES: u32 = 3;
 /// `songmill batch export`.
 pub(crate) async fn run(global: &Global, client: &Client, args: &ExportArgs) -> Result<Exit> {
     let ExportArgs { name, output: to, names } = args;
+    let ending = to.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+    if OTHER_ARCHIVES.contains(&&*ending) || Form::of(to).is_none() && to.is_file() {
+        return Err(usage(format!(
+            "--output: {} is no folder, .zip or .tar; name one of these",
+            to.display()
+        )));
+    }
     let batch: BatchView = client.value(Ask::batch(Method::GET, name, "")).await?;
     let sum = if let Some(form) = Form::of(to) {
         if form == Form::Zip && to.metadata().is_ok_and(|known| !known.is_file()) {
@@ -223,7 +233,13 @@ impl Export<'_> {
     async fn folder(&self) -> Result<Sum> {
         let (mut manifest, mut playlist) = (self.part()?, self.part()?);
         let mut names = Names::new(self.names.clone(), Some(self.folder.to_owned()));
-        names.learn(&self.folder.join(MANIFEST));
+        let known = self.folder.join(MANIFEST);
+        if let Some(other) = names.learn(&known).filter(|batch| *batch != self.name.to_string()) {
+            return Err(usage(format!(
+                "--output: {} holds the export of batch {other}; name another folder",
+                self.folder.display()
+            )));
+        }
         let sum = self.write(names, &mut manifest, &mut playlist, async |_, _| Ok(())).await?;
         manifest.persist(self.folder.join(MANIFEST))?;
         playlist.persist(self.folder.join(self.playlist()))?;
@@ -335,6 +351,7 @@ impl Export<'_> {
     async fn find(&self, member: Result<Member>) -> Result<Found> {
         let Member { id, state } = member?;
         let mut line = Line {
+            batch: self.name.to_string(),
             id,
             custom_id: None,
             state,

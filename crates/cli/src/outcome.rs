@@ -68,8 +68,8 @@ fn next(name: &BatchRef, batch: &BatchView) -> Vec<String> {
     };
     add(
         of(StateName::Completed),
-        format!("songmill batch export {name} -o {}", name.name),
-        "write the audio to a folder",
+        format!("songmill batch export {name} -o {}.zip", name.name),
+        "take the audio along",
     );
     add(
         of(StateName::Failed) + of(StateName::Held),
@@ -108,7 +108,7 @@ mod tests {
                 .collect()
         };
         let well = batch(serde_json::json!({ "completed": 2 }), 2, 2);
-        assert_eq!(commands(&well), ["songmill batch export acme/spring -o spring"]);
+        assert_eq!(commands(&well), ["songmill batch export acme/spring -o spring.zip"]);
         let badly = batch(serde_json::json!({ "failed": 1, "held": 1, "queued": 1 }), 3, 1);
         assert_eq!(
             commands(&badly),

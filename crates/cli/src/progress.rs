@@ -24,6 +24,8 @@ use pace::Pace;
 const SAY: Duration = Duration::from_secs(2);
 /// How long nothing may go on without a person before watching ends.
 const PERSON: Duration = Duration::from_secs(30);
+/// The exit code of what a terminal's Ctrl-C ended.
+const INTERRUPTED: i32 = 130;
 /// How long the store may be away before watching is given up.
 const AWAY: Duration = Duration::from_secs(60);
 
@@ -79,7 +81,15 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
             }
             Err(error) => return Err(error),
         }
-        tokio::time::sleep(client.look()).await;
+        // Cancel-safe: either is over at once.
+        tokio::select! {
+            () = tokio::time::sleep(client.look()) => {}
+            _ = tokio::signal::ctrl_c() => {
+                bar.finish_and_clear();
+                output::note(format_args!("{name} goes on; follow it with `songmill batch watch {name}`"));
+                std::process::exit(INTERRUPTED);
+            }
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use songmill_core::song::{Invalid, Problem};
 use songmill_producer::parse::{self, Known, Options, Part};
 use songmill_store::Refused;
+use tempfile::NamedTempFile;
 
 use crate::{input, output};
 
@@ -22,7 +23,7 @@ pub(crate) struct Rejected {
     known: Known,
     to: PathBuf,
     is_named: bool,
-    file: Option<std::io::BufWriter<std::fs::File>>,
+    file: Option<std::io::BufWriter<NamedTempFile>>,
     failed: Option<std::io::Error>,
     first: Vec<String>,
     /// What is wrong with rows of a table, by their numbers.
@@ -101,7 +102,7 @@ impl Rejected {
 
     fn write(&mut self, row: &Refused) -> std::io::Result<()> {
         if self.file.is_none() {
-            self.file = Some(std::io::BufWriter::new(std::fs::File::create(&self.to)?));
+            self.file = Some(std::io::BufWriter::new(beside(&self.to)?));
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         let Refused { line, custom_id, title, problems, .. } = row;
@@ -113,25 +114,28 @@ impl Rejected {
         Ok(())
     }
 
-    /// Closes the file; one of an earlier run that says nothing any more is removed.
+    /// Closes the file. One of an earlier run stays as it is: somebody may have corrected it.
     pub(crate) fn finish(&mut self) -> Result<()> {
         let cannot = |to: &Path| format!("rejected rows cannot be written to {}", to.display());
         if self.known.get().part == Part::Row && self.table.is_some() && !self.is_named {
             self.to.set_extension("csv");
         }
         if let (Some(table), false) = (&self.table, self.reasons.is_empty()) {
-            let file = std::fs::File::create(&self.to).with_context(|| cannot(&self.to))?;
-            let to = std::io::BufWriter::new(file);
-            parse::write_rejected(table, &self.options, &self.reasons, to)
+            let file = beside(&self.to).with_context(|| cannot(&self.to))?;
+            let mut to = std::io::BufWriter::new(file);
+            parse::write_rejected(table, &self.options, &self.reasons, &mut to)
                 .with_context(|| cannot(&self.to))?;
-            return Ok(());
+            self.file = Some(to);
         }
-        let flushed = match self.file.take() {
-            Some(mut file) => file.flush(),
-            None if self.to.is_file() => std::fs::remove_file(&self.to),
-            None => Ok(()),
-        };
-        self.failed.take().map_or(flushed, Err).with_context(|| cannot(&self.to))
+        if let Some(error) = self.failed.take() {
+            return Err(error).with_context(|| cannot(&self.to));
+        }
+        if let Some(file) = self.file.take() {
+            let file = file.into_inner().map_err(std::io::IntoInnerError::into_error);
+            let placed = file.and_then(|file| place(file, &self.to, self.is_named));
+            self.to = placed.with_context(|| cannot(&self.to))?;
+        }
+        Ok(())
     }
 
     /// The file, if anything stands in it.
@@ -152,10 +156,15 @@ impl Rejected {
         }
         if self.count > 0 {
             let file = self.to.display();
+            let Options { mapping, defaults, .. } = &self.options;
+            let again = match mapping.is_empty() && defaults.is_empty() {
+                true => "",
+                false => " with the same --map and --default",
+            };
             match (self.more, self.reasons.is_empty()) {
-                (0, false) => {
-                    output::line(format_args!("rejected rows, with reasons: {file} (correct and submit it)"))?
-                }
+                (0, false) => output::line(format_args!(
+                    "rejected rows, with reasons: {file} (correct and submit it{again})"
+                ))?,
                 (0, true) => output::line(format_args!("rejected, with reasons: {file}"))?,
                 (more, _) => output::line(format_args!(
                     "rejected, with reasons: {file}; {more} more were not kept by the server"
@@ -164,6 +173,36 @@ impl Rejected {
         }
         Ok(())
     }
+}
+
+/// A file that takes its name later.
+fn beside(to: &Path) -> std::io::Result<NamedTempFile> {
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let everybodys = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    tempfile::Builder::new().prefix(".songmill-rejected-").permissions(everybodys).tempfile_in(folder)
+}
+
+/// Gives a file its name: where nobody named it, one that no file with other contents has.
+fn place(file: NamedTempFile, to: &Path, is_named: bool) -> std::io::Result<PathBuf> {
+    let mut free = to.to_owned();
+    if !is_named {
+        let written = std::fs::read(file.path())?;
+        let (stem, ending) = (to.with_extension(""), to.extension().unwrap_or_default());
+        for n in 2.. {
+            match std::fs::read(&free) {
+                Ok(there) if there == written => return Ok(free),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+                Err(error) => return Err(error),
+            }
+            let mut name = stem.clone().into_os_string();
+            name.push(format!("-{n}."));
+            name.push(ending);
+            free = name.into();
+        }
+    }
+    file.persist(&free)?;
+    Ok(free)
 }
 
 /// What is wrong, field by field.

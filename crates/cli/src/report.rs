@@ -11,7 +11,7 @@ use songmill_core::view::JobView;
 
 use crate::args::Global;
 use crate::client::{Ask, Changes, Client, What};
-use crate::exit::Exit;
+use crate::exit::{Exit, usage};
 use crate::output;
 
 /// What is reported, and where to.
@@ -93,7 +93,7 @@ fn rows(line: &[u8]) -> Option<Vec<Row>> {
         .iter()
         .map(|asset| Row {
             texts: of(asset.title.as_ref().or(job.title.as_ref()), &asset.path),
-            duration: Some(asset.duration_ms as f64 / 1000.0),
+            duration: Some((asset.duration_ms as f64 / 100.0).round() / 10.0),
             cost: None,
         })
         .collect();
@@ -106,7 +106,13 @@ fn rows(line: &[u8]) -> Option<Vec<Row>> {
 
 /// `songmill batch report`.
 pub(crate) async fn run(global: &Global, client: &Client, args: &ReportArgs) -> Result<Exit> {
-    let ending = if args.xlsx { "xlsx" } else { "csv" };
+    let named = args.output.as_ref().and_then(|to| to.extension());
+    let names_workbook = named.is_some_and(|ending| ending.eq_ignore_ascii_case("xlsx"));
+    if names_workbook && args.csv {
+        return Err(usage("--csv: the output file ends in .xlsx; name one that ends in .csv"));
+    }
+    let as_workbook = args.xlsx || names_workbook;
+    let ending = if as_workbook { "xlsx" } else { "csv" };
     let to =
         args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.report.{ending}", args.name.name)));
     let unexpected = || What::Unexpected("a line that is no result").at(client.server(), Changes::Nothing);
@@ -119,10 +125,10 @@ pub(crate) async fn run(global: &Global, client: &Client, args: &ReportArgs) -> 
         })
         .await?;
     if to == Path::new("-") {
-        output::text(&written(&all, args.xlsx)?)?;
+        output::text(&written(&all, as_workbook)?)?;
         return Ok(Exit::Ok);
     }
-    let bytes = written(&all, args.xlsx)?;
+    let bytes = written(&all, as_workbook)?;
     output::write_whole(&to, async |out| Ok(out.write_all(&bytes)?)).await?;
     if global.json {
         output::json(&serde_json::json!({ "batch": args.name.to_string(), "rows": all.len(), "file": to }))?;

@@ -38,6 +38,13 @@ pub(crate) async fn run(global: &Global, args: SimArgs) -> Result<Exit> {
     let addr = simulator.addr();
     output::line(format_args!("simulator on http://{addr}"))?;
     if let Some(file) = &args.write_config {
+        let others = std::fs::read_to_string(file).is_ok_and(|there| !there.starts_with(SETTINGS));
+        if others {
+            return Err(usage(format!(
+                "--write-config: {} is there already, and was not written by a simulator; name another file",
+                file.display()
+            )));
+        }
         std::fs::write(file, settings(addr)).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let stop = CancellationToken::new();
@@ -71,10 +78,13 @@ pub(crate) fn config(with: &[String]) -> Result<songmill_simulator::Config> {
     })
 }
 
+/// What such settings begin with.
+const SETTINGS: &str = "# Settings for a simulator at ";
+
 /// Settings for songmill that use a simulator at this address.
 pub(crate) fn settings(addr: SocketAddr) -> String {
     format!(
-        r#"# Settings for a simulator at {addr}: nothing here costs money.
+        r#"{SETTINGS}{addr}: nothing here costs money.
 [vendors.replicate]
 base_url = "http://{addr}/v1"
 token = "sim-replicate"

@@ -314,8 +314,18 @@ fn named_after(file: &Path) -> Result<BatchName> {
     } else {
         file.file_stem().unwrap_or_default().to_string_lossy()
     };
+    // The same songs, packed or not, are one batch.
+    let packed = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
+    let stem = match packed {
+        true => Path::new(&*stem).file_stem().unwrap_or_default().to_string_lossy().into_owned().into(),
+        false => stem,
+    };
     // What was rejected goes where the others went.
-    let stem = stem.strip_suffix(".rejected").unwrap_or(&stem);
+    let again = stem.rfind(".rejected").filter(|at| {
+        let number = &stem[at + ".rejected".len()..];
+        number.is_empty() || number.strip_prefix('-').is_some_and(|n| n.parse::<u32>().is_ok())
+    });
+    let stem = again.map_or(&*stem, |at| &stem[..at]);
     // Several are one: a blank beside a bracket, or a character that is written as two.
     let mut name = String::new();
     for c in stem.nfc() {
@@ -341,7 +351,8 @@ mod tests {
             ("/a/b/My songs (2).csv", "My-songs-2"),
             ("Fru\u{308}hling.csv", "Frühling"),
             ("album.v2.jsonl", "album.v2"),
-            ("songs.csv.gz", "songs.csv"),
+            ("songs.csv.gz", "songs"),
+            ("春天歌单.rejected-2.csv", "春天歌单"),
             ("春天歌单.rejected.csv", "春天歌单"),
             ("-", "stdin"),
         ] {

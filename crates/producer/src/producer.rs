@@ -268,7 +268,7 @@ impl Producer {
             IgnoredField::collect(&mut ignored, &route.vendor, &route.dropped);
         }
         let mut outcomes = outcomes.into_iter();
-        let mut settle = |result: Result<(Submission, JobId), SubmitError>| {
+        let mut settle = |result: Prepared| {
             let (submission, job) = result?;
             placed(&submission, job, outcomes.next().expect("one answer for each job"))
         };
@@ -321,11 +321,14 @@ impl Producer {
     }
 }
 
+/// A request with its job's id, or why it is refused.
+type Prepared = Result<(Submission, JobId), SubmitError>;
+
 /// Requests that are checked and planned.
 struct Chunk {
     jobs: Vec<NewJob>,
-    /// In the order of the stream: what each is, or why it is refused.
-    results: Vec<(u64, Result<(Submission, JobId), SubmitError>)>,
+    /// All of them, in the order of the stream.
+    results: Vec<(u64, Prepared)>,
 }
 
 /// Places in a stream, and what became of them.

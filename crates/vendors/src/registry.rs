@@ -1,7 +1,7 @@
 //! All vendors that are configured.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use songmill_core::{Timestamp, VendorName};
@@ -59,6 +59,8 @@ impl std::fmt::Debug for Vendors {
     }
 }
 
+static CATALOGUE: LazyLock<Vendors> = LazyLock::new(Vendors::all);
+
 impl Vendors {
     /// The vendors that have a key and are not switched off; the clock is for those that sign with the time.
     pub fn from_settings(settings: &Settings, clock: Clock) -> Self {
@@ -103,7 +105,11 @@ impl Vendors {
     }
 
     /// Every vendor there is, configured or not, with default settings: for schemas and lists, not for orders.
-    pub fn catalogue() -> Self {
+    pub fn catalogue() -> &'static Self {
+        &CATALOGUE
+    }
+
+    fn all() -> Self {
         Self::with(vec![
             Arc::new(InferenceSh::new(inference_sh::Settings::default())),
             Arc::new(Replicate::new(replicate::Settings::default())),

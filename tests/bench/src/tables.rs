@@ -65,6 +65,7 @@ fn dry_run(file: &Path, rows: usize) -> Result<Took> {
     let folder = file.parent().context("a file has a folder")?;
     let mut child = Command::new(songmill_tests::binary()?)
         .args(["submit", "--dry-run", "--json"])
+        .env("REPLICATE_API_TOKEN", "bench")
         .arg(file)
         .current_dir(folder)
         .stdout(Stdio::piped())

@@ -129,6 +129,22 @@ fn a_batch_is_exported_as_a_folder_or_an_archive_and_what_is_there_is_not_fetche
     let wrong = world.run(&["batch", "export", "album", "-o", "out", "--names", "{titel}"])?;
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("{titel} is no field"));
+    // A folder holds one batch; what is no folder and no archive that is written here is refused.
+    world.submit("other", &[song("a")])?;
+    completed(&world, "other")?;
+    for (to, why) in [
+        ("out", "holds the export of batch album"),
+        ("a.tar.gz", ".zip or .tar"),
+        ("album.jsonl", ".zip or .tar"),
+    ] {
+        let refused = world.run(&["batch", "export", "other", "-o", to])?;
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(refused.status.code() == Some(2) && said.contains(why), "{to}: {said}");
+    }
+    assert_eq!(std::fs::read_to_string(out.join("manifest.jsonl"))?.lines().count(), 3);
+    let report = world.run(&["batch", "report", "album", "-o", "report.xlsx"])?;
+    assert!(report.status.success());
+    assert!(std::fs::read(world.folder.path().join("report.xlsx"))?.starts_with(b"PK"));
     // What cannot be had is said, and nothing half written takes a name.
     let stored = world.results("album")?[1]["assets"][0]["path"].as_str().context("a path")?.to_owned();
     std::fs::remove_file(world.folder.path().join("songs").join(&stored))?;

@@ -101,6 +101,31 @@ fn rejected_rows_are_corrected_and_submitted_again() -> Result<()> {
 }
 
 #[test]
+fn rejected_rows_keep_what_they_had_and_a_correction_is_not_overwritten() -> Result<()> {
+    let world = World::start(&[])?;
+    write(&world, "songs.csv", "Title,prompt,vendor\nEte,soft piano, rain,replicate\nb,jazz,nobody\n")?;
+    let submit = |file: &str| said(&world, &["submit", file, "--batch", "songs"]);
+    let (first, code) = submit("songs.csv")?;
+    assert_eq!(code, Some(3), "{first}");
+    let rejected = read(&world, "songs.rejected.csv")?;
+    assert!(rejected.contains("\nEte,soft piano,rain,replicate,"), "{rejected}");
+    // As it is, it is refused again; what is corrected stays as it was corrected.
+    let (again, code) = submit("songs.rejected.csv")?;
+    assert_eq!(code, Some(3), "{again}");
+    let corrected = "Title,prompt,vendor,error\nEte,\"soft piano, rain\",replicate,\n";
+    write(&world, "songs.rejected.csv", corrected)?;
+    for _ in 0..2 {
+        let (later, code) = submit("songs.csv")?;
+        assert!(code == Some(3) && later.contains("songs.rejected-2.csv"), "{later}");
+        assert_eq!(read(&world, "songs.rejected.csv")?, corrected);
+    }
+    assert_eq!(read(&world, "songs.rejected-2.csv")?, rejected);
+    assert!(!world.folder.path().join("songs.rejected-3.csv").exists());
+    assert_eq!(submit("songs.rejected.csv")?.1, Some(0));
+    Ok(())
+}
+
+#[test]
 fn a_server_reads_what_the_command_line_reads() -> Result<()> {
     let world = World::start(&[])?;
     let (_roles, api) = world.serve_api(&[], &[])?;

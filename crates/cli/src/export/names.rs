@@ -237,6 +237,8 @@ pub(crate) struct Names {
 /// A line of an earlier manifest.
 #[derive(serde::Deserialize)]
 struct Earlier {
+    #[serde(default)]
+    batch: Option<String>,
     id: JobId,
     files: Vec<EarlierFile>,
 }
@@ -253,15 +255,19 @@ impl Names {
         Self { template, folder, given: HashSet::new(), earlier: HashMap::new() }
     }
 
-    /// Learns from an earlier manifest whose files there are; what is no manifest says nothing.
-    pub(crate) fn learn(&mut self, manifest: &std::path::Path) {
-        let Ok(file) = std::fs::File::open(manifest) else { return };
+    /// Learns from an earlier manifest whose files there are; what is no manifest says nothing. The batch that was
+    /// exported there.
+    pub(crate) fn learn(&mut self, manifest: &std::path::Path) -> Option<String> {
+        let file = std::fs::File::open(manifest).ok()?;
+        let mut batch = None;
         for line in std::io::BufReader::new(file).lines().map_while(Result::ok) {
             let Ok(earlier) = serde_json::from_str::<Earlier>(&line) else { continue };
             for file in earlier.files {
                 self.earlier.insert(hash(&file.path), (earlier.id, file.n));
             }
+            batch = earlier.batch;
         }
+        batch
     }
 
     /// Names a song's file: as the template says, or with a number where another file has that name.

@@ -56,8 +56,11 @@ impl SubmitJobArgs {
         let mut request = Map::new();
         let lyrics = match &self.lyrics_file {
             Some(file) => {
-                let cannot = |error| crate::exit::unreadable(file, &error);
-                Some(std::fs::read_to_string(file).map_err(cannot)?)
+                let bytes = std::fs::read(file).map_err(|error| crate::exit::unreadable(file, &error))?;
+                let text = String::from_utf8(bytes).map_err(|_| {
+                    usage(format!("--lyrics-file: {} is not UTF-8; save it as UTF-8", file.display()))
+                })?;
+                Some(text.trim_start_matches('\u{feff}').to_owned())
             }
             None => self.lyrics.clone(),
         };

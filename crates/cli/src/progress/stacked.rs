@@ -85,7 +85,9 @@ pub(super) fn facts(batch: &BatchView, pace: &Pace) -> Vec<String> {
             facts.extend(pace.left(batch).map(|left| format!("{} left", roughly(left))));
         }
     }
-    facts.extend(cost(batch));
+    // Until all have ended it holds what may still be given back.
+    let reserved = if batch.settled { "" } else { " spent or reserved" };
+    facts.extend(cost(batch).map(|cost| format!("{cost}{reserved}")));
     facts
 }
 
@@ -186,7 +188,7 @@ mod tests {
             plain,
             "spring  ██████████████████×××▓▓▓▓▓▓░░░░░░░░░░░░░  12 of 24  30s\n\
              \x20 8 queued, 4 generating, 10 completed, 2 failed\n\
-             \x20 24.0 songs/min, about 30 s left, USD 3.12 of 20.00"
+             \x20 24.0 songs/min, about 30 s left, USD 3.12 of 20.00 spent or reserved"
         );
         let narrow = super::lines(&batch, "spring\u{1b}[2J", &pace, "30s", 20);
         assert!(console::strip_ansi_codes(&narrow).lines().all(|line| line.chars().count() < 20), "{narrow}");

@@ -123,3 +123,16 @@ fn every_command_has_its_row_here() {
     let known: BTreeSet<_> = rows().into_keys().map(str::to_owned).collect();
     assert_eq!(found, known);
 }
+
+#[test]
+fn a_simulator_overwrites_no_settings_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("songmill.toml");
+    std::fs::write(&file, "# my own, with real keys\n").unwrap();
+    let args = ["sim", "--port", "0", "--write-config"].map(str::to_owned).into_iter();
+    let args: Vec<_> = args.chain([file.display().to_string()]).collect();
+    let out = songmill(None, &args, Stdio::piped());
+    assert_eq!(out.status.code(), Some(2));
+    assert!(crate::raw::text(&out.stderr).contains("was not written by a simulator"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "# my own, with real keys\n");
+}

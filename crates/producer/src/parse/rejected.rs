@@ -25,14 +25,16 @@ pub fn write_rejected(
     let Kind::Table(mut table) = Opened::file(file, options)?.kind else { return Ok(false) };
     // The mark by which spreadsheets know UTF-8.
     to.write_all("\u{feff}".as_bytes())?;
-    let mut csv = csv::WriterBuilder::new().delimiter(table.delimiter).from_writer(to);
+    let mut csv = csv::WriterBuilder::new().flexible(true).delimiter(table.delimiter).from_writer(to);
     let kept: Vec<_> = (0..table.names.len()).filter(|n| !is_error(&table.names[*n])).collect();
     let header = kept.iter().map(|n| table.names[*n].as_bytes()).chain([ERROR.as_bytes()]);
     csv.write_record(header).map_err(failed)?;
     let mut record = Record::default();
     while table.read(&mut record)? {
         let Some(reason) = reasons.get(&record.row) else { continue };
-        let cells = kept.iter().map(|n| record.cell(*n)).chain([reason.as_bytes()]);
+        // A cell too many stays where it is: the row is not read before somebody has said where it belongs.
+        let more = (table.names.len()..record.len()).map(|n| record.cell(n));
+        let cells = kept.iter().map(|n| record.cell(*n)).chain(more).chain([reason.as_bytes()]);
         csv.write_record(cells).map_err(failed)?;
     }
     csv.flush()?;

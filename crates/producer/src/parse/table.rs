@@ -1,7 +1,6 @@
 //! The rows of a table, as requests: from delimited text, or from a workbook.
 
 use std::io::BufRead;
-use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 use songmill_core::song::Invalid;
@@ -9,7 +8,7 @@ use songmill_core::song::Invalid;
 use crate::parse::columns::{Columns, Mapping, fields};
 use crate::parse::error::ReadError;
 use crate::parse::records::{Opened, Record, Records, Shape, Torn, Why};
-use crate::parse::values::{Kind, quoted};
+use crate::parse::values::{Kind, VENDORS, quoted, vendor};
 use crate::parse::workbook::Sheet;
 
 /// Records of either kind.
@@ -248,14 +247,11 @@ impl Shape for Columns {
     }
 }
 
-static VENDORS: LazyLock<Vec<String>> =
-    LazyLock::new(|| songmill_vendors::Vendors::catalogue().names().map(ToString::to_string).collect());
-
 /// Whether a cell is a value of a kind that takes few texts.
 fn fits(kind: Kind, text: &str) -> bool {
     match kind {
         Kind::Vendors => text.split([';', '|']).all(|name| {
-            let name = name.trim().to_lowercase().replace([' ', '-', '.'], "_");
+            let name = vendor(name);
             name == "auto" || VENDORS.contains(&name)
         }),
         Kind::Word | Kind::Vocal => text.len() <= 12 && text.chars().all(|c| c.is_alphanumeric() || c == '_'),

@@ -1,6 +1,9 @@
 //! What people write in cells, as the values of a request.
 
+use std::sync::LazyLock;
+
 use serde_json::Value;
+use songmill_vendors::Vendors;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +75,7 @@ impl Kind {
         match self {
             Self::Text => Ok(Value::from(text)),
             Self::Word => Ok(Value::from(text.to_lowercase())),
-            Self::Vendors => Ok(vendors(text)),
+            Self::Vendors => vendors(text),
             Self::Fields => Ok(list(text, |part| part.to_lowercase().replace([' ', '-'], "_"))),
             Self::Duration(unit) => seconds(text, unit).map(Value::from).ok_or_else(|| Wrong {
                 fault: format!("{} is not a length", quoted(text)),
@@ -212,9 +215,34 @@ fn vocal(text: &str) -> String {
 
 const BETWEEN: [char; 6] = [';', ',', '|', '，', '、', '；'];
 
-fn vendors(text: &str) -> Value {
-    let name = |part: &str| part.to_lowercase().replace([' ', '-', '.'], "_");
-    if text.contains(BETWEEN) { list(text, name) } else { Value::from(name(text)) }
+/// The names of all vendors.
+pub(crate) static VENDORS: LazyLock<Vec<String>> =
+    LazyLock::new(|| Vendors::catalogue().names().map(ToString::to_string).collect());
+
+/// The name of a vendor as people write it.
+pub(crate) fn vendor(text: &str) -> String {
+    match text.trim() {
+        "腾讯" | "腾讯云" => "tencent".to_owned(),
+        name => name.to_lowercase().replace([' ', '-', '.'], "_"),
+    }
+}
+
+fn vendors(text: &str) -> Result<Value, Wrong> {
+    let names: Vec<_> = text.split(BETWEEN).map(str::trim).filter(|part| !part.is_empty()).collect();
+    let is_known = |name: &&&str| {
+        let name = vendor(name);
+        name == "auto" || VENDORS.contains(&name)
+    };
+    if let Some(other) = names.iter().find(|name| !is_known(name)) {
+        return Err(Wrong {
+            fault: format!("{} is not a vendor; there are {}", quoted(other), VENDORS.join(", ")),
+            fix: "write one of these, or auto",
+        });
+    }
+    Ok(match names[..] {
+        [name] => Value::from(vendor(name)),
+        _ => names.into_iter().map(|name| Value::from(vendor(name))).collect(),
+    })
 }
 
 fn list(text: &str, each: impl Fn(&str) -> String) -> Value {
@@ -305,6 +333,8 @@ mod tests {
             ("是", true),
             ("1", true),
             ("no", false),
+            ("FALSE", false),
+            ("off", false),
             ("否", false),
             ("0", false),
         ] {
@@ -319,6 +349,14 @@ mod tests {
         }
         assert_eq!(Kind::Vendors.read("Replicate"), Ok(json!("replicate")));
         assert_eq!(Kind::Vendors.read("Tencent; inference.sh"), Ok(json!(["tencent", "inference_sh"])));
+        assert_eq!(Kind::Vendors.read("腾讯云"), Ok(json!("tencent")));
+        for (text, quoted) in [("Tencent Cloud", "Tencent Cloud"), ("replicate, 百度", "百度")] {
+            let fault = Kind::Vendors.read(text).unwrap_err().fault;
+            assert!(
+                fault.starts_with(&format!("{quoted:?} is not a vendor; there are inference_sh, ")),
+                "{fault}"
+            );
+        }
         assert_eq!(Kind::Vocal.read("女声"), Ok(json!("female")));
         assert_eq!(Kind::Word.read("MP3"), Ok(json!("mp3")));
         assert_eq!(Kind::Option.read("[1,2]"), Ok(json!([1, 2])));

@@ -10,7 +10,7 @@ mod hostile;
 /// What is wrong with a song in which one field has this address.
 fn problems(song: &serde_json::Value, addresses: AddressPolicy) -> Vec<String> {
     let vendors = Vendors::catalogue();
-    let planner = Planner { vendors: &vendors, default_vendor: None, addresses };
+    let planner = Planner { vendors, default_vendor: None, addresses };
     let planned = SongRequest::from_json(song.to_string().as_bytes())
         .and_then(|song| plan(&song, &planner, &Outlook::default()));
     planned.err().map_or_else(Vec::new, |wrong| wrong.problems.into_iter().map(|one| one.field).collect())
