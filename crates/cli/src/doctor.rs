@@ -70,7 +70,7 @@ pub(crate) async fn run(global: &Global, args: &DoctorArgs) -> Result<Exit> {
                 Verdict::Warn => "warn",
                 Verdict::Bad => "BAD ",
             };
-            output::line(format_args!("{mark}  {what:<9} {words}"))?;
+            output::line(format_args!("{mark}  {what:<10} {words}"))?;
         }
     }
     Ok(if well { Exit::Ok } else { Exit::Some })
@@ -237,6 +237,8 @@ async fn redis(context: &Context, args: &DoctorArgs, checks: &mut Vec<Check>) ->
         );
         checks.push(Check { what: "redis", verdict: Verdict::Bad, words });
     }
+    let verdict = if facts.durability.holds() == Some(true) { Verdict::Ok } else { Verdict::Warn };
+    checks.push(Check { what: "durability", verdict, words: facts.durability.sentence().to_owned() });
     for words in facts.advice() {
         checks.push(Check { what: "redis", verdict: Verdict::Warn, words });
     }

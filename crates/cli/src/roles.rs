@@ -207,6 +207,10 @@ pub(crate) async fn serve_until(
         }
         tracing::error!("redis is not safe: {complaint}");
     }
+    match facts.durability.holds() {
+        Some(true) => tracing::info!("{}", facts.durability.sentence()),
+        Some(false) | None => tracing::warn!("{}", facts.durability.sentence()),
+    }
     // Whoever submits says what songs cost, if nobody has.
     if roles.contains(&Role::Generate)
         && store.seed_fleet().await.context("prices and budgets cannot be written")?

@@ -6,6 +6,7 @@ use songmill_core::fault::reason;
 use songmill_core::{BatchRef, Currency, Tenant, VendorName};
 
 use crate::connection::StoreError;
+use crate::durability::Durability;
 use crate::notice_type::NoticeType;
 use crate::standing::PurseOf;
 use crate::store::{Logged, Store};
@@ -27,6 +28,8 @@ pub struct Facts {
     pub append_only: bool,
     /// How often the append-only file is flushed.
     pub append_fsync: String,
+    /// What a crash of it may take back.
+    pub durability: Durability,
     /// The longest field of a hash that is kept in one piece with the others; 0 where it is not told.
     pub hash_in_one_piece: u64,
     /// Whether it is a cluster, which is not supported yet.
@@ -54,8 +57,7 @@ impl Facts {
         } else if !self.append_only {
             complaints.push("appendonly is off: a restart of redis loses jobs; set it to yes".into());
         } else if self.append_fsync == "no" {
-            complaints
-                .push("appendfsync is no: a crash loses what was not flushed; set it to everysec".into());
+            complaints.push("appendfsync is no: a crash loses what was not flushed; set it to always".into());
         }
         if self.clock_offset_ms.abs() > 60_000 {
             complaints.push(format!(
@@ -222,7 +224,9 @@ impl Store {
             let asked = redis::cmd("CONFIG").arg("GET").arg(name).to_owned();
             asked.query_async::<Vec<String>>(&mut connection).await.ok()?.get(1).cloned()
         };
-        let append_fsync = config("appendfsync").await.unwrap_or_default();
+        let append_fsync = config("appendfsync").await;
+        let not_on_rewrite = config("no-appendfsync-on-rewrite").await;
+        let durability = Durability::of(&info, append_fsync.as_deref(), not_on_rewrite.as_deref());
         // By the name that 6.2 knows too.
         let in_one_piece = config("hash-max-ziplist-value").await.and_then(|value| value.parse().ok());
         self.learn_clock().await?;
@@ -233,7 +237,8 @@ impl Store {
             used_memory: number("used_memory"),
             loading: info.get("loading") == Some(&"1"),
             append_only: info.get("aof_enabled") == Some(&"1"),
-            append_fsync,
+            append_fsync: append_fsync.unwrap_or_default(),
+            durability,
             hash_in_one_piece: in_one_piece.unwrap_or(0),
             cluster: info.get("cluster_enabled") == Some(&"1"),
             clock_offset_ms: self.clock_offset_ms(),

@@ -99,6 +99,12 @@ fn a_killed_songmill_takes_its_redis_along_and_starts_again_with_all_that_was_wr
     let first = machine.up("first.log")?;
     machine.is_up("first.log")?;
     let redis = machine.redis_pid()?;
+    // What it acknowledged is on its disk, and whoever reads the log knows.
+    for (setting, value) in [("appendfsync", "always"), ("no-appendfsync-on-rewrite", "no")] {
+        assert_eq!(machine.redis(&["CONFIG", "GET", setting])?, format!("{setting}\n{value}"));
+    }
+    let log = machine.log("first.log");
+    assert!(log.contains("Nothing that Redis acknowledged is lost when it crashes"), "{log}");
     machine.redis(&["SET", "kept", "yes"])?;
     first.crash();
     // At once, while the server may still be ending, and once more after that.
