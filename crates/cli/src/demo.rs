@@ -109,10 +109,9 @@ async fn album(
     };
     let options = input::by_name(&file);
     let Reading { rows, about } = parse::read(input::open(&file)?, options.clone());
-    let mut rejected = Rejected::of(&file, Some(&folder.join("rejected")), &options, about);
+    let mut rejected = Rejected::of(&file, Some(&folder.join("rejected")), &options, about)?;
     let name = BatchRef::from(name);
-    let tally = submit::submit(context, &name, rows, &mut rejected).await?;
-    let tally = tally.map_err(|error| input::refused(&file, error))?.tally;
+    let tally = submit::submit(context, &name, rows, &mut rejected, &file).await?.tally;
     if !global.json {
         output::line(format_args!(
             "batch {name}: {} songs queued, {} refused",

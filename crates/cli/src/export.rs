@@ -234,7 +234,14 @@ impl Export<'_> {
         let (mut manifest, mut playlist) = (self.part()?, self.part()?);
         let mut names = Names::new(self.names.clone(), Some(self.folder.to_owned()));
         let known = self.folder.join(MANIFEST);
-        if let Some(other) = names.learn(&known).filter(|batch| *batch != self.name.to_string()) {
+        let exported = names.learn(&known);
+        if exported.is_none() && known.metadata().is_ok_and(|there| there.len() > 0) {
+            return Err(usage(format!(
+                "--output: {} is there already, and of no export; name another folder",
+                known.display()
+            )));
+        }
+        if let Some(other) = exported.filter(|batch| *batch != self.name.to_string()) {
             return Err(usage(format!(
                 "--output: {} holds the export of batch {other}; name another folder",
                 self.folder.display()
@@ -398,10 +405,12 @@ impl Export<'_> {
         let Chosen { mut line, audio: named } = chosen?;
         let id = line.id;
         let mut audio = Vec::with_capacity(named.len());
-        for (asset, Named { name, is_there }) in named {
+        for (asset, Named { name, is_there, is_cut }) in named {
             let fetched = match is_there {
                 true => Fetched::InPlace,
-                false => self.fetch(&asset, &name).await.with_context(|| format!("job {id}, {name}"))?,
+                false => {
+                    self.fetch(&asset, &name, is_cut).await.with_context(|| format!("job {id}, {name}"))?
+                }
             };
             let missing = match &fetched {
                 Fetched::Missing(why) => Some(why.clone()),
@@ -425,14 +434,27 @@ impl Export<'_> {
     }
 
     /// Fetches audio.
-    async fn fetch(&self, asset: &AssetView, name: &str) -> Result<Fetched> {
+    async fn fetch(&self, asset: &AssetView, name: &str, replaces: bool) -> Result<Fetched> {
         let file = match self.often(async || self.download(asset).await).await? {
             Answered::There(file) => file,
             Answered::Gone(why) => return Ok(Fetched::Missing(why)),
         };
         if self.keep {
             let place = self.folder.join(name);
-            file.persist(&place).with_context(|| format!("cannot write {}", place.display()))?;
+            let persisted = if replaces { file.persist(&place) } else { file.persist_noclobber(&place) };
+            match persisted {
+                Ok(_) => {}
+                Err(other) if other.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                    let words = format!(
+                        "{} was written meanwhile; is another export under way there?",
+                        place.display()
+                    );
+                    return Err(usage(words));
+                }
+                Err(other) => {
+                    return Err(other.error).with_context(|| format!("cannot write {}", place.display()));
+                }
+            }
             return Ok(Fetched::InPlace);
         }
         Ok(Fetched::Here(file.into_temp_path()))

@@ -1,8 +1,9 @@
 //! Rows that were rejected, with each fault.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use songmill_producer::parse::{self, Known, Options, Part};
 use songmill_store::Refused;
 use tempfile::NamedTempFile;
 
+use crate::exit::usage;
 use crate::{input, output};
 
 /// Rejected rows, written down as they are found: those of a table as they stand there with a column `error`, to be
@@ -26,9 +28,10 @@ pub(crate) struct Rejected {
     file: Option<std::io::BufWriter<NamedTempFile>>,
     failed: Option<std::io::Error>,
     first: Vec<String>,
-    /// What is wrong with rows of a table, by their numbers.
-    reasons: BTreeMap<u64, String>,
-    reasons_bytes: usize,
+    /// What is wrong with rows of a table, by their numbers; most are said of many rows.
+    reasons: Vec<(u64, Arc<str>)>,
+    said: HashSet<Arc<str>>,
+    said_bytes: usize,
     /// How many.
     pub(crate) count: u64,
     /// How many of them are not in the file, because not even the server kept them.
@@ -50,11 +53,18 @@ struct Fault<'a> {
 /// How many rejected rows are shown at once.
 const SHOWN: usize = 10;
 /// How many bytes of reasons are held for the rows of a table; further ones are told in few words.
-const REASONS: usize = 64 << 20;
+const REASONS: usize = 24 << 20;
 
 impl Rejected {
     /// Writes rejected rows of a file to `to`, or to a file beside it.
-    pub(crate) fn of(file: &Path, to: Option<&Path>, options: &Options, known: Known) -> Self {
+    pub(crate) fn of(file: &Path, to: Option<&Path>, options: &Options, known: Known) -> Result<Self> {
+        let same = |to: &Path| Some(to.canonicalize().ok()? == file.canonicalize().ok()?);
+        if to.and_then(same) == Some(true) {
+            return Err(usage(format!(
+                "--rejected: {} is the file that is submitted; name another",
+                file.display()
+            )));
+        }
         let table = (!input::is_standard(file)).then(|| file.to_owned());
         let beside = || {
             let name = if input::is_standard(file) { Path::new("stdin") } else { file };
@@ -62,7 +72,7 @@ impl Rejected {
             name.push(".rejected.jsonl");
             PathBuf::from(name)
         };
-        Self {
+        Ok(Self {
             table,
             options: options.clone(),
             known,
@@ -71,11 +81,12 @@ impl Rejected {
             file: None,
             failed: None,
             first: Vec::new(),
-            reasons: BTreeMap::new(),
-            reasons_bytes: 0,
+            reasons: Vec::new(),
+            said: HashSet::new(),
+            said_bytes: 0,
             count: 0,
             more: 0,
-        }
+        })
     }
 
     /// Notes a rejected row.
@@ -89,15 +100,26 @@ impl Rejected {
             self.first.push(format!("  {} {line}{name}, {}", part.as_str(), said(problems)));
         }
         if part == Part::Row && self.table.is_some() {
-            let mut reason = said(problems);
-            if self.reasons_bytes > REASONS {
-                reason = "rejected; submit it alone to see why".to_owned();
-            }
-            self.reasons_bytes += reason.len() + 64;
-            self.reasons.insert(*line, reason);
+            let reason = self.shared(said(problems));
+            self.reasons.push((*line, reason));
         } else if let Err(error) = self.write(row) {
             self.failed.get_or_insert(error);
         }
+    }
+
+    fn shared(&mut self, mut reason: String) -> Arc<str> {
+        if !self.said.contains(&*reason) {
+            if self.said_bytes > REASONS {
+                reason = "rejected; submit it alone to see why".to_owned();
+            }
+            self.said_bytes += reason.len() + 64;
+        }
+        if let Some(known) = self.said.get(&*reason) {
+            return known.clone();
+        }
+        let reason: Arc<str> = reason.into();
+        self.said.insert(reason.clone());
+        reason
     }
 
     fn write(&mut self, row: &Refused) -> std::io::Result<()> {
@@ -121,6 +143,8 @@ impl Rejected {
             self.to.set_extension("csv");
         }
         if let (Some(table), false) = (&self.table, self.reasons.is_empty()) {
+            // The last thing said of a row counts.
+            self.reasons.sort_by_key(|(row, _)| *row);
             let file = beside(&self.to).with_context(|| cannot(&self.to))?;
             let mut to = std::io::BufWriter::new(file);
             parse::write_rejected(table, &self.options, &self.reasons, &mut to)

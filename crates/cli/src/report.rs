@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use axum::http::Method;
 use clap::Args;
 use rust_xlsxwriter::{Format, Workbook};
+use songmill_api::views::BatchView;
 use songmill_core::BatchRef;
 use songmill_core::view::JobView;
 
@@ -117,13 +118,20 @@ pub(crate) async fn run(global: &Global, client: &Client, args: &ReportArgs) -> 
         args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.report.{ending}", args.name.name)));
     let unexpected = || What::Unexpected("a line that is no result").at(client.server(), Changes::Nothing);
     let mut all = Vec::new();
+    let batch: BatchView = client.value(Ask::batch(Method::GET, &args.name, "")).await?;
+    let mut jobs = 0;
     let answer = client.ask(Ask::batch(Method::GET, &args.name, "/results")).await?;
     answer
         .lines(|line| {
             all.extend(rows(line).ok_or_else(unexpected)?);
+            jobs += 1;
             Ok(())
         })
         .await?;
+    if jobs < batch.total {
+        let words = format!("the server sent the results of {jobs} of {} jobs", batch.total);
+        return Err(What::Partial(words).at(client.server(), Changes::Nothing).into());
+    }
     if to == Path::new("-") {
         output::text(&written(&all, as_workbook)?)?;
         return Ok(Exit::Ok);

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use axum::http::Method;
 use clap::Args;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use songmill_api::views::BatchView;
 use songmill_core::money::micros;
 use songmill_core::song::{IgnoredField, PlannedChange};
@@ -20,7 +21,7 @@ use crate::args::Global;
 use crate::client::{Ask, Client};
 use crate::config::Config;
 use crate::context::{Context, vendors};
-use crate::exit::{Exit, usage};
+use crate::exit::{self, Exit, usage};
 use crate::input::InputArgs;
 use crate::rejected::Rejected;
 use crate::{batch, input, outcome, output, progress, telemetry, waits};
@@ -117,18 +118,24 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
         let context = Context::open(global).await?;
         telemetry::start(&context.config.log, global, true)?;
         let Reading { rows, about } = parse::read(input::open(file)?, options.clone());
-        let mut rejected = Rejected::of(file, args.rejected.as_deref(), &options, about.clone());
-        let submitted = submit_to(&context, &name, &args.wishes, rows, &mut rejected).await?;
-        let submitted = submitted.map_err(|error| input::refused(file, error))?;
+        let mut rejected = Rejected::of(file, args.rejected.as_deref(), &options, about.clone())?;
+        let submitted = submit_to(&context, &name, &args.wishes, rows, &mut rejected, file).await;
+        let submitted = submitted?;
         (Client::here(&context)?, submitted, rejected, about)
     };
-    let Submitted { tally, ignored } = submitted;
-    rejected.finish()?;
+    let Submitted { tally, ignored, broke } = submitted;
+    let is_whole = broke.is_none();
+    let written = rejected.finish();
     let notes = known.get().notes;
     if !global.json {
         input::notes(file, &notes);
         say(&name, &tally, &rejected)?;
         say_ignored(&ignored)?;
+    }
+    // What was submitted is said before what went wrong.
+    written?;
+    if let Some(error) = broke {
+        output::note(format_args!("error: {}; the rows behind it are not submitted", exit::message(&error)));
     }
     if !args.wait && !global.json {
         // What keeps them waiting is told now: whoever submits may be the one who can put it right. They are submitted
@@ -161,7 +168,7 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
         outcome::say(&client, &name, ended).await?;
     }
     let well = ended.as_ref().is_none_or(batch::ended_well);
-    Ok(if rejected.count > 0 || !well { Exit::Some } else { Exit::Ok })
+    Ok(if rejected.count > 0 || !well || !is_whole { Exit::Some } else { Exit::Ok })
 }
 
 /// What a submission came to.
@@ -169,6 +176,8 @@ pub(crate) struct Submitted {
     pub(crate) tally: Tally,
     /// What vendors will ignore in the new jobs.
     pub(crate) ignored: Vec<IgnoredField>,
+    /// What ended the input, of which a part was submitted before.
+    pub(crate) broke: Option<anyhow::Error>,
 }
 
 /// Says what vendors will ignore.
@@ -193,8 +202,9 @@ pub(crate) async fn submit(
     name: &BatchRef,
     rows: Rows,
     rejected: &mut Rejected,
-) -> Result<Result<Submitted, ReadError>> {
-    submit_to(context, name, &Wishes::default(), rows, rejected).await
+    file: &Path,
+) -> Result<Submitted> {
+    submit_to(context, name, &Wishes::default(), rows, rejected, file).await
 }
 
 /// The rows of a file.
@@ -206,7 +216,8 @@ async fn submit_to(
     wishes: &Wishes,
     rows: Rows,
     rejected: &mut Rejected,
-) -> Result<Result<Submitted, ReadError>> {
+    file: &Path,
+) -> Result<Submitted> {
     let notify = wishes.notify.clone();
     for endpoint in &notify {
         if context.store.endpoint(&name.tenant, endpoint).await?.is_none() {
@@ -221,10 +232,12 @@ async fn submit_to(
     let upload = Upload { batch: name.clone(), id, label, notify, trace: None, budget, weight };
     let producer = context.producer();
     let uploaded = producer.submit_lines(&upload, rows, |row| rejected.reject(row)).await?;
-    Ok(match uploaded.broke {
-        Some(error) => Err(error),
-        None => Ok(Submitted { tally: uploaded.tally, ignored: uploaded.ignored }),
-    })
+    let broke = uploaded.broke.map(|error| input::refused(file, error));
+    let Tally { created, known, refused } = uploaded.tally;
+    match broke {
+        Some(error) if created + known + refused == 0 => Err(error),
+        broke => Ok(Submitted { tally: uploaded.tally, ignored: uploaded.ignored, broke }),
+    }
 }
 
 async fn dry_run(
@@ -242,7 +255,7 @@ async fn dry_run(
     };
     let file = &args.input.file;
     let Reading { mut rows, about } = parse::read(input::open(file)?, options.clone());
-    let mut rejected = Rejected::of(file, args.rejected.as_deref(), &options, about.clone());
+    let mut rejected = Rejected::of(file, args.rejected.as_deref(), &options, about.clone())?;
     let (mut by_vendor, mut good, mut changes) = (BTreeMap::<String, u64>::new(), 0, Vec::new());
     let mut ignored = Vec::new();
     while let Some(row) = rows.recv().await {
@@ -302,8 +315,10 @@ fn say(name: &BatchRef, tally: &Tally, rejected: &Rejected) -> Result<()> {
     rejected.say()
 }
 
-/// How much of a file's name is a batch's.
+/// How much of a file's name is a batch's; what is longer ends in a hash of all of it.
 const NAME_CHARS: usize = 50;
+/// How many digits that hash has.
+const HASH_CHARS: usize = 8;
 
 fn named_after(file: &Path) -> Result<BatchName> {
     if file.is_dir() {
@@ -335,7 +350,12 @@ fn named_after(file: &Path) -> Result<BatchName> {
             name.push('-');
         }
     }
-    let name: String = name.trim_matches('-').chars().take(NAME_CHARS).collect();
+    let whole = name.trim_matches('-');
+    let mut name: String = whole.chars().take(NAME_CHARS).collect();
+    if name.len() < whole.len() {
+        let hash = output::hex(&Sha256::digest(whole));
+        name = format!("{name}-{}", &hash[..HASH_CHARS]);
+    }
     BatchName::new(&name).map_err(|_| usage("--batch: the file's name makes no batch name; give one"))
 }
 
@@ -358,7 +378,8 @@ mod tests {
         ] {
             assert_eq!(named_after(Path::new(file)).unwrap().as_str(), name);
         }
-        assert!(named_after(&PathBuf::from(format!("{}.csv", "很".repeat(200)))).is_ok());
+        let long = |end: &str| named_after(&PathBuf::from(format!("{}{end}.csv", "很".repeat(60)))).unwrap();
+        assert_ne!(long("A"), long("B"), "two files are two batches");
         assert!(named_after(Path::new("???.csv")).is_err());
     }
 }

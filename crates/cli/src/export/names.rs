@@ -221,6 +221,8 @@ fn fit_whole(stem: &str) -> String {
 pub(crate) struct Named {
     pub(crate) name: String,
     pub(crate) is_there: bool,
+    /// Whether a file of that name is this one, cut short.
+    pub(crate) is_cut: bool,
 }
 
 /// The names of an export, each given once, in the order of its songs.
@@ -247,6 +249,8 @@ struct Earlier {
 struct EarlierFile {
     n: usize,
     path: String,
+    #[serde(default)]
+    missing: Option<String>,
 }
 
 impl Names {
@@ -262,7 +266,7 @@ impl Names {
         let mut batch = None;
         for line in std::io::BufReader::new(file).lines().map_while(Result::ok) {
             let Ok(earlier) = serde_json::from_str::<Earlier>(&line) else { continue };
-            for file in earlier.files {
+            for file in earlier.files.into_iter().filter(|file| file.missing.is_none()) {
                 self.earlier.insert(hash(&file.path), (earlier.id, file.n));
             }
             batch = earlier.batch;
@@ -282,18 +286,21 @@ impl Names {
             if self.given.contains(&key) {
                 continue;
             }
-            let mut there = false;
+            let (mut there, mut cut) = (false, false);
             if let Some(folder) = &self.folder {
                 let place = folder.join(&name);
                 there = is_there(&place, asset).await?;
-                let is_ours = self.earlier.get(&key) == Some(&(song.id, asset.n));
-                if !there && !is_ours && place.symlink_metadata().is_ok() {
-                    // Somebody else's: it stays as it is.
-                    continue;
+                if !there && let Ok(meta) = place.symlink_metadata() {
+                    let is_ours = self.earlier.get(&key) == Some(&(song.id, asset.n));
+                    cut = is_ours && meta.is_file() && meta.len() < asset.bytes;
+                    if !cut {
+                        // Somebody else's, or changed by somebody: it stays as it is.
+                        continue;
+                    }
                 }
             }
             self.given.insert(key);
-            return Ok(Named { name, is_there: there });
+            return Ok(Named { name, is_there: there, is_cut: cut });
         }
         unreachable!("some number is free")
     }
@@ -402,10 +409,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let template: Template = "{title}.{ext}".parse().unwrap();
         let other = JobId::derive("default", "b");
-        std::fs::write(folder.path().join("mine.mp3"), "cut").unwrap();
+        std::fs::write(folder.path().join("mine.mp3"), "cu").unwrap();
+        std::fs::write(folder.path().join("edited.mp3"), "longer than it was").unwrap();
         std::fs::write(folder.path().join("theirs.mp3"), "not ours").unwrap();
         let manifest = format!(
-            "{{\"id\":\"{other}\",\"files\":[{{\"n\":1,\"path\":\"mine.mp3\"}},{{\"n\":1,\"path\":\"gone.mp3\"}}]}}\nnonsense\n"
+            "{{\"id\":\"{other}\",\"files\":[{{\"n\":1,\"path\":\"mine.mp3\"}},{{\"n\":1,\"path\":\"gone.mp3\"}},{{\"n\":1,\"path\":\"edited.mp3\"}}]}}\nnonsense\n"
         );
         std::fs::write(folder.path().join("manifest.jsonl"), manifest).unwrap();
         let mut names = Names::new(template.clone(), Some(folder.path().to_owned()));
@@ -422,12 +430,14 @@ mod tests {
             "mine.mp3",
             "its own, cut short, is replaced"
         );
+        let edited = Song { id: other, ..song(Some("edited")) };
+        assert_eq!(names.name(&edited, &one).await.unwrap().name, "edited (2).mp3", "what was edited stays");
         // What is there already is found again under the number it had.
         let there = AssetView { sha256: crate::output::hex(&sha2::Digest::finalize(hasher(b"abc"))), ..one };
         std::fs::write(folder.path().join("theirs (2).mp3"), "abc").unwrap();
         let mut again = Names::new(template, Some(folder.path().to_owned()));
         let found = again.name(&song(Some("theirs")), &there).await.unwrap();
-        assert_eq!(found, Named { name: "theirs (2).mp3".into(), is_there: true });
+        assert_eq!(found, Named { name: "theirs (2).mp3".into(), is_there: true, is_cut: false });
     }
 
     fn hasher(bytes: &[u8]) -> sha2::Sha256 {

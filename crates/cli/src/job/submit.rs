@@ -64,7 +64,9 @@ impl SubmitJobArgs {
             }
             None => self.lyrics.clone(),
         };
-        if let Some(text) = self.duration.as_ref().filter(|text| text.trim().parse::<f64>().is_ok()) {
+        if let Some(text) =
+            self.duration.as_ref().filter(|text| text.trim().replace(',', ".").parse::<f64>().is_ok())
+        {
             return Err(usage(format!("--duration {text}: has no unit; write {text}s, or 3:20")));
         }
         let allowed = (!self.allow_ignored.is_empty()).then(|| self.allow_ignored.join(","));
@@ -100,6 +102,9 @@ impl SubmitJobArgs {
         let with_seed = |n: u32| {
             let mut request = request.clone();
             request.insert("seed".to_owned(), (first + u64::from(n)).into());
+            if let Some(Value::String(id)) = request.get_mut("custom_id") {
+                id.push_str(&format!("-{}", n + 1));
+            }
             request
         };
         Ok((0..self.variants).map(with_seed).collect())
@@ -121,6 +126,12 @@ pub(crate) async fn run(global: &Global, client: &Client, args: &SubmitJobArgs) 
         } else {
             let vendor = &job.vendor;
             output::line(format_args!("job {} submitted to {vendor}", job.id))?;
+            if !job.left_out.is_empty() {
+                output::line(format_args!(
+                    "ignored: {} at {vendor}",
+                    job.left_out.iter().map(|field| field.as_str()).collect::<Vec<_>>().join(", ")
+                ))?;
+            }
         }
         submitted.push(job.id);
     }

@@ -41,7 +41,7 @@ pub(super) async fn upload(
     }
     let (body, sent) = Sent::of(input::body(file).await?, options);
     let known = sent.known.clone();
-    let mut rejected = Rejected::of(file, args.rejected.as_deref(), options, known.clone());
+    let mut rejected = Rejected::of(file, args.rejected.as_deref(), options, known.clone())?;
     let notify: Vec<_> = wishes.notify.iter().map(ToString::to_string).collect();
     let tenant = Some(&name.tenant).filter(|tenant| !tenant.is_default());
     let ask = Ask::post("/v1/batches")
@@ -108,7 +108,7 @@ pub(super) async fn upload(
     }
     rejected.were(uploaded.refused);
     let tally = Tally { refused: rejected.count, ..uploaded };
-    Ok((Submitted { tally, ignored }, rejected, known))
+    Ok((Submitted { tally, ignored, broke: None }, rejected, known))
 }
 
 /// How many errors an answer names at most.

@@ -31,7 +31,7 @@ const UNPACKED: u64 = 16 << 30;
 pub(crate) fn first(text: &mut Ahead<impl BufRead>) -> IoResult<First> {
     let mut wanted = 1;
     loop {
-        let ahead = text.peek(wanted)?;
+        let ahead = text.peek_at_least(wanted)?;
         let is_all = ahead.len() < wanted || ahead.len() >= LOOKED_AT;
         if let Some(first) = first_of(ahead, is_all) {
             return Ok(first);

@@ -47,6 +47,10 @@ pub(crate) struct Column {
     pub(crate) kind: Kind,
 }
 
+/// What begins the error of a row whose cells may stand in other columns than they should: it is read when somebody has
+/// cleared that.
+pub(crate) const UNREAD: &str = "row not read: ";
+
 /// All columns of a table.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Columns {
@@ -112,6 +116,13 @@ impl Columns {
             return Ok(None);
         }
         let found = column(name, name);
+        if let Some(Column { kind: Kind::Duration(_), .. }) = &found
+            && let Some(unit) = bracketed(name).filter(|unit| !Unit::is_known(unit))
+        {
+            return Err(ReadError::Form(format!(
+                "has lengths in a unit that is not known, {unit:?} in column {name:?}: write s, min or h, or say that they are seconds with --map {name:?}=duration_s"
+            )));
+        }
         if found.is_none() {
             self.unknown.push((name.to_owned(), meant(name)));
         }

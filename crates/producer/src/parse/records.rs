@@ -13,6 +13,9 @@ const RECORD_BYTES: usize = 1 << 20;
 /// The most lines of a cell.
 const CELL_LINES: u64 = 200;
 
+/// How many cells, in lines one behind the other that have as many as the table has columns, are rows and no text.
+const ALIKE: u64 = 6;
+
 /// Why the rest of a file cannot be trusted.
 #[derive(Debug)]
 pub(crate) enum Torn {
@@ -55,6 +58,9 @@ pub(crate) enum Why {
 pub(crate) trait Shape {
     /// Whether these cells look like a row.
     fn looks_like_a_row(&self, cells: &[&[u8]]) -> bool;
+
+    /// Whether these cells may be a row of texts, where those beside them may be, too.
+    fn resembles_a_row(&self, cells: &[&[u8]]) -> bool;
 }
 
 /// One record.
@@ -334,14 +340,18 @@ impl Quoted<'_> {
     /// The line of a text, counted from 0, that looks like a row of the table; the first one is none.
     fn row_within(&self, text: &[u8], shape: &impl Shape) -> Option<u64> {
         let (mut rest, mut n) = (text, 0);
-        let mut cells = Vec::new();
+        let (mut cells, mut alike) = (Vec::new(), 0);
         loop {
             let end = line_end(rest, true)?;
             if n > 0 {
                 cells.clear();
-                split(&rest[..end.start], self.delimiter, |cell| cells.push(cell.trim_ascii()));
+                split(&rest[..end.start], self.delimiter, |cell| cells.push(cell));
                 if shape.looks_like_a_row(&cells) {
                     return Some(n);
+                }
+                alike = if shape.resembles_a_row(&cells) { alike + 1 } else { 0 };
+                if alike >= 2 && alike * cells.len() as u64 >= ALIKE {
+                    return Some(n + 1 - alike);
                 }
             }
             if end.is_empty() {

@@ -1,16 +1,16 @@
 //! The rows of a table that were rejected, to be corrected and submitted again.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::parse::columns::{ERROR, is_error};
+use crate::parse::columns::{ERROR, UNREAD, is_error};
 use crate::parse::error::ReadError;
 use crate::parse::opened::{Kind, Opened};
 use crate::parse::options::Options;
 use crate::parse::records::Record;
 
-/// Writes the rows of a table for which there is a reason, as they stand in the file, with a column `error` behind them.
+/// Writes the rows of a table for which there is a reason, by ascending numbers, as they stand in the file, with a column `error` behind them.
 /// False, and nothing written, where the file is no table.
 ///
 /// # Errors
@@ -19,7 +19,7 @@ use crate::parse::records::Record;
 pub fn write_rejected(
     file: &Path,
     options: &Options,
-    reasons: &BTreeMap<u64, String>,
+    reasons: &[(u64, Arc<str>)],
     mut to: impl Write,
 ) -> Result<bool, ReadError> {
     let Kind::Table(mut table) = Opened::file(file, options)?.kind else { return Ok(false) };
@@ -31,8 +31,13 @@ pub fn write_rejected(
     csv.write_record(header).map_err(failed)?;
     let mut record = Record::default();
     while table.read(&mut record)? {
-        let Some(reason) = reasons.get(&record.row) else { continue };
+        let Ok(found) = reasons.binary_search_by_key(&record.row, |(row, _)| *row) else { continue };
+        let reason = &reasons[found].1;
         // A cell too many stays where it is: the row is not read before somebody has said where it belongs.
+        let reason = match table.is_askew(&record) {
+            true => format!("{UNREAD}{reason}"),
+            false => reason.to_string(),
+        };
         let more = (table.names.len()..record.len()).map(|n| record.cell(n));
         let cells = kept.iter().map(|n| record.cell(*n)).chain(more).chain([reason.as_bytes()]);
         csv.write_record(cells).map_err(failed)?;

@@ -5,7 +5,7 @@ use std::io::BufRead;
 use serde_json::{Map, Value};
 use songmill_core::song::Invalid;
 
-use crate::parse::columns::{Columns, Mapping, fields};
+use crate::parse::columns::{Column, Columns, Mapping, UNREAD, fields, is_error};
 use crate::parse::error::ReadError;
 use crate::parse::records::{Opened, Record, Records, Shape, Torn, Why};
 use crate::parse::values::{Kind, VENDORS, quoted, vendor};
@@ -118,6 +118,13 @@ impl<R: BufRead> Table<R> {
         }
     }
 
+    /// Whether a record's cells may stand in other columns than they should.
+    pub(crate) fn is_askew(&self, record: &Record) -> bool {
+        let is_short = record.len() < self.columns.least && matches!(self.source, Source::Text(_));
+        let is_long = (self.names.len()..record.len()).any(|n| !record.cell(n).is_empty());
+        record.stray_quote.is_some() || is_short || is_long
+    }
+
     /// What a record asks for, as a JSON line would say it.
     pub(crate) fn request(
         &self,
@@ -133,7 +140,17 @@ impl<R: BufRead> Table<R> {
                 "write it twice (\"\"), or leave out the quotes around the text",
             );
         }
-        if record.len() < named {
+        if let Some(error) = (0..self.names.len()).find(|n| is_error(&self.names[*n]))
+            && record.cell(error).starts_with(UNREAD.as_bytes())
+        {
+            invalid.push(
+                "(row)",
+                "could not be read before",
+                "correct it, and then clear its cell in the column error",
+            );
+        }
+        // Workbooks leave out cells at the end of a row that are empty.
+        if record.len() < named && matches!(self.source, Source::Text(_)) {
             let fault = format!("has {} cells, but the header names {named} columns", record.len());
             invalid.push("(row)", fault, "give every row as many cells; put a text with line ends in quotes");
         }
@@ -227,6 +244,10 @@ impl Shape for AnyText {
     fn looks_like_a_row(&self, _: &[&[u8]]) -> bool {
         false
     }
+
+    fn resembles_a_row(&self, _: &[&[u8]]) -> bool {
+        false
+    }
 }
 
 impl Shape for Columns {
@@ -235,7 +256,18 @@ impl Shape for Columns {
         if cells.len() != self.all.len() || cells.len() < 2 {
             return false;
         }
+        let is_vendor = |(column, cell): (&Option<Column>, &&[u8])| {
+            let kind = column.as_ref().map(|column| column.kind);
+            kind == Some(Kind::Vendors)
+                && !cell.trim_ascii().is_empty()
+                && fits(Kind::Vendors, &text(cell.trim_ascii()))
+        };
+        // In a sentence a blank follows each comma.
+        if !is_tight(cells) && !self.all.iter().zip(cells).any(is_vendor) {
+            return false;
+        }
         let telling = self.all.iter().zip(cells).filter_map(|(column, cell)| {
+            let cell = cell.trim_ascii();
             let column = column.as_ref().filter(|column| column.kind.is_telling() && !cell.is_empty())?;
             Some(fits(column.kind, &text(cell)))
         });
@@ -245,6 +277,18 @@ impl Shape for Columns {
         }
         any && all
     }
+
+    fn resembles_a_row(&self, cells: &[&[u8]]) -> bool {
+        cells.len() == self.all.len()
+            && cells.len() >= 2
+            && !cells[0].trim_ascii().is_empty()
+            && is_tight(cells)
+    }
+}
+
+/// Whether cells stand as programs write them: without a blank behind a delimiter.
+fn is_tight(cells: &[&[u8]]) -> bool {
+    cells[1..].iter().all(|cell| !cell.starts_with(b" "))
 }
 
 /// Whether a cell is a value of a kind that takes few texts.

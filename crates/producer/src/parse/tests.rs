@@ -139,6 +139,88 @@ fn lyrics_with_lines_that_are_like_rows_in_part_are_lyrics() {
 }
 
 #[test]
+fn a_workbook_leaves_out_cells_at_the_end_of_a_row() {
+    let mut workbook = rust_xlsxwriter::Workbook::new();
+    let sheet = workbook.add_worksheet();
+    for (column, name) in (0..).zip(["title", "prompt", "lyrics", "duration_s"]) {
+        sheet.write(0, column, name).unwrap();
+    }
+    sheet.write(1, 0, "a").unwrap().write(1, 1, "calm").unwrap();
+    sheet.write(2, 0, "b").unwrap().write(2, 1, "jazz").unwrap().write(2, 3, 30).unwrap();
+    let songs = songs(&workbook.save_to_buffer().unwrap());
+    let read: Vec<_> = songs.iter().map(|song| (song.prompt.as_deref(), song.duration_s)).collect();
+    assert_eq!(read, [(Some("calm"), None), (Some("jazz"), Some(30))]);
+}
+
+#[test]
+fn rows_of_texts_that_a_quote_would_swallow_are_found() {
+    let rows: String = (1..40).map(|n| format!("Song {n},folk,calm piano {n}\n")).collect();
+    let torn = format!("title,style,prompt\n{rows}Song 40,folk,12\"\n")
+        .replace(",calm piano 5\n", ",\"calm piano 5\n");
+    assert!(refused(torn.as_bytes()).contains("line 6"), "{}", refused(torn.as_bytes()));
+    // Lyrics with commas, as people write them, are none.
+    for (header, line) in [
+        ("title,lyrics,language", "la, la, la"),
+        ("title,lyrics,instrumental", "No, no, no"),
+        ("title,lyrics,count", "one, 2, 3"),
+    ] {
+        let text = format!("{header}\na,\"first\n{line}\n{line}\n{line}\nlast\",\n");
+        assert_eq!(songs(text.as_bytes()).len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_says_more_than_a_name() {
+    for name in ["utf-8", "gb18030", "windows-1252"] {
+        let options = Options { encoding: Some(name.to_owned()), ..Options::default() };
+        let (rows, _) = rows_with("\u{feff}lyrics,prompt\n旧信,calm\n".as_bytes(), options);
+        let (song, _) = rows[0].as_ref().unwrap().read.as_ref().unwrap();
+        assert_eq!(song.lyrics.as_deref(), Some("旧信"), "{name}");
+    }
+}
+
+#[test]
+fn few_characters_are_read_as_what_they_most_likely_are() {
+    let songs_of = |bytes: &[u8]| songs(bytes).into_iter().filter_map(|song| song.prompt).collect::<Vec<_>>();
+    for prompt in ["雨", "快乐"] {
+        let bytes = encoding_rs::GBK.encode(&format!("title,prompt\na,{prompt}\n")).0.into_owned();
+        assert_eq!(songs_of(&bytes), [prompt]);
+    }
+    let mut text = "title,prompt\n".to_owned() + &"a,calm piano in an empty hall\n".repeat(5);
+    text += &("b,Café\n".to_owned() + &"a,calm piano in an empty hall\n".repeat(4000) + "c,Naïve\n");
+    let read = songs_of(&encoding_rs::WINDOWS_1252.encode(&text).0);
+    assert!(read.contains(&"Café".to_owned()) && read.contains(&"Naïve".to_owned()));
+}
+
+#[test]
+fn a_length_in_an_unknown_unit_is_refused() {
+    let length =
+        |header: &str, cell: &str| songs(format!("prompt,{header}\na,{cell}\n").as_bytes())[0].duration_s;
+    assert_eq!(length("Duration (in minutes)", "3"), Some(180));
+    assert_eq!(length("Duration (mins.)", "3"), Some(180));
+    assert_eq!(length("时长（单位：分钟）", "3"), Some(180));
+    assert_eq!(length("Duration (mm:ss)", "3:20"), Some(200));
+    assert!(refused("prompt,Duration (ms)\na,3000\n".as_bytes()).contains("unit that is not known, \"ms\""));
+}
+
+#[test]
+fn what_is_askew_is_not_read_before_somebody_has_looked() {
+    let text = "title,prompt,style,lyrics\nA,calm piano, soft rain,folk,la la la\nB,\"say \"hi\" now\",folk,la\nC,x\nD,d,d,d\n";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let bad: Vec<_> = rows(text).iter().filter(|row| row.read.is_err()).map(|row| row.number).collect();
+    assert_eq!(bad, [2, 3, 4]);
+    let reasons: Vec<(u64, std::sync::Arc<str>)> = bad.iter().map(|row| (*row, "why".into())).collect();
+    let mut rejected = Vec::new();
+    assert!(write_rejected(file.path(), &Options::default(), &reasons, &mut rejected).unwrap());
+    let rejected = String::from_utf8(rejected).unwrap();
+    assert!(rows(&rejected).iter().all(|row| row.read.is_err()), "{rejected}");
+    let corrected = rejected.replace("C,x,,,row not read: why", "C,x,,,");
+    assert_ne!(corrected, rejected, "{rejected}");
+    assert!(rows(&corrected)[2].read.is_ok(), "{corrected}");
+}
+
+#[test]
 fn a_file_that_cannot_be_trusted_gives_no_row() {
     let rows: String = (1..40).map(|n| format!("r{n},replicate,calm {n}\n")).collect();
     let torn = format!("custom_id,vendor,prompt\n{rows}").replace("calm 5\n", "\"calm 5\n");
@@ -258,7 +340,7 @@ fn rejected_rows_can_be_corrected_and_read_again() {
     let options =
         Options { mapping: [("Dauer".to_owned(), "duration_s".to_owned())].into(), ..Options::default() };
     let mut out = Vec::new();
-    let reasons = [(2, "duration_s: \"lang\" is not a length".to_owned())].into();
+    let reasons = [(2, "duration_s: \"lang\" is not a length".into())];
     assert!(write_rejected(&file, &options, &reasons, &mut out).unwrap());
     let out = String::from_utf8(out).unwrap();
     assert_eq!(

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Read, Result};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
-use encoding_rs::{CoderResult, Decoder, Encoding, GB18030, GBK, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{CoderResult, Decoder, Encoding, GB18030, GBK, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 /// Input as UTF-8. Until the first byte that is not ASCII all encodings are the same; then what follows decides.
 pub(crate) struct Utf8<R> {
@@ -32,6 +32,8 @@ struct Converted {
 
 /// How much is looked at to find an encoding.
 const WINDOW: usize = 64 << 10;
+/// Fewer bytes that are not ASCII are few.
+const FEW: usize = 100;
 /// How much is converted at once.
 const CHUNK: usize = 64 << 10;
 
@@ -46,17 +48,17 @@ impl<R: BufRead> Utf8<R> {
         Self { source: Ahead::new(source), state, begun: false, found }
     }
 
-    /// Looks for a byte order mark, or for the zeros that UTF-16 is full of.
+    /// Looks for a byte order mark, which says more than whoever names an encoding, or for the zeros that UTF-16 is full of.
     fn begin(&mut self) -> Result<()> {
         self.begun = true;
-        let State::Ascii(_) = self.state else { return Ok(()) };
+        let is_named = !matches!(self.state, State::Ascii(_));
         // No more is waited for than it takes: whoever sends may wait, too.
         let begin = self.source.peek(4)?;
         let (encoding, mark) = match begin {
             [0xef, 0xbb, 0xbf, ..] => (UTF_8, 3),
             [0xff, 0xfe, ..] => (UTF_16LE, 2),
             [0xfe, 0xff, ..] => (UTF_16BE, 2),
-            begin if begin.contains(&0) => match without_mark(self.source.peek(64)?) {
+            begin if !is_named && begin.contains(&0) => match without_mark(self.source.peek(64)?) {
                 Some(encoding) => (encoding, 0),
                 None => return Ok(()),
             },
@@ -167,20 +169,26 @@ fn without_mark(ahead: &[u8]) -> Option<&'static Encoding> {
 
 /// The encoding of bytes of which the first is not ASCII.
 fn guess(window: &[u8], is_all: bool) -> &'static Encoding {
-    let (mut whole, mut broken) = (0, 0);
+    let (mut whole, mut broken, mut seen) = (0, 0, 0);
     for chunk in window.utf8_chunks() {
         whole += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
-        broken += usize::from(!chunk.invalid().is_empty());
+        seen += chunk.valid().len() + chunk.invalid().len();
+        // The last character may be cut.
+        let is_cut = seen == window.len() && !is_all;
+        broken += usize::from(!chunk.invalid().is_empty() && !is_cut);
     }
-    // The last character may be cut; a few that are broken do not make it another encoding.
-    if broken <= usize::from(!is_all) || whole > 20 * broken {
+    // A few that are broken do not make it another encoding.
+    if broken == 0 || whole > 20 * broken {
         return UTF_8;
     }
     let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
     detector.feed(window, is_all);
     let found = detector.guess(None, Utf8Detection::Deny);
+    // Of a few characters little can be told; what can be Chinese is, before it is anything rare.
+    let few = window.iter().filter(|byte| !byte.is_ascii()).count() < FEW;
+    let is_chinese = || !GB18030.decode_without_bom_handling(window).1;
     // All of GBK, and more.
-    if found == GBK { GB18030 } else { found }
+    if found == GBK || (few && found != WINDOWS_1252 && is_chinese()) { GB18030 } else { found }
 }
 
 /// A reader that can be looked ahead in.
@@ -197,6 +205,12 @@ impl<R: BufRead> Ahead<R> {
 
     /// So many bytes, or all that there are.
     pub(crate) fn peek(&mut self, count: usize) -> Result<&[u8]> {
+        let ahead = self.peek_at_least(count)?;
+        Ok(&ahead[..ahead.len().min(count)])
+    }
+
+    /// So many bytes and what has come with them, or all that there are.
+    pub(crate) fn peek_at_least(&mut self, count: usize) -> Result<&[u8]> {
         self.bytes.drain(..self.at);
         self.at = 0;
         while self.bytes.len() < count {
@@ -208,7 +222,7 @@ impl<R: BufRead> Ahead<R> {
             let some = ahead.len();
             self.inner.consume(some);
         }
-        Ok(&self.bytes[..self.bytes.len().min(count)])
+        Ok(&self.bytes)
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) enum Unit {
     #[default]
     Second,
     Minute,
+    Hour,
 }
 
 /// What is wrong with a cell, and what to do about it.
@@ -41,8 +42,7 @@ pub(crate) struct Wrong {
 /// How much of a cell an error quotes.
 const QUOTED_CHARS: usize = 60;
 /// What spreadsheets write where a formula failed.
-const ERRORS: [&str; 9] =
-    ["#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"];
+const ERRORS: [&str; 5] = ["#N/A", "#NV", "#N/D", "#NEDEF", "#PUUTTUU!"];
 
 impl Kind {
     pub(crate) fn of(field: &str, unit: Unit) -> Self {
@@ -65,7 +65,7 @@ impl Kind {
 
     /// Reads a cell that is not empty.
     pub(crate) fn read(self, text: &str) -> Result<Value, Wrong> {
-        if ERRORS.contains(&text) {
+        if is_error_of_a_spreadsheet(text) {
             return wrong(text, "is an error of the spreadsheet", "correct the formula, or write the value");
         }
         if text.contains('\u{fffd}') {
@@ -98,23 +98,47 @@ impl Kind {
 impl Unit {
     /// The unit that stands behind a column's name.
     pub(crate) fn of(text: &str) -> Option<Self> {
-        match text.to_lowercase().as_str() {
-            "s" | "sec" | "secs" | "second" | "seconds" | "秒" | "秒钟" => Some(Self::Second),
-            "m" | "min" | "mins" | "minute" | "minutes" | "分" | "分钟" => Some(Self::Minute),
+        let text = text.trim().trim_end_matches('.').to_lowercase();
+        let text = ["in ", "en ", "单位：", "单位:"]
+            .iter()
+            .find_map(|begin| text.strip_prefix(begin))
+            .unwrap_or(&text);
+        match text.trim() {
+            "s" | "sec" | "secs" | "second" | "seconds" | "secondes" | "sekunden" | "秒" | "秒钟" => {
+                Some(Self::Second)
+            }
+            "m" | "min" | "mins" | "minute" | "minutes" | "minuten" | "分" | "分钟" => Some(Self::Minute),
+            "h" | "hr" | "hrs" | "hour" | "hours" | "小时" => Some(Self::Hour),
             _ => None,
         }
+    }
+
+    /// Whether what stands in brackets behind a name is a unit, or how a clock shows lengths.
+    pub(crate) fn is_known(text: &str) -> bool {
+        text.is_empty() || text.contains([':', '：']) || Self::of(text).is_some()
     }
 
     const fn seconds(self) -> f64 {
         match self {
             Self::Second => 1.0,
             Self::Minute => 60.0,
+            Self::Hour => 3600.0,
         }
     }
 }
 
 fn wrong(text: &str, is: &str, fix: &'static str) -> Result<Value, Wrong> {
     Err(Wrong { fault: format!("{} {is}", quoted(text)), fix })
+}
+
+/// Whether a formula failed: `#VALUE!`, `#BEZUG!`, `#¡VALOR!`, `#DIV/0!`, `Err:502`.
+fn is_error_of_a_spreadsheet(text: &str) -> bool {
+    if let Some(number) = text.strip_prefix("Err:") {
+        return !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    }
+    let Some(name) = text.strip_prefix('#') else { return false };
+    let in_capitals = name.chars().all(|c| c.is_uppercase() || c.is_ascii_digit() || "/_!?¡¿ ".contains(c));
+    ERRORS.contains(&text) || (in_capitals && name.chars().count() > 2 && name.ends_with(['!', '?']))
 }
 
 /// A cell's text as an error quotes it.
@@ -349,6 +373,12 @@ mod tests {
         }
         assert_eq!(Kind::Vendors.read("Replicate"), Ok(json!("replicate")));
         assert_eq!(Kind::Vendors.read("Tencent; inference.sh"), Ok(json!(["tencent", "inference_sh"])));
+        for error in ["#N/A", "#NV", "#BEZUG!", "#WERT!", "#VALEUR!", "#¡VALOR!", "#DIV/0!", "Err:502"] {
+            assert!(Kind::Text.read(error).is_err(), "{error}");
+        }
+        for text in ["#1", "#LOVE", "#Hit!", "Err: no", "A#!", "#!"] {
+            assert!(Kind::Text.read(text).is_ok(), "{text}");
+        }
         assert_eq!(Kind::Vendors.read("腾讯云"), Ok(json!("tencent")));
         for (text, quoted) in [("Tencent Cloud", "Tencent Cloud"), ("replicate, 百度", "百度")] {
             let fault = Kind::Vendors.read(text).unwrap_err().fault;

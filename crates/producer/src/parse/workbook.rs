@@ -30,6 +30,11 @@ pub(crate) struct Sheet {
 const UNPACKED_BYTES: u64 = 512 << 20;
 /// The most bytes of its cells.
 const TEXT_BYTES: usize = 128 << 20;
+/// The most cells, those left out before others counted.
+const CELLS: usize = 8 << 20;
+/// The most texts that cells share, and their bytes.
+const SHARED: usize = 2_000_000;
+const SHARED_BYTES: u64 = 192 << 20;
 /// The most columns that are read.
 const COLUMNS: usize = 1000;
 /// How many cells shown as hours and minutes are told of.
@@ -84,6 +89,12 @@ impl Sheet {
             self.rows.push((row, self.ends.len()));
         }
         let begin = self.rows.len().checked_sub(2).map_or(0, |before| self.rows[before].1);
+        if self.ends.len() - begin > column {
+            return Err(form("is a workbook whose cells are in no order: open it, and save it again"));
+        }
+        if self.ends.len() + column > CELLS {
+            return Err(form("has more than 8 million cells: save it as CSV (UTF-8)"));
+        }
         while self.ends.len() - begin < column {
             self.ends.push(self.text.len());
         }
@@ -124,11 +135,41 @@ fn is_workbook(file: &[u8]) -> Result<(), ReadError> {
     let mut left = UNPACKED_BYTES;
     for n in 0..zip.len() {
         let entry = zip.by_index(n).map_err(|_| broken())?;
-        let read = std::io::copy(&mut entry.take(left + 1), &mut std::io::sink()).map_err(|_| broken())?;
+        let name = entry.name().map_err(|_| broken())?.to_ascii_lowercase();
+        let is_shared = name.ends_with("sharedstrings.xml");
+        let mut counted = Counted::default();
+        let read = std::io::copy(&mut entry.take(left + 1), &mut counted).map_err(|_| broken())?;
+        if is_shared && (counted.items > SHARED || read > SHARED_BYTES) {
+            return Err(form("has more than 2 million texts, or 192 MiB of them: save it as CSV (UTF-8)"));
+        }
         let too_large = || form("is a workbook that unpacks to more than 512 MiB: save it as CSV (UTF-8)");
         left = left.checked_sub(read).ok_or_else(too_large)?;
     }
     Ok(())
+}
+
+/// Counts the items of a list of texts as they pass by.
+#[derive(Default)]
+struct Counted {
+    items: usize,
+    /// The last bytes of what came before, in which an item may begin.
+    last: Vec<u8>,
+}
+
+impl std::io::Write for Counted {
+    fn write(&mut self, some: &[u8]) -> std::io::Result<usize> {
+        const ITEM: &[u8] = b"<si";
+        self.last.extend_from_slice(&some[..some.len().min(ITEM.len() - 1)]);
+        self.items += memchr::memmem::find_iter(&self.last, ITEM).count();
+        self.items += memchr::memmem::find_iter(some, ITEM).count();
+        self.last.clear();
+        self.last.extend_from_slice(&some[some.len().saturating_sub(ITEM.len() - 1)..]);
+        Ok(some.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 fn read(file: &[u8]) -> Result<Sheet, ReadError> {

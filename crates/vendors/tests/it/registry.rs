@@ -21,7 +21,7 @@ pub(crate) fn configured() -> Vendors {
 #[test]
 fn the_suite_of_all_vendors_runs_over_all() {
     let names = |vendors: &Vendors| vendors.names().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&configured()), names(&Vendors::catalogue()));
+    assert_eq!(names(&configured()), names(Vendors::catalogue()));
 }
 
 #[test]

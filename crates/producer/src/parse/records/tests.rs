@@ -8,6 +8,10 @@ impl Shape for Never {
     fn looks_like_a_row(&self, _: &[&[u8]]) -> bool {
         false
     }
+
+    fn resembles_a_row(&self, _: &[&[u8]]) -> bool {
+        false
+    }
 }
 
 /// Rows of three cells of which the second is a vendor.
@@ -16,6 +20,10 @@ struct OfThree;
 impl Shape for OfThree {
     fn looks_like_a_row(&self, cells: &[&[u8]]) -> bool {
         cells.len() == 3 && cells[1] == b"replicate"
+    }
+
+    fn resembles_a_row(&self, _: &[&[u8]]) -> bool {
+        false
     }
 }
 

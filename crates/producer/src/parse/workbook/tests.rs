@@ -74,18 +74,40 @@ fn what_is_no_workbook_says_what_it_is() {
     }
 }
 
-#[test]
-fn a_workbook_that_unpacks_to_very_much_is_refused() {
+/// An archive with one part that has this text so often.
+fn bomb(part: &str, text: &str, times: usize) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     zip.start_file("[Content_Types].xml", zip::write::SimpleFileOptions::default()).unwrap();
-    zip.start_file("xl/sharedStrings.xml", zip::write::SimpleFileOptions::default()).unwrap();
-    let zeros = vec![b' '; 1 << 20];
-    for _ in 0..513 {
-        std::io::Write::write_all(&mut zip, &zeros).unwrap();
+    zip.start_file(part, zip::write::SimpleFileOptions::default()).unwrap();
+    let block = text.repeat((1 << 20) / text.len());
+    for _ in 0..(text.len() * times).div_ceil(block.len()) {
+        std::io::Write::write_all(&mut zip, block.as_bytes()).unwrap();
     }
-    let bytes = zip.finish().unwrap().into_inner();
-    assert!(bytes.len() < 4 << 20);
-    assert!(Sheet::read_from(&bytes[..], 64 << 20).unwrap_err().to_string().contains("512 MiB"));
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn a_workbook_that_unpacks_to_very_much_is_refused() {
+    let item = "<si><t>a</t></si>";
+    for (bytes, said) in [
+        (bomb("xl/worksheets/sheet1.xml", " ", 513 << 20), "512 MiB"),
+        (bomb("xl/sharedStrings.xml", " ", 193 << 20), "192 MiB"),
+        (bomb("xl/sharedStrings.xml", item, 2_100_000), "2 million texts"),
+    ] {
+        assert!(bytes.len() < 4 << 20);
+        let refused = Sheet::read_from(&bytes[..], 64 << 20).unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn cells_far_to_the_right_are_counted_with_those_before_them() {
+    let mut sheet = Sheet::default();
+    let refused = (1..).find_map(|row| sheet.cell(row, COLUMNS - 1, "x").err()).unwrap();
+    assert!(refused.to_string().contains("8 million cells"), "{refused}");
+    let mut sheet = Sheet::default();
+    sheet.cell(1, 2, "c").unwrap();
+    assert!(sheet.cell(1, 1, "b").unwrap_err().to_string().contains("in no order"));
 }
 
 proptest::proptest! {
