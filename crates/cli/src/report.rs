@@ -20,7 +20,7 @@ use crate::output;
 pub(crate) struct ReportArgs {
     /// Batch name; TENANT/NAME for another tenant's
     name: BatchRef,
-    /// Write CSV (UTF-8) [default]
+    /// Write CSV (UTF-8), which is the default
     #[arg(long, conflicts_with = "xlsx")]
     csv: bool,
     /// Write an Excel workbook
