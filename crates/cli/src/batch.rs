@@ -89,7 +89,7 @@ pub(crate) async fn run(global: &Global, command: BatchCommand) -> Result<Exit> 
         BatchCommand::Watch { name } => {
             // One that was never there is not waited for.
             client.value::<BatchView>(Ask::batch(Method::GET, &name, "")).await?;
-            let batch = progress::watch(&client, &name, global.json).await?;
+            let batch = progress::watch(&client, &name, global.json, progress::Made::Elsewhere).await?;
             if global.json {
                 output::json(&batch)?;
             } else {
@@ -215,14 +215,18 @@ fn shown(global: &Global, batch: &BatchView) -> Result<()> {
 }
 
 /// Lines of an answer, and how many of them there are at least.
-struct Lines {
-    ask: Ask,
-    least: u64,
+pub(crate) struct Lines {
+    pub(crate) ask: Ask,
+    pub(crate) least: u64,
 }
 
 impl Lines {
     /// Passes each line on.
-    async fn each(self, client: &Client, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<u64> {
+    pub(crate) async fn each(
+        self,
+        client: &Client,
+        mut each: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<u64> {
         let mut count = 0;
         let answer = client.ask(self.ask).await?;
         answer

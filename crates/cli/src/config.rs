@@ -201,7 +201,8 @@ pub(crate) fn assignment(setting: &str) -> Result<(String, Value)> {
         Ok(mut table) => table.remove("value").unwrap_or_else(|| toml::Value::String(value.into())),
         Err(_) => toml::Value::String(value.into()),
     };
-    let value = Value::serialize(&value).map_err(|error| usage(format!("--set {setting}: {error}")))?;
+    let value =
+        Value::serialize(&value).map_err(|_| usage(format!("--set {setting}: its value cannot be read")))?;
     Ok((path.to_owned(), value))
 }
 

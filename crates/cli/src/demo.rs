@@ -120,7 +120,7 @@ async fn album(
         rejected.say()?;
     }
     let client = Client::here(context)?;
-    let batch = progress::watch(&client, &name, global.json).await?;
+    let batch = progress::watch(&client, &name, global.json, progress::Made::Here).await?;
     if global.json {
         output::json(
             &serde_json::json!({ "tally": tally, "batch": batch, "seconds": begun.elapsed().as_secs_f64() }),

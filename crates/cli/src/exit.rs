@@ -135,17 +135,12 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
     message
 }
 
-/// A library's error, of those that are written for programmers.
+/// A library's error, of those that are written for programmers. (What is wrong with settings is told by `load`.)
 fn in_our_words(cause: &(dyn std::error::Error + 'static)) -> String {
-    if let Some(error) = cause.downcast_ref::<serde_json::Error>() {
-        return format!("its JSON {}", songmill_core::json::fault(error));
+    match cause.downcast_ref::<serde_json::Error>() {
+        Some(error) => format!("its JSON {}", songmill_core::json::fault(error)),
+        None => cause.to_string(),
     }
-    if let Some(error) = cause.downcast_ref::<figment::Error>() {
-        return format!("{} {}", error.path.join("."), crate::load::message(&error.kind, true))
-            .trim()
-            .to_owned();
-    }
-    cause.to_string()
 }
 
 fn plain(text: &str) -> String {

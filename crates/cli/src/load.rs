@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::exit::usage;
 use crate::load::layers::Layers;
 use crate::load::problem::Origin;
-pub(crate) use crate::load::problem::{Problem, message};
+pub(crate) use crate::load::problem::{Problem, said};
 
 /// What the vendors' own tools call their keys; each with `_FILE` behind it names a file.
 const VENDOR_KEYS: [(&str, &str); 5] = [
@@ -58,7 +58,7 @@ impl Config {
         let mut layers = defaults();
         let origin = Origin::Flag("settings".to_owned());
         for (name, value) in
-            settings.extract::<Dict>().map_err(|error| usage(format!("settings: {error}")))?
+            settings.extract::<Dict>().map_err(|error| usage(format!("settings: {}", said(&error))))?
         {
             layers.set(&name, value, &origin);
         }

@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use comfy_table::{ContentArrangement, presets};
 use serde::Serialize;
+use tempfile::NamedTempFile;
 
 use crate::printable::{Printable, PrintableJson, PrintableLines};
 
@@ -190,6 +191,20 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) trait WriteSeek: Write + io::Seek {}
 impl<T: Write + io::Seek> WriteSeek for T {}
 
+/// What files on their way are called.
+pub(crate) const PART: &str = ".songmill-part-";
+
+/// The folder of a file.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file that takes its name later, with the permissions of any other.
+pub(crate) fn part_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let everybodys = std::fs::Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(PART).permissions(everybodys).tempfile_in(folder)
+}
+
 /// Writes a file, which takes its name only when all of it is there.
 pub(crate) async fn write_whole(
     to: &Path,
@@ -209,10 +224,8 @@ pub(crate) async fn write_whole(
         write(&mut out).await?;
         return Ok(());
     }
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let cannot = || format!("cannot write {}", to.display());
-    let everybodys = std::fs::Permissions::from_mode(0o666);
-    let temp = tempfile::Builder::new().permissions(everybodys).tempfile_in(folder).with_context(cannot)?;
+    let temp = part_in(folder_of(to)).with_context(cannot)?;
     let mut out = std::io::BufWriter::new(temp.as_file());
     write(&mut out).await?;
     out.flush().with_context(cannot)?;

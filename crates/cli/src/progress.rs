@@ -3,12 +3,13 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use axum::http::Method;
 use indicatif::{FormattedDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use songmill_api::views::{BatchView, WaitReason, WaitView};
 use songmill_core::job::StateName;
 use songmill_core::{BatchRef, Timestamp};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::client::{Ask, Client};
 use crate::context::now;
@@ -29,10 +30,20 @@ const INTERRUPTED: i32 = 130;
 /// How long the store may be away before watching is given up.
 const AWAY: Duration = Duration::from_secs(60);
 
+/// Who makes the songs that are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// This process: they end with it.
+    Here,
+    /// Others: they go on without it.
+    Elsewhere,
+}
+
 /// Follows a batch until all its jobs have ended or are held, or for half a minute all that are left have waited for a
 /// person to put something right.
-pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Result<BatchView> {
+pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool, made: Made) -> Result<BatchView> {
     let bar = free_lines(quiet);
+    on_interrupt(&bar, name, made)?;
     let terminal = !bar.is_hidden();
     let (begun, mut pace) = (Instant::now(), Pace::default());
     let (mut said, mut last, mut answered) = (None::<Instant>, String::new(), Instant::now());
@@ -81,16 +92,25 @@ pub(crate) async fn watch(client: &Client, name: &BatchRef, quiet: bool) -> Resu
             }
             Err(error) => return Err(error),
         }
-        // Cancel-safe: either is over at once.
-        tokio::select! {
-            () = tokio::time::sleep(client.look()) => {}
-            _ = tokio::signal::ctrl_c() => {
-                bar.finish_and_clear();
+        tokio::time::sleep(client.look()).await;
+    }
+}
+
+/// From now on Ctrl-C leaves no half of a bar, and says that the songs go on.
+fn on_interrupt(bar: &ProgressBar, name: &BatchRef, made: Made) -> Result<()> {
+    let mut interrupted = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let (bar, name) = (bar.clone(), name.clone());
+    tokio::spawn(async move {
+        interrupted.recv().await;
+        if !bar.is_finished() {
+            bar.finish_and_clear();
+            if made == Made::Elsewhere {
                 output::note(format_args!("{name} goes on; follow it with `songmill batch watch {name}`"));
-                std::process::exit(INTERRUPTED);
             }
         }
-    }
+        std::process::exit(INTERRUPTED);
+    });
+    Ok(())
 }
 
 /// A pause that ends by itself within this time is waited for.
@@ -153,11 +173,15 @@ fn target(quiet: bool) -> ProgressDrawTarget {
 
 pub(crate) use stacked::cost;
 
+/// The counts that are not zero, in the order of states.
+fn counted(batch: &BatchView) -> impl Iterator<Item = (StateName, u64)> {
+    StateName::ALL
+        .into_iter()
+        .filter_map(|state| Some((state, *batch.counts.get(&state).filter(|count| **count > 0)?)))
+}
+
 /// The counts that are not zero, as words.
 pub(crate) fn counts(batch: &BatchView) -> String {
-    let words = StateName::ALL.into_iter().filter_map(|state| {
-        let count = batch.counts.get(&state)?;
-        Some(format!("{count} {state}"))
-    });
-    words.collect::<Vec<_>>().join(", ")
+    let words: Vec<_> = counted(batch).map(|(state, count)| format!("{count} {state}")).collect();
+    words.join(", ")
 }

@@ -124,7 +124,7 @@ impl Rejected {
 
     fn write(&mut self, row: &Refused) -> std::io::Result<()> {
         if self.file.is_none() {
-            self.file = Some(std::io::BufWriter::new(beside(&self.to)?));
+            self.file = Some(std::io::BufWriter::new(output::part_in(output::folder_of(&self.to))?));
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         let Refused { line, custom_id, title, problems, .. } = row;
@@ -145,7 +145,7 @@ impl Rejected {
         if let (Some(table), false) = (&self.table, self.reasons.is_empty()) {
             // The last thing said of a row counts.
             self.reasons.sort_by_key(|(row, _)| *row);
-            let file = beside(&self.to).with_context(|| cannot(&self.to))?;
+            let file = output::part_in(output::folder_of(&self.to)).with_context(|| cannot(&self.to))?;
             let mut to = std::io::BufWriter::new(file);
             parse::write_rejected(table, &self.options, &self.reasons, &mut to)
                 .with_context(|| cannot(&self.to))?;
@@ -197,13 +197,6 @@ impl Rejected {
         }
         Ok(())
     }
-}
-
-/// A file that takes its name later.
-fn beside(to: &Path) -> std::io::Result<NamedTempFile> {
-    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let everybodys = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    tempfile::Builder::new().prefix(".songmill-rejected-").permissions(everybodys).tempfile_in(folder)
 }
 
 /// Gives a file its name: where nobody named it, one that no file with other contents has.

@@ -11,6 +11,7 @@ use songmill_core::BatchRef;
 use songmill_core::view::JobView;
 
 use crate::args::Global;
+use crate::batch::Lines;
 use crate::client::{Ask, Changes, Client, What};
 use crate::exit::{Exit, usage};
 use crate::output;
@@ -119,19 +120,13 @@ pub(crate) async fn run(global: &Global, client: &Client, args: &ReportArgs) -> 
     let unexpected = || What::Unexpected("a line that is no result").at(client.server(), Changes::Nothing);
     let mut all = Vec::new();
     let batch: BatchView = client.value(Ask::batch(Method::GET, &args.name, "")).await?;
-    let mut jobs = 0;
-    let answer = client.ask(Ask::batch(Method::GET, &args.name, "/results")).await?;
-    answer
-        .lines(|line| {
+    let results = Lines { ask: Ask::batch(Method::GET, &args.name, "/results"), least: batch.total };
+    results
+        .each(client, |line| {
             all.extend(rows(line).ok_or_else(unexpected)?);
-            jobs += 1;
             Ok(())
         })
         .await?;
-    if jobs < batch.total {
-        let words = format!("the server sent the results of {jobs} of {} jobs", batch.total);
-        return Err(What::Partial(words).at(client.server(), Changes::Nothing).into());
-    }
     if to == Path::new("-") {
         output::text(&written(&all, as_workbook)?)?;
         return Ok(Exit::Ok);

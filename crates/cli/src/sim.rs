@@ -68,14 +68,7 @@ pub(crate) fn config(with: &[String]) -> Result<songmill_simulator::Config> {
     for setting in with {
         figment = figment.merge(crate::config::flag(setting)?);
     }
-    figment.extract().map_err(|error: figment::Error| {
-        // As `found` has it, without the settings' profile.
-        let path: Vec<_> = error.path.iter().map(String::as_str).collect();
-        usage(
-            format!("--with: {} {}", path.join("."), crate::load::message(&error.kind, true))
-                .replace("  ", " "),
-        )
-    })
+    figment.extract().map_err(|error| usage(format!("--with: {}", crate::load::said(&error))))
 }
 
 /// What such settings begin with.

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::context::{Context, vendors};
 use crate::exit::{self, Exit, usage};
 use crate::input::InputArgs;
+use crate::progress::Made;
 use crate::rejected::Rejected;
 use crate::{batch, input, outcome, output, progress, telemetry, waits};
 
@@ -119,8 +120,7 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
         telemetry::start(&context.config.log, global, true)?;
         let Reading { rows, about } = parse::read(input::open(file)?, options.clone());
         let mut rejected = Rejected::of(file, args.rejected.as_deref(), &options, about.clone())?;
-        let submitted = submit_to(&context, &name, &args.wishes, rows, &mut rejected, file).await;
-        let submitted = submitted?;
+        let submitted = submit_to(&context, &name, &args.wishes, rows, &mut rejected, file).await?;
         (Client::here(&context)?, submitted, rejected, about)
     };
     let Submitted { tally, ignored, broke } = submitted;
@@ -145,7 +145,10 @@ pub(crate) async fn run(global: &Global, args: &SubmitArgs) -> Result<Exit> {
             waits::note(&batch.waits);
         }
     }
-    let ended = if args.wait { Some(progress::watch(&client, &name, global.json).await?) } else { None };
+    let ended = match args.wait {
+        true => Some(progress::watch(&client, &name, global.json, Made::Elsewhere).await?),
+        false => None,
+    };
     if global.json {
         output::json(&Summary {
             batch: &name.name,

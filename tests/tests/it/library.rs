@@ -142,6 +142,18 @@ fn a_batch_is_exported_as_a_folder_or_an_archive_and_what_is_there_is_not_fetche
         assert!(refused.status.code() == Some(2) && said.contains(why), "{to}: {said}");
     }
     assert_eq!(std::fs::read_to_string(out.join("manifest.jsonl"))?.lines().count(), 3);
+    let own = world.folder.path().join("own");
+    std::fs::create_dir(&own)?;
+    for name in ["manifest.jsonl", "other.m3u8"] {
+        std::fs::write(own.join(name), "somebody's own\n")?;
+        let refused = world.run(&["batch", "export", "other", "-o", "own"])?;
+        assert!(refused.status.code() == Some(2), "{name}");
+        assert_eq!(std::fs::read_dir(&own)?.count(), 1, "{name}: nothing was written");
+        std::fs::remove_file(own.join(name))?;
+    }
+    for _ in 0..2 {
+        assert_eq!(world.json(&["batch", "export", "other", "-o", "own"])?["files"], 1);
+    }
     let report = world.run(&["batch", "report", "album", "-o", "report.xlsx"])?;
     assert!(report.status.success());
     assert!(std::fs::read(world.folder.path().join("report.xlsx"))?.starts_with(b"PK"));

@@ -9,10 +9,9 @@ use songmill_core::JobId;
 use songmill_core::view::AssetView;
 use songmill_worker_deliver::is_audio;
 
-use crate::output;
+use crate::output::{self, PART};
 
-/// What files on their way are called; those that a crash left are removed after a day.
-pub(super) const PART: &str = ".songmill-part-";
+/// Files on their way that a crash left are removed after a day.
 const LEFT_OVER: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
 /// What is hashed as it is written.

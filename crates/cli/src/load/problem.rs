@@ -49,6 +49,12 @@ impl fmt::Display for Problem {
     }
 }
 
+/// What is wrong with settings that hold no secret, by the first of them.
+pub(crate) fn said(error: &figment::Error) -> String {
+    let message = message(&error.kind, true);
+    if error.path.is_empty() { message } else { format!("{} {message}", error.path.join(".")) }
+}
+
 /// What is wrong, for a value that may be shown or not.
 pub(crate) fn message(kind: &Kind, shown: bool) -> String {
     match kind {

@@ -4,6 +4,7 @@ use console::Style;
 use songmill_api::views::BatchView;
 use songmill_core::job::StateName;
 
+use super::counted;
 use super::pace::{Pace, roughly};
 use crate::printable::Printable;
 use crate::waits;
@@ -100,10 +101,8 @@ pub(crate) fn cost(batch: &BatchView) -> Option<String> {
 
 /// The counts that are not zero, each in its color.
 fn counts(batch: &BatchView) -> String {
-    let words = StateName::ALL.into_iter().filter_map(|state| {
-        let count = batch.counts.get(&state).filter(|count| **count > 0)?;
-        Some(Part::of(state).style().apply_to(format!("{count} {state}")).to_string())
-    });
+    let words = counted(batch)
+        .map(|(state, count)| Part::of(state).style().apply_to(format!("{count} {state}")).to_string());
     words.collect::<Vec<_>>().join(", ")
 }
 

@@ -34,9 +34,9 @@ pub fn write_rejected(
         let Ok(found) = reasons.binary_search_by_key(&record.row, |(row, _)| *row) else { continue };
         let reason = &reasons[found].1;
         // A cell too many stays where it is: the row is not read before somebody has said where it belongs.
-        let reason = match table.is_askew(&record) {
-            true => format!("{UNREAD}{reason}"),
-            false => reason.to_string(),
+        let reason = match table.askew(&record).problems.is_empty() {
+            true => reason.to_string(),
+            false => format!("{UNREAD}{reason}"),
         };
         let more = (table.names.len()..record.len()).map(|n| record.cell(n));
         let cells = kept.iter().map(|n| record.cell(*n)).chain(more).chain([reason.as_bytes()]);

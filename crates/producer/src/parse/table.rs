@@ -5,7 +5,7 @@ use std::io::BufRead;
 use serde_json::{Map, Value};
 use songmill_core::song::Invalid;
 
-use crate::parse::columns::{Column, Columns, Mapping, UNREAD, fields, is_error};
+use crate::parse::columns::{Columns, Mapping, UNREAD, fields, is_error};
 use crate::parse::error::ReadError;
 use crate::parse::records::{Opened, Record, Records, Shape, Torn, Why};
 use crate::parse::values::{Kind, VENDORS, quoted, vendor};
@@ -118,19 +118,9 @@ impl<R: BufRead> Table<R> {
         }
     }
 
-    /// Whether a record's cells may stand in other columns than they should.
-    pub(crate) fn is_askew(&self, record: &Record) -> bool {
-        let is_short = record.len() < self.columns.least && matches!(self.source, Source::Text(_));
-        let is_long = (self.names.len()..record.len()).any(|n| !record.cell(n).is_empty());
-        record.stray_quote.is_some() || is_short || is_long
-    }
-
-    /// What a record asks for, as a JSON line would say it.
-    pub(crate) fn request(
-        &self,
-        record: &Record,
-    ) -> Result<Map<String, Value>, (Map<String, Value>, Invalid)> {
-        let (mut request, mut invalid) = (Map::new(), Invalid::default());
+    /// Why a record's cells may stand in other columns than they should; nothing where they do not.
+    pub(crate) fn askew(&self, record: &Record) -> Invalid {
+        let mut invalid = Invalid::default();
         let named = self.columns.least;
         if let Some(cell) = record.stray_quote {
             let name = self.names.get(cell).map_or("(row)", String::as_str);
@@ -138,15 +128,6 @@ impl<R: BufRead> Table<R> {
                 name,
                 "has a quote within a text in quotes",
                 "write it twice (\"\"), or leave out the quotes around the text",
-            );
-        }
-        if let Some(error) = (0..self.names.len()).find(|n| is_error(&self.names[*n]))
-            && record.cell(error).starts_with(UNREAD.as_bytes())
-        {
-            invalid.push(
-                "(row)",
-                "could not be read before",
-                "correct it, and then clear its cell in the column error",
             );
         }
         // Workbooks leave out cells at the end of a row that are empty.
@@ -162,6 +143,24 @@ impl<R: BufRead> Table<R> {
                 self.names.len()
             );
             invalid.push("(row)", fault, "put a text with the delimiter in it in quotes");
+        }
+        invalid
+    }
+
+    /// What a record asks for, as a JSON line would say it.
+    pub(crate) fn request(
+        &self,
+        record: &Record,
+    ) -> Result<Map<String, Value>, (Map<String, Value>, Invalid)> {
+        let (mut request, mut invalid) = (Map::new(), self.askew(record));
+        if let Some(error) = (0..self.names.len()).find(|n| is_error(&self.names[*n]))
+            && record.cell(error).starts_with(UNREAD.as_bytes())
+        {
+            invalid.push(
+                "(row)",
+                "could not be read before",
+                "correct it, and then clear its cell in the column error",
+            );
         }
         for (n, column) in self.columns.all.iter().enumerate() {
             let cell = record.cell(n);
@@ -256,26 +255,17 @@ impl Shape for Columns {
         if cells.len() != self.all.len() || cells.len() < 2 {
             return false;
         }
-        let is_vendor = |(column, cell): (&Option<Column>, &&[u8])| {
-            let kind = column.as_ref().map(|column| column.kind);
-            kind == Some(Kind::Vendors)
-                && !cell.trim_ascii().is_empty()
-                && fits(Kind::Vendors, &text(cell.trim_ascii()))
-        };
+        let (mut any, mut all, mut names_a_vendor) = (false, true, false);
+        for (column, cell) in self.all.iter().zip(cells) {
+            let (Some(column), cell) = (column, cell.trim_ascii()) else { continue };
+            if column.kind.is_telling() && !cell.is_empty() {
+                let fits = fits(column.kind, &text(cell));
+                (any, all) = (true, all && fits);
+                names_a_vendor |= fits && column.kind == Kind::Vendors;
+            }
+        }
         // In a sentence a blank follows each comma.
-        if !is_tight(cells) && !self.all.iter().zip(cells).any(is_vendor) {
-            return false;
-        }
-        let telling = self.all.iter().zip(cells).filter_map(|(column, cell)| {
-            let cell = cell.trim_ascii();
-            let column = column.as_ref().filter(|column| column.kind.is_telling() && !cell.is_empty())?;
-            Some(fits(column.kind, &text(cell)))
-        });
-        let (mut any, mut all) = (false, true);
-        for fits in telling {
-            (any, all) = (true, all && fits);
-        }
-        any && all
+        any && all && (names_a_vendor || is_tight(cells))
     }
 
     fn resembles_a_row(&self, cells: &[&[u8]]) -> bool {
