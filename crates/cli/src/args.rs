@@ -48,6 +48,7 @@ Exit codes:
   3  ran, but jobs failed or are held, lines were refused or not
      acknowledged, checks complain, or work waits for a person
   4  Redis, or the server, is away
+  130  Ctrl-C while a batch was followed; the batch goes on
 
 Commands that look at jobs or act on them ask Redis itself, or with --server
 the API of a server: both answer the same.";
